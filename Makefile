@@ -1,0 +1,170 @@
+# cLLM. The two commands that matter: `make serve` and `make test`. `make help` lists the rest.
+#
+#   CONFIG=release|debug   (default release)     SAN=address,undefined|thread   sanitizers, own build folder
+#   CC=clang               another compiler      WERROR=0                       warnings stay warnings
+
+CONFIG ?= release
+SAN    ?=
+WERROR ?= 1
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+comma  := ,
+MAKEFLAGS += --no-print-directory
+ifeq ($(MAKELEVEL),0)
+  MAKEFLAGS += -j$(JOBS)
+endif
+
+# The hot kernels want a compiler that keeps accumulators in registers; see docs/kernels.md.
+ifeq ($(origin CC),default)
+  CC := $(firstword $(foreach c,clang-19 clang-18 clang-17 clang-16 clang gcc cc,$(if $(shell command -v $(c) 2>/dev/null),$(c))))
+endif
+
+BUILD := build/$(CONFIG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+ARCH  := $(shell uname -m)
+
+PKGS := libevent libevent_pthreads jansson libpcre2-8 libutf8proc yaml-0.1
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings \
+        -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
+OPT_release := -O2 -DNDEBUG -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+OPT_debug   := -O1 -fno-omit-frame-pointer
+# No contraction: a*b+c stays two roundings unless the source says fma, on every rung alike.
+CFLAGS  := -std=c17 -D_POSIX_C_SOURCE=200809L -g -fPIE -pthread -ffp-contract=off $(OPT_$(CONFIG)) $(WARN) \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) -Isrc -Itests $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
+LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+
+STRICT_DIRS := base gguf text server
+ISA_avx2    := -mavx2 -mfma -mf16c
+ISA_avx512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512
+
+SRC_DIRS := base gguf kernels kernels/scalar text chat model engine server cli
+ifeq ($(ARCH),x86_64)
+  SRC_DIRS += kernels/avx2 kernels/avx512
+endif
+SRCS      := $(sort $(wildcard $(SRC_DIRS:%=src/%/*.c)))
+LIB_SRCS  := $(filter-out src/cli/main.c,$(SRCS))
+OBJS      := $(SRCS:%.c=$(BUILD)/%.o)
+LIB_OBJS  := $(LIB_SRCS:%.c=$(BUILD)/%.o)
+UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat model engine server cli,tests/$(d)/*.c)))
+UNIT_OBJS := $(UNIT_SRCS:%.c=$(BUILD)/%.o)
+KCHECK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/kcheck/*.c)))
+KERNEL_OBJS := $(filter $(BUILD)/src/base/% $(BUILD)/src/kernels/%,$(LIB_OBJS))
+
+.DELETE_ON_ERROR:
+.PHONY: all
+all: $(BUILD)/cllm
+
+$(BUILD)/cllm: $(OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/unit: $(UNIT_OBJS) $(LIB_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/kcheck: $(KCHECK_OBJS) $(KERNEL_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+define STRICT_template
+$(BUILD)/src/$(1)/%.o: CFLAGS += -Wconversion -Wno-sign-conversion
+endef
+$(foreach d,$(STRICT_DIRS),$(eval $(call STRICT_template,$(d))))
+# Fully instrumented, the unrolled kernels take minutes to compile; without UBSan and with checks as calls, seconds.
+ISA_san := $(if $(SAN),-O1 -fno-sanitize=undefined $(if $(findstring clang,$(CC)),-mllvm -asan-instrumentation-with-call-threshold=0))
+$(BUILD)/src/kernels/avx2/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
+$(BUILD)/src/kernels/avx512/%.o: CFLAGS += $(ISA_avx512) $(ISA_san)
+$(BUILD)/src/cli/main.o: CFLAGS += -DCLLM_COMMIT='"$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"'
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The commit is part of the version.
+$(BUILD)/src/cli/main.o: $(wildcard .git/logs/HEAD)
+
+-include $(OBJS:.o=.d) $(UNIT_OBJS:.o=.d) $(KCHECK_OBJS:.o=.d)
+
+# ---- what people call ----
+
+PYTHON        := .venv/bin/python
+DEFAULT_MODEL := models/smollm2-135m-instruct-q4_1.gguf
+BENCH_MODEL   := models/qwen3-0.6b-q4_k_m.gguf
+MODEL         ?= $(DEFAULT_MODEL)
+ARGS          ?=
+FUZZ_SECONDS  ?= 60
+export SAN
+
+.PHONY: help setup serve test lint kcheck unit models fuzz format clean
+
+help:
+	@echo 'make                  build $(BUILD)/cllm'
+	@echo 'make setup            install missing packages (Debian, Ubuntu) and the Python environment'
+	@echo 'make serve            set up, build, fetch the default model, serve on 127.0.0.1:8080'
+	@echo '                      MODEL=FILE another model, ARGS="--port 9000 …" further options'
+	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
+	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
+	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
+	@echo 'make lint             the checks of the source text'
+	@echo 'make models           fetch the default model, make the benchmark model (synthetic weights)'
+	@echo 'make fuzz             run each fuzz target for FUZZ_SECONDS=60 (clang)'
+	@echo 'make format           clang-format over the C sources'
+	@echo 'make clean            remove build/'
+	@echo 'with any of them      SAN=address,undefined or SAN=thread, CONFIG=debug, CC=gcc'
+
+setup:
+	@tools/setup.sh tests
+
+# Steps follow one another, and each make reads anew what the set-up has installed.
+serve:
+	@tools/setup.sh venv
+	@$(MAKE) -s $(BUILD)/cllm
+	@$(if $(filter $(DEFAULT_MODEL),$(MODEL)),$(PYTHON) tools/fetch_model.py --out $(DEFAULT_MODEL))
+	@exec $(BUILD)/cllm serve --model $(MODEL) $(ARGS)
+
+test:
+	@tools/setup.sh tests
+	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/unit $(BUILD)/kcheck
+	@$(MAKE) models
+	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
+
+lint:
+	@tools/setup.sh tests
+	@$(PYTHON) tests/run.py --build $(BUILD) --only lint
+
+unit: $(BUILD)/unit
+	@$(BUILD)/unit $(ARGS)
+
+kcheck: $(BUILD)/kcheck
+	@$(BUILD)/kcheck $(ARGS)
+
+models:
+	@tools/setup.sh tools
+	@$(PYTHON) tools/fetch_model.py --out $(DEFAULT_MODEL)
+	@$(MAKE) -s $(BENCH_MODEL)
+
+$(BENCH_MODEL): tools/make_model.py $(wildcard tools/modelgen/*.py)
+	@$(PYTHON) tools/make_model.py qwen3-0.6b --type q4_k_m --out $@
+
+# Fuzz targets: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/corpus/NAME, finds in build/fuzz/NAME.
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz:
+	@SAN=address tools/setup.sh
+	@for name in $(FUZZ_NAMES); do \
+	  $(MAKE) SAN=address,undefined,fuzzer-no-link fuzz-$$name || exit 1; done
+
+.PHONY: $(FUZZ_NAMES:%=fuzz-%)
+$(FUZZ_NAMES:%=fuzz-%): fuzz-%: $(BUILD)/fuzz_%
+	@mkdir -p build/fuzz/$* tests/fuzz/corpus/$*
+	$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz/$* tests/fuzz/corpus/$*
+
+$(FUZZ_NAMES:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+format:
+	clang-format -i $(shell find src tests -name '*.[ch]')
+
+clean:
+	rm -rf build

@@ -1,0 +1,70 @@
+#define _GNU_SOURCE
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avx512vnni"};
+
+const char *cpu_rung_name(CpuRung rung) {
+    return rung_names[rung];
+}
+
+bool cpu_rung_parse(const char *name, CpuRung *out) {
+    for (int i = 0; i < CPU_N_RUNGS; i++) {
+        if (strcmp(name, rung_names[i]) != 0) continue;
+        *out = (CpuRung)i;
+        return true;
+    }
+    return false;
+}
+
+// __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers.
+CpuRung cpu_best_rung(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512vnni");
+    return avx512 ? CPU_AVX512VNNI : avx2 ? CPU_AVX2 : CPU_SCALAR;
+#else
+    return CPU_SCALAR;
+#endif
+}
+
+bool cpu_rung(CpuRung *out, Err *err) {
+    CpuRung best = cpu_best_rung();
+    const char *mask = getenv("CLLM_CPU");
+    *out = best;
+    if (!mask || !mask[0]) return true;
+    CpuRung wanted;
+    if (!cpu_rung_parse(mask, &wanted))
+        return err_set(err, ERR_INVALID, "CLLM_CPU=%s is unknown; use scalar, avx2 or avx512vnni", mask);
+    if (wanted > best)
+        return err_set(err, ERR_UNSUPPORTED, "CLLM_CPU=%s, but this CPU reaches only %s", mask, cpu_rung_name(best));
+    *out = wanted;
+    return true;
+}
+
+int cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int n = CPU_COUNT(&set);
+    return n > 0 ? n : 1;
+}
+
+int cpu_cgroup_limit(void) {
+    int n = cpu_count();
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!f) return n;
+    long long quota, period;
+    if (fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
+        long long allowed = (quota + period - 1) / period;
+        if (allowed >= 1 && allowed < n) n = (int)allowed;
+    }
+    fclose(f);
+    return n;
+}

@@ -1,0 +1,26 @@
+// Compute threads: a fixed team that runs parallel-for bodies.
+//
+// The caller of workers_run is worker 0 and takes part; the others spin for a short while after
+// each job (a step is hundreds of jobs, microseconds apart) and then sleep in the kernel, so an
+// idle server burns nothing. Tasks are handed out one by one from a shared counter: a worker that
+// the system delays takes fewer. Nothing about the result may depend on who runs which task.
+//
+// Thread: workers_run only from one thread at a time (the engine thread).
+#ifndef CLLM_BASE_WORKERS_H
+#define CLLM_BASE_WORKERS_H
+
+#include "base/err.h"
+
+typedef struct Workers Workers;
+
+// task: 0 … n_tasks-1; worker: 0 … workers_count()-1, for per-worker scratch.
+typedef void (*WorkerFn)(void *ctx, int task, int worker);
+
+Workers *workers_new(int n_workers, Err *err); // n_workers >= 1, including the caller
+void workers_free(Workers *w);                 // joins the threads; NULL is allowed
+int workers_count(const Workers *w);
+
+// Runs fn(ctx, task, worker) for every task and returns when all are done.
+void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks);
+
+#endif

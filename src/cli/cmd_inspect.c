@@ -1,0 +1,467 @@
+// cllm inspect: what is in a GGUF file, for people and (with --json) for programs.
+//
+// Whatever the file holds, the output is valid UTF-8, and the text form has no control bytes.
+#include "cli/commands.h"
+#include "base/buf.h"
+#include "gguf/gguf.h"
+#include "text/detok.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    SHOW_SUMMARY = 1,
+    SHOW_METADATA = 2,
+    SHOW_TENSORS = 4,
+    TEXT_CHARS = 64,       // longer strings are cut in the text form
+    TEXT_ELEMENTS = 5,     // elements of an array in the text form
+    JSON_WHOLE_ARRAY = 64, // longer arrays are abridged in JSON …
+    JSON_FIRST = 8,        // … to so many elements
+    N_TYPES = 64,          // above any GgufType
+};
+
+typedef struct Args {
+    const char *path;
+    int show;
+    bool json;
+    bool help;
+} Args;
+
+static const char usage[] =
+    "Usage: cllm inspect FILE [--json] [--metadata] [--tensors]\n"
+    "\n"
+    "Shows what is in a GGUF file: a summary, the metadata and the tensors.\n"
+    "\n"
+    "  --json      one JSON document instead of text; an array of more than 64 elements is given as\n"
+    "              {\"kind\", \"n\", \"first\"}, an integer above 2^63-1, NaN and infinities as strings\n"
+    "  --metadata  only the metadata\n"
+    "  --tensors   only the tensors (shape: the contiguous dimension first)\n"
+    "  --help      this text\n";
+
+// A scalar or an element of an array, ready to be shown.
+typedef struct Value {
+    GgufKind kind;
+    bool flag;
+    bool fits_i64; // integers: `i` holds it, else `u`
+    int64_t i;
+    uint64_t u;
+    double f;
+    Str s;
+} Value;
+
+static const char *kind_name(GgufKind kind) {
+    static const char *const names[GGUF_N_KINDS] = {
+        [GGUF_U8] = "u8",      [GGUF_I8] = "i8",   [GGUF_U16] = "u16", [GGUF_I16] = "i16",
+        [GGUF_U32] = "u32",    [GGUF_I32] = "i32", [GGUF_F32] = "f32", [GGUF_BOOL] = "bool",
+        [GGUF_U64] = "u64",    [GGUF_I64] = "i64", [GGUF_F64] = "f64", [GGUF_STRING] = "string",
+        [GGUF_ARRAY] = "array"};
+    return names[kind];
+}
+
+static Value read_scalar(const Gguf *g, const char *key, GgufKind kind) {
+    Value v = {.kind = kind};
+    v.fits_i64 = gguf_get_i64(g, key, &v.i);
+    gguf_get_u64(g, key, &v.u);
+    gguf_get_f64(g, key, &v.f);
+    gguf_get_bool(g, key, &v.flag);
+    gguf_get_str(g, key, &v.s);
+    return v;
+}
+
+// Element i; `it` stands before it when the elements are strings.
+static Value read_element(const GgufArray *a, uint64_t i, GgufStrIter *it) {
+    Value v = {.kind = a->kind};
+    if (a->kind == GGUF_STRING) {
+        gguf_next_str(it, &v.s);
+        return v;
+    }
+    v.flag = a->kind == GGUF_BOOL && a->data[i];
+    v.fits_i64 = gguf_array_i64(a, i, &v.i);
+    gguf_array_u64(a, i, &v.u);
+    gguf_array_f64(a, i, &v.f);
+    return v;
+}
+
+static void raw_key(const Gguf *g, uint64_t i, GgufKind *kind, Buf *out) {
+    buf_clear(out);
+    buf_put(out, gguf_key(g, i, kind));
+}
+
+// ---- text ----
+
+// The bytes of the character at the front of valid UTF-8.
+static size_t char_bytes(Str s) {
+    size_t n = 1;
+    while (n < s.len && ((unsigned char)s.ptr[n] & 0xC0) == 0x80) n++;
+    return n;
+}
+
+static void put_char(Buf *out, Str c) {
+    unsigned char b = (unsigned char)c.ptr[0];
+    if (b == '\n')
+        buf_puts(out, "\\n");
+    else if (b == '\t')
+        buf_puts(out, "\\t");
+    else if (b < 0x20 || b == 0x7F)
+        buf_printf(out, "\\x%02x", b);
+    else if (b == 0xC2 && (unsigned char)c.ptr[1] < 0xA0) // the C1 controls
+        buf_printf(out, "\\u%04x", (unsigned char)c.ptr[1]);
+    else
+        buf_put(out, c);
+}
+
+// At most max_chars characters of `s`, escaped; "…" when there are more.
+static void put_text(Buf *out, Str s, size_t max_chars) {
+    Buf clean = {0};
+    // This many bytes hold more characters than can be shown, so the cut never shows.
+    utf8_sanitize(str_sub(s, 0, 4 * max_chars + 4), &clean);
+    Str left = buf_str(&clean);
+    for (size_t n = 0; left.len && n < max_chars; n++) {
+        size_t k = char_bytes(left);
+        put_char(out, str_sub(left, 0, k));
+        left = str_skip(left, k);
+    }
+    if (left.len) buf_puts(out, "…");
+    out->failed |= clean.failed;
+    buf_free(&clean);
+}
+
+static void put_name(Buf *out, Str name, size_t width) {
+    size_t start = out->len;
+    put_text(out, name, 200);
+    while (!out->failed && out->len - start < width) buf_putc(out, ' ');
+}
+
+// A short decimal number that reads back as the same F32 or F64.
+static void put_real(Buf *out, double v, bool is_f32) {
+    char text[40];
+    for (int digits = 7; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (is_f32 ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v) break;
+    }
+    buf_puts(out, text);
+}
+
+static void put_value(Buf *out, const Value *v, bool quoted) {
+    if (v->kind == GGUF_STRING) {
+        if (quoted) buf_putc(out, '"');
+        put_text(out, v->s, TEXT_CHARS);
+        if (quoted) buf_putc(out, '"');
+    } else if (v->kind == GGUF_BOOL)
+        buf_puts(out, v->flag ? "true" : "false");
+    else if (v->kind == GGUF_F32 || v->kind == GGUF_F64)
+        put_real(out, v->f, v->kind == GGUF_F32);
+    else if (v->fits_i64)
+        buf_printf(out, "%lld", (long long)v->i);
+    else
+        buf_printf(out, "%llu", (unsigned long long)v->u);
+}
+
+static void put_array(Buf *out, const GgufArray *a) {
+    GgufStrIter it = {0};
+    gguf_array_strings(a, &it);
+    buf_printf(out, "%s[%llu]  ", kind_name(a->kind), (unsigned long long)a->n);
+    for (uint64_t i = 0; i < a->n && i < TEXT_ELEMENTS; i++) {
+        Value v = read_element(a, i, &it);
+        if (i) buf_puts(out, ", ");
+        put_value(out, &v, true);
+    }
+    if (a->n > TEXT_ELEMENTS) buf_puts(out, ", …");
+}
+
+static void put_metadata(Buf *out, const Gguf *g) {
+    Buf key = {0};
+    buf_printf(out, "metadata (%llu)\n", (unsigned long long)gguf_n_keys(g));
+    for (uint64_t i = 0; i < gguf_n_keys(g); i++) {
+        GgufKind kind;
+        GgufArray a;
+        raw_key(g, i, &kind, &key);
+        buf_puts(out, "  ");
+        put_name(out, buf_str(&key), 42);
+        buf_putc(out, ' ');
+        if (gguf_get_array(g, key.ptr, &a)) {
+            put_array(out, &a);
+        } else {
+            Value v = read_scalar(g, key.ptr, kind);
+            buf_printf(out, "%-7s ", kind_name(kind));
+            put_value(out, &v, false);
+        }
+        buf_putc(out, '\n');
+    }
+    out->failed |= key.failed;
+    buf_free(&key);
+}
+
+static void put_tensors(Buf *out, const Gguf *g) {
+    buf_printf(out, "tensors (%llu)\n", (unsigned long long)gguf_n_tensors(g));
+    for (uint64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const GgufTensor *t = gguf_tensor(g, i);
+        char shape[100];
+        size_t len = 0;
+        for (uint32_t d = 0; d < t->n_dims; d++)
+            len += (size_t)snprintf(shape + len, sizeof shape - len, "%s%llu", d ? " × " : "",
+                                    (unsigned long long)t->dims[d]);
+        buf_puts(out, "  ");
+        put_name(out, t->name, 36);
+        buf_printf(out, " %-6s  %*s  %14zu bytes\n", gguf_type_info(t->type)->name, 18 + (int)t->n_dims - 1,
+                   shape, t->n_bytes); // "×" has two bytes
+    }
+}
+
+typedef struct Mix {
+    uint64_t n_tensors, n_elems, n_bytes;
+} Mix;
+
+// Adds up the tensors by type; returns the total.
+static Mix mix_types(const Gguf *g, Mix by_type[N_TYPES]) {
+    Mix all = {0};
+    for (uint64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const GgufTensor *t = gguf_tensor(g, i);
+        CHECK((unsigned)t->type < N_TYPES);
+        uint64_t n_elems = t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+        Mix *both[] = {&by_type[t->type], &all};
+        for (int k = 0; k < 2; k++) {
+            both[k]->n_tensors++;
+            both[k]->n_elems += n_elems;
+            both[k]->n_bytes += t->n_bytes;
+        }
+    }
+    return all;
+}
+
+static Str text_of(const Gguf *g, const char *key) {
+    Str s = STR("");
+    gguf_get_str(g, key, &s);
+    return s;
+}
+
+static void put_line(Buf *out, const char *label, Str text) {
+    buf_printf(out, "%-14s", label);
+    if (text.len)
+        put_text(out, text, 200);
+    else
+        buf_puts(out, "(not given)");
+    buf_putc(out, '\n');
+}
+
+static void put_summary(Buf *out, const Gguf *g) {
+    Mix by_type[N_TYPES] = {0};
+    Mix all = mix_types(g, by_type);
+    put_line(out, "file", str_from(gguf_path(g)));
+    buf_printf(out, "size          %zu bytes (%.1f MiB)\n", gguf_file_bytes(g),
+               (double)gguf_file_bytes(g) / 0x1p20);
+    buf_printf(out, "version       GGUF v%u\n", gguf_version(g));
+    put_line(out, "architecture", text_of(g, "general.architecture"));
+    put_line(out, "name", text_of(g, "general.name"));
+    buf_printf(out, "parameters    %llu (%.1f M)\n", (unsigned long long)all.n_elems,
+               (double)all.n_elems / 1e6);
+    const char *label = "types";
+    for (int i = 0; i < N_TYPES; i++) {
+        const Mix *m = &by_type[i];
+        if (!m->n_tensors) continue;
+        buf_printf(out, "%-14s%-6s %5llu tensors %14llu bytes  %5.1f %%\n", label,
+                   gguf_type_info((GgufType)i)->name, (unsigned long long)m->n_tensors,
+                   (unsigned long long)m->n_bytes, 100.0 * (double)m->n_bytes / (double)all.n_bytes);
+        label = "";
+    }
+}
+
+static bool print_text(const Gguf *g, int show, Err *err) {
+    Buf out = {0};
+    if (show & SHOW_SUMMARY) put_summary(&out, g);
+    if (show & SHOW_METADATA && out.len) buf_putc(&out, '\n');
+    if (show & SHOW_METADATA) put_metadata(&out, g);
+    if (show & SHOW_TENSORS && out.len) buf_putc(&out, '\n');
+    if (show & SHOW_TENSORS) put_tensors(&out, g);
+    bool ok = !out.failed;
+    if (ok) fwrite(out.ptr, 1, out.len, stdout);
+    buf_free(&out);
+    return ok || err_set(err, ERR_NOMEM, "out of memory");
+}
+
+// ---- JSON ----
+// Builders return NULL when memory runs out, and take over what they are given (jansson's _new
+// functions do the same with NULL), so that one failure makes the whole document NULL.
+
+static json_t *json_text(Str s) {
+    Buf clean = {0};
+    utf8_sanitize(s, &clean);
+    Str text = buf_str(&clean);
+    json_t *j = clean.failed ? NULL : json_stringn(text.ptr, text.len);
+    buf_free(&clean);
+    return j;
+}
+
+static json_t *json_text_of(const Gguf *g, const char *key) {
+    Str s;
+    return gguf_get_str(g, key, &s) ? json_text(s) : json_null();
+}
+
+static json_t *json_value(const Value *v) {
+    if (v->kind == GGUF_STRING) return json_text(v->s);
+    if (v->kind == GGUF_BOOL) return json_boolean(v->flag);
+    if (v->kind == GGUF_F32 || v->kind == GGUF_F64) {
+        if (isfinite(v->f)) return json_real(v->f);
+        return json_string(isnan(v->f) ? "nan" : v->f > 0 ? "inf" : "-inf");
+    }
+    return v->fits_i64 ? json_integer(v->i) : json_sprintf("%llu", (unsigned long long)v->u);
+}
+
+static json_t *json_elements(const GgufArray *a, uint64_t n) {
+    GgufStrIter it = {0};
+    gguf_array_strings(a, &it);
+    json_t *list = json_array();
+    for (uint64_t i = 0; list && i < n; i++) {
+        Value v = read_element(a, i, &it);
+        if (json_array_append_new(list, json_value(&v)) == 0) continue;
+        json_decref(list);
+        list = NULL;
+    }
+    return list;
+}
+
+static json_t *json_of_array(const GgufArray *a) {
+    if (a->n <= JSON_WHOLE_ARRAY) return json_elements(a, a->n);
+    return json_pack("{s:s, s:I, s:o}", "kind", kind_name(a->kind), "n", (json_int_t)a->n, "first",
+                     json_elements(a, JSON_FIRST));
+}
+
+// Sets obj[name] for a name of any bytes.
+static bool set_named(json_t *obj, Str name, json_t *value) {
+    Buf clean = {0};
+    utf8_sanitize(name, &clean);
+    bool ok = !clean.failed && json_object_set_new(obj, clean.ptr, value) == 0;
+    if (clean.failed) json_decref(value);
+    buf_free(&clean);
+    return ok;
+}
+
+static json_t *json_metadata(const Gguf *g) {
+    json_t *all = json_object();
+    Buf key = {0};
+    bool ok = all != NULL;
+    for (uint64_t i = 0; ok && i < gguf_n_keys(g); i++) {
+        GgufKind kind;
+        GgufArray a;
+        raw_key(g, i, &kind, &key);
+        ok = !key.failed;
+        if (!ok) break;
+        bool is_array = gguf_get_array(g, key.ptr, &a);
+        Value v = read_scalar(g, key.ptr, kind);
+        ok = set_named(all, buf_str(&key), is_array ? json_of_array(&a) : json_value(&v));
+    }
+    buf_free(&key);
+    if (ok) return all;
+    json_decref(all);
+    return NULL;
+}
+
+static json_t *json_tensor(const GgufTensor *t) {
+    json_t *shape = json_array();
+    for (uint32_t d = 0; d < t->n_dims; d++)
+        if (json_array_append_new(shape, json_integer((json_int_t)t->dims[d])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
+    return json_pack("{s:o, s:s, s:o, s:I}", "name", json_text(t->name), "type",
+                     gguf_type_info(t->type)->name, "shape", shape, "bytes", (json_int_t)t->n_bytes);
+}
+
+static json_t *json_tensors(const Gguf *g) {
+    json_t *list = json_array();
+    for (uint64_t i = 0; list && i < gguf_n_tensors(g); i++) {
+        if (json_array_append_new(list, json_tensor(gguf_tensor(g, i))) == 0) continue;
+        json_decref(list);
+        list = NULL;
+    }
+    return list;
+}
+
+static json_t *json_types(const Mix by_type[N_TYPES]) {
+    json_t *list = json_array();
+    for (int i = 0; list && i < N_TYPES; i++) {
+        if (!by_type[i].n_tensors) continue;
+        json_t *row = json_pack("{s:s, s:I, s:I, s:I}", "type", gguf_type_info((GgufType)i)->name, "tensors",
+                                (json_int_t)by_type[i].n_tensors, "elements", (json_int_t)by_type[i].n_elems,
+                                "bytes", (json_int_t)by_type[i].n_bytes);
+        if (json_array_append_new(list, row) == 0) continue;
+        json_decref(list);
+        list = NULL;
+    }
+    return list;
+}
+
+static json_t *json_summary(const Gguf *g) {
+    Mix by_type[N_TYPES] = {0};
+    Mix all = mix_types(g, by_type);
+    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:I, s:o}", "file", json_text(str_from(gguf_path(g))),
+                     "bytes", (json_int_t)gguf_file_bytes(g), "version", (json_int_t)gguf_version(g),
+                     "architecture", json_text_of(g, "general.architecture"), "name",
+                     json_text_of(g, "general.name"), "parameters", (json_int_t)all.n_elems, "types",
+                     json_types(by_type));
+}
+
+static bool print_json(const Gguf *g, int show, Err *err) {
+    json_t *doc = show & SHOW_SUMMARY ? json_summary(g) : json_object();
+    bool ok = doc != NULL;
+    if (ok && show & SHOW_METADATA) ok = json_object_set_new(doc, "metadata", json_metadata(g)) == 0;
+    if (ok && show & SHOW_TENSORS) ok = json_object_set_new(doc, "tensors", json_tensors(g)) == 0;
+    if (ok) ok = json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) == 0 || ferror(stdout);
+    if (ok) putchar('\n');
+    json_decref(doc);
+    return ok || err_set(err, ERR_NOMEM, "out of memory");
+}
+
+// ---- the command ----
+
+static bool parse_args(int argc, char **argv, Args *a, Err *err) {
+    bool options = true;
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+        if (options && strcmp(arg, "--") == 0)
+            options = false;
+        else if (options && strcmp(arg, "--json") == 0)
+            a->json = true;
+        else if (options && strcmp(arg, "--metadata") == 0)
+            a->show |= SHOW_METADATA;
+        else if (options && strcmp(arg, "--tensors") == 0)
+            a->show |= SHOW_TENSORS;
+        else if (options && (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0))
+            a->help = true;
+        else if (options && arg[0] == '-')
+            return err_set(err, ERR_INVALID, "unknown option '%s'", arg);
+        else if (a->path)
+            return err_set(err, ERR_INVALID, "one file at a time: '%s' is one too many", arg);
+        else
+            a->path = arg;
+    }
+    return a->path || a->help || err_set(err, ERR_INVALID, "the file to inspect is missing");
+}
+
+static bool inspect(const Args *a, Err *err) {
+    int show = a->show ? a->show : SHOW_SUMMARY | SHOW_METADATA | SHOW_TENSORS;
+    Gguf *g = gguf_open(a->path, err);
+    if (!g) return false;
+    bool ok = a->json ? print_json(g, show, err) : print_text(g, show, err);
+    if (ok && (fflush(stdout) != 0 || ferror(stdout))) ok = err_set(err, ERR_IO, "cannot write the output");
+    gguf_close(g);
+    return ok;
+}
+
+int cmd_inspect(int argc, char **argv) {
+    Args a = {0};
+    Err err = {0};
+    if (!parse_args(argc, argv, &a, &err)) {
+        fprintf(stderr, "cllm: inspect: %s (see cllm inspect --help)\n", err.msg);
+        return 2;
+    }
+    if (a.help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (inspect(&a, &err)) return 0;
+    fprintf(stderr, "cllm: %s\n", err.msg);
+    return 1;
+}

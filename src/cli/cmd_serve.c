@@ -1,0 +1,142 @@
+// `cllm serve`: listens first, loads the model beside the event loop, serves until a signal.
+#include "cli/commands.h"
+
+#include "base/log.h"
+#include "cli/options.h"
+#include "cli/runtime.h"
+#include "server/server.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Serving {
+    const Options *options;
+    Server *server;
+    Runtime runtime;    // the loader's until `loaded`
+    atomic_bool loaded; // the loader has finished, well or not
+} Serving;
+
+// For the handler: the server to stop.
+static Server *stopping;
+
+static void on_signal(int signal_number) {
+    (void)signal_number;
+    server_stop(stopping);
+}
+
+static void handle_signals(Server *server) {
+    struct sigaction stop = {.sa_handler = on_signal};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    stopping = server;
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGINT, server ? &stop : &ignore, NULL);
+    sigaction(SIGTERM, server ? &stop : &ignore, NULL);
+}
+
+static ServerConfig server_config(const Options *o) {
+    return (ServerConfig){
+        .host = o->host,
+        .port = (int)o->port,
+        .max_connections = (int)o->max_connections,
+        .max_body_bytes = (size_t)o->max_body_bytes,
+        .max_header_bytes = (size_t)o->max_header_bytes,
+        .idle_timeout_s = (int)o->idle_timeout_s,
+        .max_pending_bytes = (size_t)o->max_pending_bytes,
+        .default_max_tokens = (int32_t)o->default_max_tokens,
+        .default_timeout_ms = o->default_timeout_ms,
+        .model_id = o->model_id[0] ? o->model_id : NULL,
+        .cors_origin = o->cors_origin[0] ? o->cors_origin : NULL,
+        .drain_timeout_s = (int)o->drain_timeout_s,
+    };
+}
+
+// An address that a client on this machine can connect to.
+static void reachable_url(const char *host, int port, char *out, size_t size) {
+    bool any = !host[0] || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+    bool v6 = !any && strchr(host, ':');
+    snprintf(out, size, "http://%s%s%s:%d", v6 ? "[" : "", any ? "127.0.0.1" : host, v6 ? "]" : "", port);
+}
+
+static void print_ready(const Serving *s) {
+    char url[320];
+    const ModelInfo *info = model_info(s->runtime.model);
+    reachable_url(s->options->host, server_port(s->server), url, sizeof url);
+    printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
+    if (s->runtime.chat_template)
+        printf("Try: curl -s %s/v1/chat/completions -H 'Content-Type: application/json' "
+               "-d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}],\"max_tokens\":64}'\n",
+               url);
+    else
+        printf("Try: curl -s %s/generate -H 'Content-Type: application/json' "
+               "-d '{\"prompt\":\"Once upon a time\",\"max_tokens\":64}'\n",
+               url);
+    fflush(stdout);
+}
+
+static void *load(void *arg) {
+    Serving *s = arg;
+    Err err;
+    if (runtime_open(&s->runtime, s->options, &err)) {
+        Service service = {.engine = s->runtime.engine,
+                           .tokenizer = s->runtime.tokenizer,
+                           .chat_template = s->runtime.chat_template,
+                           .model = s->runtime.model,
+                           .model_path = s->options->model};
+        server_attach(s->server, &service);
+        print_ready(s);
+    } else {
+        server_fail(s->server, err.msg);
+    }
+    atomic_store(&s->loaded, true);
+    return NULL;
+}
+
+static bool serve_until_stopped(Serving *s, Err *err) {
+    pthread_t loader;
+    if (pthread_create(&loader, NULL, load, s) != 0)
+        return err_set(err, ERR_NOMEM, "cannot start the thread that loads the model");
+    bool ok = server_run(s->server, err);
+    // Nothing can interrupt the loading of a large file, and nobody waits for it any more.
+    if (!atomic_load(&s->loaded) && ok) _exit(0);
+    pthread_join(loader, NULL);
+    return ok;
+}
+
+static bool serve(const Options *o, Err *err) {
+    if (!runtime_open_log(o, err) || !runtime_check_model(o, err)) return false;
+    ServerConfig config = server_config(o);
+    Serving s = {.options = o, .server = server_new(&config, err)};
+    if (!s.server) return false;
+    handle_signals(s.server);
+    bool ok = serve_until_stopped(&s, err);
+    handle_signals(NULL);
+    runtime_close(&s.runtime); // the engine first: it may still refer to the server's requests
+    server_free(s.server);
+    return ok;
+}
+
+static int usage_error(const char *message) {
+    fprintf(stderr, "cllm serve: %s\n", message);
+    return 2;
+}
+
+int cmd_serve(int argc, char **argv) {
+    Options o;
+    Err err;
+    int code = 0;
+    if (!options_load(&o, COMMAND_SERVE, argc, argv, &err)) {
+        code = usage_error(err.msg);
+    } else if (o.help) {
+        puts("usage: cllm serve --model FILE [options]\n\nServes a model over HTTP. The log goes to stderr.");
+        options_print_help(COMMAND_SERVE, stdout);
+    } else if (!serve(&o, &err)) {
+        fprintf(stderr, "cllm serve: %s\n", err.msg);
+        code = 1;
+    }
+    options_free(&o);
+    return code;
+}

@@ -1,0 +1,30 @@
+// A chat as a list of messages, and the tokens of the prompt that asks for the next answer.
+//
+// Thread: one.
+#ifndef CLLM_CLI_CONVERSATION_H
+#define CLLM_CLI_CONVERSATION_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "chat/template.h"
+#include "server/prompt.h"
+
+#include <jansson.h>
+
+typedef struct Conversation {
+    json_t *messages; // array of {"role", "content"}
+} Conversation;
+
+// system: "" for none.
+bool conversation_start(Conversation *c, const char *system, Err *err);
+void conversation_end(Conversation *c); // a zeroed one is allowed
+
+// content: any bytes; what is not UTF-8 becomes U+FFFD.
+bool conversation_add(Conversation *c, const char *role, Str content, Err *err);
+void conversation_drop_last(Conversation *c);
+
+// Appends the tokens of the rendered conversation, up to where the assistant's answer begins.
+bool conversation_encode(const Conversation *c, const ChatTemplate *t, const PromptEncoder *prompts,
+                         TokenList *out, Err *err);
+
+#endif

@@ -1,0 +1,55 @@
+// `cllm COMMAND …`: dispatch and nothing else.
+#include "cli/commands.h"
+
+#include "base/cpu.h"
+#include "base/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} Command;
+
+static const Command commands[] = {
+    {"serve", cmd_serve, "serve a model over HTTP (native and OpenAI-compatible routes)"},
+    {"run", cmd_run, "answer a prompt, or chat, in the terminal"},
+    {"inspect", cmd_inspect, "show what a model file holds"},
+    {"tokenize", cmd_tokenize, "turn text into tokens and back"},
+    {"template", cmd_template, "render a conversation with the model's chat template"},
+    {"eval", cmd_eval, "compute log-probabilities of a text"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_usage(FILE *out) {
+    fputs("usage: cllm COMMAND [options]\n\n", out);
+    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
+        fprintf(out, "  %-10s %s\n", c->name, c->help);
+    fputs("\n`cllm COMMAND --help` lists the options of a command; `cllm --version` tells the version.\n",
+          out);
+}
+
+static int print_version(void) {
+    CpuRung rung;
+    Err err;
+    if (!cpu_rung(&rung, &err)) {
+        fprintf(stderr, "cllm: %s\n", err.msg);
+        return 1;
+    }
+    printf("cllm %s, commit %s, CPU %s (best here: %s)\n", CLLM_VERSION, CLLM_COMMIT, cpu_rung_name(rung),
+           cpu_rung_name(cpu_best_rung()));
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
+        if (strcmp(name, c->name) == 0) return c->run(argc - 1, argv + 1);
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) return print_version();
+    bool help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
+    if (!help && name[0]) fprintf(stderr, "cllm: there is no command '%s'\n\n", name);
+    print_usage(help ? stdout : stderr);
+    return help ? 0 : 2;
+}

@@ -1,0 +1,406 @@
+#include "cli/options.h"
+
+#include "base/buf.h"
+#include "cli/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum OptionKind { KIND_STR, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_FLAG } OptionKind;
+
+typedef struct OptionSpec {
+    const char *name; // the field; flag and variable are derived from it
+    OptionKind kind;
+    unsigned commands;
+    const char *section, *key; // NULL: command line only
+    char short_flag;           // 0: none
+    const char *placeholder;
+    const char *text;                  // default of STR and CHOICE
+    const char *choices;               // "a|b|c"
+    double number, min, max;           // REAL
+    int64_t integer, int_min, int_max; // INT
+    const char *help;
+    size_t offset;
+} OptionSpec;
+
+#define SPEC(field_, kind_, commands_, section_, key_, short_, ...)                                          \
+    {.name = #field_,                                                                                        \
+     .kind = kind_,                                                                                          \
+     .commands = commands_,                                                                                  \
+     .section = section_,                                                                                    \
+     .key = key_,                                                                                            \
+     .short_flag = short_,                                                                                   \
+     .offset = offsetof(Options, field_),                                                                    \
+     __VA_ARGS__},
+
+static const OptionSpec specs[N_OPTIONS] = {
+#define OPT_STR(f, c, s, k, sh, ph, def, h)                                                                  \
+    SPEC(f, KIND_STR, c, s, k, sh, .placeholder = ph, .text = def, .help = h)
+#define OPT_CHOICE(f, c, s, k, sh, ph, def, list, h)                                                         \
+    SPEC(f, KIND_CHOICE, c, s, k, sh, .placeholder = ph, .text = def, .choices = list, .help = h)
+#define OPT_INT(f, c, s, k, sh, ph, def, lo, hi, h)                                                          \
+    SPEC(f, KIND_INT, c, s, k, sh, .placeholder = ph, .integer = def, .int_min = lo, .int_max = hi, .help = h)
+#define OPT_REAL(f, c, s, k, sh, ph, def, lo, hi, h)                                                         \
+    SPEC(f, KIND_REAL, c, s, k, sh, .placeholder = ph, .number = def, .min = lo, .max = hi, .help = h)
+#define OPT_FLAG(f, c, s, k, sh, h) SPEC(f, KIND_FLAG, c, s, k, sh, .help = h)
+#include "cli/options.def"
+};
+
+enum { MAX_NAME = 64 };
+
+static void *field_of(const Options *o, const OptionSpec *spec) {
+    return (char *)o + spec->offset;
+}
+
+static bool is_text(const OptionSpec *spec) {
+    return spec->kind == KIND_STR || spec->kind == KIND_CHOICE;
+}
+
+// "max_body_bytes" -> "max-body-bytes"
+static void flag_name(const OptionSpec *spec, char out[MAX_NAME]) {
+    snprintf(out, MAX_NAME, "%s", spec->name);
+    for (char *p = out; *p; p++)
+        if (*p == '_') *p = '-';
+}
+
+// "max_body_bytes" -> "CLLM_MAX_BODY_BYTES"
+static void env_name(const OptionSpec *spec, char out[MAX_NAME]) {
+    snprintf(out, MAX_NAME, "CLLM_%s", spec->name);
+    for (char *p = out; *p; p++) *p = (char)toupper((unsigned char)*p);
+}
+
+bool options_init(Options *o, Err *err) {
+    memset(o, 0, sizeof *o);
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        if (s->kind == KIND_INT) *(int64_t *)field_of(o, s) = s->integer;
+        if (s->kind == KIND_REAL) *(double *)field_of(o, s) = s->number;
+        if (!is_text(s)) continue;
+        char *copy = strdup(s->text);
+        if (!copy) return err_set(err, ERR_NOMEM, "out of memory");
+        *(char **)field_of(o, s) = copy;
+    }
+    return true;
+}
+
+void options_free(Options *o) {
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++)
+        if (is_text(s)) free(*(char **)field_of(o, s));
+    memset(o, 0, sizeof *o);
+}
+
+// ---- nearest known name ----
+
+static size_t min3(size_t a, size_t b, size_t c) {
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+// Levenshtein distance of names up to MAX_NAME - 1 bytes; longer ones are cut.
+static size_t edit_distance(const char *a, const char *b) {
+    size_t row[MAX_NAME];
+    size_t n = strnlen(b, MAX_NAME - 1);
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 1; i < MAX_NAME && a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t above = row[j];
+            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[n];
+}
+
+const char *options_nearest_section(const char *section) {
+    const char *best = "";
+    size_t best_distance = SIZE_MAX;
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        size_t d = s->section ? edit_distance(section, s->section) : SIZE_MAX;
+        if (d >= best_distance) continue;
+        best_distance = d;
+        best = s->section;
+    }
+    return best;
+}
+
+static const OptionSpec *nearest_flag(OptionCommand command, const char *name) {
+    const OptionSpec *best = specs;
+    size_t best_distance = SIZE_MAX;
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        char flag[MAX_NAME];
+        flag_name(s, flag);
+        size_t d = (s->commands & command) ? edit_distance(name, flag) : SIZE_MAX;
+        if (d >= best_distance) continue;
+        best_distance = d;
+        best = s;
+    }
+    return best;
+}
+
+// The nearest key of the section, or of any section when that is clearly nearer.
+static const OptionSpec *nearest_key(OptionCommand command, const char *section, const char *key) {
+    const OptionSpec *best = specs;
+    size_t best_distance = SIZE_MAX;
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        if (!s->section || !(s->commands & command)) continue;
+        size_t d = edit_distance(key, s->key) + (strcmp(section, s->section) == 0 ? 0 : 2);
+        if (d >= best_distance) continue;
+        best_distance = d;
+        best = s;
+    }
+    return best;
+}
+
+bool options_has_section(const char *section) {
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++)
+        if (s->section && strcmp(s->section, section) == 0) return true;
+    return false;
+}
+
+// ---- values ----
+
+static bool set_int(const OptionSpec *s, int64_t *field, const char *value, Err *err) {
+    char *end;
+    errno = 0;
+    long long n = strtoll(value, &end, 10);
+    bool whole = end != value && *end == 0 && !isspace((unsigned char)value[0]);
+    if (!whole)
+        return err_set(err, ERR_INVALID, "'%s' is not a whole number (%lld to %lld)", value,
+                       (long long)s->int_min, (long long)s->int_max);
+    if (errno == ERANGE || n < s->int_min || n > s->int_max)
+        return err_set(err, ERR_INVALID, "%s is out of range (%lld to %lld)", value, (long long)s->int_min,
+                       (long long)s->int_max);
+    *field = n;
+    return true;
+}
+
+static bool set_real(const OptionSpec *s, double *field, const char *value, Err *err) {
+    char *end;
+    double x = strtod(value, &end);
+    bool whole = end != value && *end == 0 && !isspace((unsigned char)value[0]) && isfinite(x);
+    if (!whole) return err_set(err, ERR_INVALID, "'%s' is not a number (%g to %g)", value, s->min, s->max);
+    if (x < s->min || x > s->max)
+        return err_set(err, ERR_INVALID, "%s is out of range (%g to %g)", value, s->min, s->max);
+    *field = x;
+    return true;
+}
+
+static bool set_flag(bool *field, const char *value, Err *err) {
+    bool yes = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+    if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
+        return err_set(err, ERR_INVALID, "'%s' is neither true nor false", value);
+    *field = yes;
+    return true;
+}
+
+static bool is_choice(const char *choices, const char *value) {
+    size_t n = strlen(value);
+    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (n > 0 && strncmp(at, value, n) == 0 && (at[n] == '|' || at[n] == 0)) return true;
+    return false;
+}
+
+static bool set_text(const OptionSpec *s, char **field, const char *value, Err *err) {
+    if (s->kind == KIND_CHOICE && !is_choice(s->choices, value))
+        return err_set(err, ERR_INVALID, "'%s' is none of %s", value, s->choices);
+    char *copy = strdup(value);
+    if (!copy) return err_set(err, ERR_NOMEM, "out of memory");
+    free(*field);
+    *field = copy;
+    return true;
+}
+
+static bool set_field(Options *target, const OptionSpec *s, const char *value, Err *err) {
+    switch (s->kind) {
+    case KIND_INT: return set_int(s, field_of(target, s), value, err);
+    case KIND_REAL: return set_real(s, field_of(target, s), value, err);
+    case KIND_FLAG: return set_flag(field_of(target, s), value, err);
+    default: return set_text(s, field_of(target, s), value, err);
+    }
+}
+
+// A value from a weaker source is checked all the same, and then dropped.
+static bool set_value(Options *o, const OptionSpec *s, const char *value, OptionSource source, Err *err) {
+    OptionSource *held = &o->source[s - specs];
+    Options scratch = {0};
+    bool wins = source >= *held;
+    bool ok = set_field(wins ? o : &scratch, s, value, err);
+    if (!wins) options_free(&scratch);
+    if (ok && wins) *held = source;
+    return ok;
+}
+
+bool options_set_key(Options *o, OptionCommand command, const char *section, const char *key,
+                     const char *value, bool plain, int *index, Err *err) {
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        if (!s->section || strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0) continue;
+        *index = (int)(s - specs);
+        if (!(s->commands & command))
+            return err_set(err, ERR_INVALID, "%s.%s: this command does not read it; take it out", section,
+                           key);
+        if (!plain && !is_text(s))
+            return err_set(err, ERR_INVALID, "%s.%s: '%s' is text; write it without quotes", section, key,
+                           value);
+        if (set_value(o, s, value, SOURCE_FILE, err)) return true;
+        return err_prefix(err, "%s.%s", section, key);
+    }
+    const OptionSpec *near = nearest_key(command, section, key);
+    return err_set(err, ERR_INVALID, "unknown key %s.%s; did you mean %s.%s?", section, key, near->section,
+                   near->key);
+}
+
+// ---- environment ----
+
+bool options_read_env(Options *o, OptionCommand command, Err *err) {
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        char name[MAX_NAME];
+        env_name(s, name);
+        const char *value = s->section && (s->commands & command) ? getenv(name) : NULL;
+        if (!value || !value[0]) continue;
+        if (!set_value(o, s, value, SOURCE_ENV, err)) return err_prefix(err, "%s", name);
+    }
+    return true;
+}
+
+// ---- command line ----
+
+typedef struct Args {
+    Options *o;
+    OptionCommand command;
+    int argc, at; // at: the argument being read
+    char **argv;
+    bool has_model; // an argument without a dash has been taken as the model
+} Args;
+
+static const OptionSpec *find_long(OptionCommand command, Str name) {
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        char flag[MAX_NAME];
+        flag_name(s, flag);
+        if ((s->commands & command) && str_eq(name, str_from(flag))) return s;
+    }
+    return NULL;
+}
+
+static const OptionSpec *find_short(OptionCommand command, char c) {
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++)
+        if ((s->commands & command) && s->short_flag && s->short_flag == c) return s;
+    return NULL;
+}
+
+// value: what followed '=' or the letter, or NULL: then the next argument, except for a flag.
+static bool take_value(Args *a, const OptionSpec *s, const char *value, Err *err) {
+    char name[MAX_NAME];
+    flag_name(s, name);
+    if (!value && s->kind == KIND_FLAG) value = "true";
+    if (!value && a->at + 1 >= a->argc)
+        return err_set(err, ERR_INVALID, "--%s wants a value: --%s %s", name, name, s->placeholder);
+    if (!value) value = a->argv[++a->at];
+    return set_value(a->o, s, value, SOURCE_FLAG, err) || err_prefix(err, "--%s", name);
+}
+
+static bool read_long(Args *a, const char *arg, Err *err) {
+    const char *equals = strchr(arg, '=');
+    Str name = {arg, equals ? (size_t)(equals - arg) : strlen(arg)};
+    const OptionSpec *s = find_long(a->command, name);
+    if (s) return take_value(a, s, equals ? equals + 1 : NULL, err);
+    char text[MAX_NAME], near[MAX_NAME];
+    snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
+    flag_name(nearest_flag(a->command, text), near);
+    return err_set(err, ERR_INVALID, "unknown option --%s; did you mean --%s? --help lists all", text, near);
+}
+
+static bool read_short(Args *a, const char *arg, Err *err) {
+    const OptionSpec *s = find_short(a->command, arg[0]);
+    if (!s) return err_set(err, ERR_INVALID, "unknown option -%c; --help lists all", arg[0]);
+    if (s->kind == KIND_FLAG && arg[1])
+        return err_set(err, ERR_INVALID, "-%s: give each short option by itself", arg);
+    return take_value(a, s, arg[1] ? arg + 1 : NULL, err);
+}
+
+static bool read_model(Args *a, const char *arg, Err *err) {
+    if (a->has_model)
+        return err_set(err, ERR_INVALID, "unexpected argument '%s'; --help tells the usage", arg);
+    a->has_model = true;
+    return set_value(a->o, &specs[OPTION_model], arg, SOURCE_FLAG, err);
+}
+
+bool options_read_args(Options *o, OptionCommand command, int argc, char **argv, Err *err) {
+    Args a = {.o = o, .command = command, .argc = argc, .argv = argv};
+    bool only_words = false; // after "--"
+    for (a.at = 1; a.at < argc; a.at++) {
+        const char *arg = argv[a.at];
+        bool ok = true;
+        if (only_words || arg[0] != '-' || !arg[1])
+            ok = read_model(&a, arg, err);
+        else if (strcmp(arg, "--") == 0)
+            only_words = true;
+        else if (arg[1] == '-')
+            ok = read_long(&a, arg + 2, err);
+        else
+            ok = read_short(&a, arg + 1, err);
+        if (!ok) return false;
+        if (o->help) return true;
+    }
+    return true;
+}
+
+bool options_check(const Options *o, Err *err) {
+    if (o->row_budget < o->max_running)
+        return err_set(
+            err, ERR_INVALID,
+            "row_budget (%lld) must be at least max_running (%lld): every running request needs a row in a step",
+            (long long)o->row_budget, (long long)o->max_running);
+    if (o->kv_tokens && o->kv_memory_mb)
+        return err_set(err, ERR_INVALID,
+                       "kv_tokens and kv_memory_mb both size the KV pool: give one of them");
+    return true;
+}
+
+bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err *err) {
+    if (!options_init(o, err)) return false;
+    if (!options_read_args(o, command, argc, argv, err)) return false;
+    if (o->help) return true;
+    if (o->config[0] && !config_read(o, command, o->config, err)) return false;
+    return options_read_env(o, command, err) && options_check(o, err);
+}
+
+// ---- help ----
+
+static void put_default(const OptionSpec *s, Buf *out) {
+    if (s->kind == KIND_INT && s->integer >= 0) buf_printf(out, " [%lld]", (long long)s->integer);
+    if (s->kind == KIND_REAL) buf_printf(out, " [%g]", s->number);
+    if (is_text(s) && s->text[0]) buf_printf(out, " [%s]", s->text);
+}
+
+static void print_option(const OptionSpec *s, FILE *out) {
+    char name[MAX_NAME], left[2 * MAX_NAME];
+    Buf line = {0};
+    flag_name(s, name);
+    const char letter[] = {'-', s->short_flag, ',', 0};
+    snprintf(left, sizeof left, "%s --%s %s", s->short_flag ? letter : "   ", name,
+             s->placeholder ? s->placeholder : "");
+    buf_printf(&line, "  %-32s %s", left, s->help);
+    if (s->choices) buf_printf(&line, " (%s)", s->choices);
+    put_default(s, &line);
+    fprintf(out, "%s\n", line.failed ? "" : line.ptr);
+    buf_free(&line);
+}
+
+void options_print_help(OptionCommand command, FILE *out) {
+    const char *section = "";
+    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+        if (!(s->commands & command)) continue;
+        const char *own = s->section ? s->section : "command line only";
+        if (strcmp(own, section) != 0) fprintf(out, "\n%s:\n", own);
+        section = own;
+        print_option(s, out);
+    }
+    fputs("\nAn option under a section NAME is also `NAME: key: value` in the file that --config names, and\n"
+          "an environment variable: CLLM_ and its name in capitals (--kv-tokens is CLLM_KV_TOKENS). A flag\n"
+          "beats the environment, which beats the file, which beats the default in [brackets].\n",
+          out);
+}

@@ -1,0 +1,70 @@
+// The options of cllm: one struct, filled from four places by one table.
+//
+// options.def has an entry for each option; the struct, the flags, the environment names, the keys
+// of the configuration file, the bounds and the help text are all generated from it. A flag beats
+// the environment, which beats the file, which beats the default, whatever order they are read in.
+//
+// Thread: one; filled before any other thread starts, read-only afterwards.
+#ifndef CLLM_CLI_OPTIONS_H
+#define CLLM_CLI_OPTIONS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+typedef enum OptionCommand {
+    COMMAND_SERVE = 1,
+    COMMAND_RUN = 2,
+    COMMAND_EVAL = 4,
+    COMMAND_ANY = 7,
+} OptionCommand;
+
+// Where a value came from, weakest first.
+typedef enum OptionSource { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENV, SOURCE_FLAG } OptionSource;
+
+enum {
+#define OPT_STR(field, ...) OPTION_##field,
+#define OPT_CHOICE OPT_STR
+#define OPT_INT OPT_STR
+#define OPT_REAL OPT_STR
+#define OPT_FLAG OPT_STR
+#include "cli/options.def"
+    N_OPTIONS
+};
+
+typedef struct Options {
+#define OPT_STR(field, ...) char *field;
+#define OPT_CHOICE OPT_STR
+#define OPT_INT(field, ...) int64_t field;
+#define OPT_REAL(field, ...) double field;
+#define OPT_FLAG(field, ...) bool field;
+#include "cli/options.def"
+    OptionSource source[N_OPTIONS]; // by OPTION_field
+} Options;
+
+bool options_init(Options *o, Err *err); // the defaults; false: out of memory
+void options_free(Options *o);           // a zeroed or half-filled struct is allowed
+
+// Fills *o for one command: flags, then the file that --config names, then the environment, then
+// checks what options demand of each other. argv[0] is skipped; one argument without a dash is the
+// model. Errors name the place (flag, variable, or file:line), the bounds and the nearest known name.
+// With --help the rest is not looked at. The caller frees *o in every case.
+bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err *err);
+
+// The parts of options_load.
+bool options_read_args(Options *o, OptionCommand command, int argc, char **argv, Err *err);
+bool options_read_env(Options *o, OptionCommand command, Err *err);
+bool options_check(const Options *o, Err *err);
+
+// Sets SECTION.KEY from the configuration file. plain: written without quotes, so that it may be a
+// number or a truth value. Errors name the key; the caller adds the place. *index: which option.
+bool options_set_key(Options *o, OptionCommand command, const char *section, const char *key,
+                     const char *value, bool plain, int *index, Err *err);
+bool options_has_section(const char *section);
+const char *options_nearest_section(const char *section);
+
+void options_print_help(OptionCommand command, FILE *out); // the list of flags
+
+#endif

@@ -1,0 +1,137 @@
+#include "cli/runtime.h"
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "cli/pool_size.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+bool runtime_open_log(const Options *o, Err *err) {
+    LogLevel level = LOG_INFO;
+    if (log_level_parse(o->log_level, &level)) log_set_level(level);
+    return log_open(o->log_file, err);
+}
+
+bool runtime_check_model(const Options *o, Err *err) {
+    if (!o->model[0])
+        return err_set(
+            err, ERR_INVALID,
+            "no model is named: give --model FILE (a GGUF file; `make models` in the source tree fetches one)");
+    if (access(o->model, R_OK) == 0) return true;
+    return err_set(
+        err, ERR_NOT_FOUND,
+        "cannot read the model %s: %s; check the path (`make models` in the source tree fetches one)",
+        o->model, strerror(errno));
+}
+
+// ---- progress ----
+
+typedef struct Progress {
+    int64_t started_ns, shown_ns;
+    bool on_terminal;
+} Progress;
+
+enum { PROGRESS_AFTER_NS = 1000000000, TERMINAL_EVERY_NS = 100000000 };
+
+static void show_progress(double fraction, void *user) {
+    Progress *p = user;
+    int64_t now = clock_now_ns();
+    int64_t every = p->on_terminal ? TERMINAL_EVERY_NS : PROGRESS_AFTER_NS;
+    if (now - p->started_ns < PROGRESS_AFTER_NS || now - p->shown_ns < every) return;
+    p->shown_ns = now;
+    if (p->on_terminal)
+        fprintf(stderr, "\rloading %3.0f %%", fraction * 100);
+    else
+        log_f(LOG_INFO, "loading", "percent=%.0f", fraction * 100);
+}
+
+static void end_progress(const Progress *p) {
+    if (p->on_terminal && p->shown_ns) fputs("\r\x1b[K", stderr);
+}
+
+// ---- parts ----
+
+static bool open_model(Runtime *r, const Options *o, Err *err) {
+    int n_threads = o->threads ? (int)o->threads : cpu_cgroup_limit();
+    r->workers = workers_new(n_threads, err);
+    if (!r->workers) return false;
+    Progress p = {.started_ns = clock_now_ns(), .on_terminal = isatty(STDERR_FILENO)};
+    r->model = model_open(o->model, r->workers, show_progress, &p, err);
+    end_progress(&p);
+    if (!r->model) return false;
+    const ModelInfo *info = model_info(r->model);
+    log_f(LOG_INFO, "model_loaded", "ms=%.0f threads=%d weights_mib=%zu context=%d",
+          clock_seconds(clock_now_ns() - p.started_ns) * 1e3, n_threads, info->weight_bytes >> 20,
+          info->max_context);
+    return true;
+}
+
+static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err *err) {
+    const ModelInfo *info = model_info(r->model);
+    PoolQuery q = {.kv_tokens = o->kv_tokens,
+                   .kv_memory_mb = o->kv_memory_mb,
+                   .bytes_per_token = info->kv_bytes_per_token,
+                   .max_context = info->max_context};
+    PoolSize size;
+    if (!q.kv_tokens && !q.kv_memory_mb && !memory_read(&q.memory)) q.kv_tokens = info->max_context;
+    if (!pool_size(&q, &size, err)) return false;
+    *n_blocks = size.n_blocks;
+    log_f(size.short_of_context ? LOG_WARN : LOG_INFO, "kv_pool", "tokens=%d mib=%zu context=%d%s",
+          size.n_blocks * KV_BLOCK_TOKENS,
+          (size_t)size.n_blocks * KV_BLOCK_TOKENS * info->kv_bytes_per_token >> 20, info->max_context,
+          size.short_of_context ? " note=memory_for_less_than_one_full_context" : "");
+    return true;
+}
+
+static bool open_context(Runtime *r, const Options *o, Err *err) {
+    ModelContextConfig config = {.max_rows = (int32_t)o->row_budget,
+                                 .max_seqs = (int32_t)o->max_running,
+                                 .max_logits = (int32_t)o->max_running};
+    if (!plan_pool(r, o, &config.n_blocks, err)) return false;
+    r->context = model_context_new(r->model, &config, r->workers, err);
+    return r->context != NULL;
+}
+
+static bool open_text(Runtime *r, Err *err) {
+    const Gguf *g = model_gguf(r->model);
+    r->tokenizer = tokenizer_open(g, err);
+    if (!r->tokenizer) return false;
+    Str source;
+    Err why;
+    if (!gguf_get_str(g, "tokenizer.chat_template", &source)) return true;
+    r->chat_template = chat_template_parse(source, &why);
+    if (!r->chat_template) log_event(LOG_WARN, "chat_template_unusable", "why", why.msg, NULL);
+    return true;
+}
+
+static bool open_engine(Runtime *r, const Options *o, Err *err) {
+    EngineConfig config = {.max_running = (int32_t)o->max_running,
+                           .max_queue = (int32_t)o->max_queue,
+                           .row_budget = (int32_t)o->row_budget,
+                           .prefill_chunk = (int32_t)o->prefill_chunk};
+    StepModel step = model_step(r->context);
+    r->engine = engine_new(&config, &step, r->workers, err);
+    return r->engine != NULL;
+}
+
+bool runtime_open(Runtime *r, const Options *o, Err *err) {
+    *r = (Runtime){0};
+    bool ok = runtime_check_model(o, err) && open_model(r, o, err) && open_context(r, o, err) &&
+              open_text(r, err) && open_engine(r, o, err);
+    if (!ok) runtime_close(r);
+    return ok;
+}
+
+void runtime_close(Runtime *r) {
+    engine_free(r->engine);
+    chat_template_free(r->chat_template);
+    tokenizer_free(r->tokenizer);
+    model_context_free(r->context);
+    model_close(r->model);
+    workers_free(r->workers);
+    *r = (Runtime){0};
+}

@@ -1,0 +1,35 @@
+// From a model file to a running engine: what serve, run and the benchmarks all need.
+//
+// Thread: open on any one thread (loading may take long); close on one, when no other uses it.
+#ifndef CLLM_CLI_RUNTIME_H
+#define CLLM_CLI_RUNTIME_H
+
+#include "base/workers.h"
+#include "chat/template.h"
+#include "cli/options.h"
+#include "engine/engine.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+typedef struct Runtime {
+    Workers *workers;
+    Model *model;
+    ModelContext *context;
+    Tokenizer *tokenizer;
+    ChatTemplate *chat_template; // NULL: the file has none that can be used (logged)
+    Engine *engine;
+} Runtime;
+
+// Fails early and cheaply when the model is not named or not readable. The message names the remedy.
+bool runtime_check_model(const Options *o, Err *err);
+
+// Reads model, threads, max_running, max_queue, row_budget, prefill_chunk, kv_tokens, kv_memory_mb.
+// Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
+// terminal, else log lines. On failure *r is closed again.
+bool runtime_open(Runtime *r, const Options *o, Err *err);
+void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is allowed
+
+// Opens the log as log_level and log_file say.
+bool runtime_open_log(const Options *o, Err *err);
+
+#endif

@@ -1,0 +1,102 @@
+// The engine: continuous batching over token ids. It never sees text.
+//
+// One engine thread owns all sequences, blocks and the scheduler, and runs step after step while
+// there is work; it sleeps when there is none. One front thread (the event loop) submits, cancels
+// and collects events. The two are joined by two bounded single-producer single-consumer queues
+// and two eventfds; nothing else is shared, and there is no mutex.
+//
+// Promise: every accepted request yields zero or more TOKEN events and then exactly one END event,
+// whatever happens (finish, length, cancel, deadline, shutdown). After END the engine never refers
+// to its id or `user` again, and its blocks are back in the pool.
+#ifndef CLLM_ENGINE_ENGINE_H
+#define CLLM_ENGINE_ENGINE_H
+
+#include "base/err.h"
+#include "base/workers.h"
+#include "engine/sampler.h"
+#include "model/batch.h"
+
+typedef struct Engine Engine;
+
+typedef struct EngineConfig {
+    int32_t max_running;   // sequences that may hold KV blocks at once, >= 1
+    int32_t max_queue;     // accepted requests that wait beyond those, >= 0
+    int32_t row_budget;    // rows of a step, 1 … StepModel.max_rows; >= max_running
+    int32_t prefill_chunk; // most rows that one sequence's prompt gets in a step, >= 1
+} EngineConfig;
+
+typedef struct EngineRequest {
+    const int32_t *prompt; // [n_prompt], copied; n_prompt >= 1
+    int32_t n_prompt;
+    int32_t max_tokens;    // >= 1
+    SamplingParams sampling;
+    const int32_t *end_tokens; // [n_end_tokens], borrowed until END: generation ends at any of these
+    int32_t n_end_tokens;
+    int64_t deadline_ns;   // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
+    void *user;            // comes back in its events
+} EngineRequest;
+
+typedef enum SubmitResult {
+    SUBMIT_OK,
+    SUBMIT_QUEUE_FULL,  // come back later (429)
+    SUBMIT_TOO_LONG,    // n_prompt + max_tokens exceeds engine_max_sequence()
+    SUBMIT_CLOSED,      // the engine is draining (503)
+    SUBMIT_BAD,         // err tells: parameters, a token out of range, no memory
+} SubmitResult;
+
+typedef enum FinishReason {
+    FINISH_NONE,
+    FINISH_STOP,      // an end token (not delivered as a TOKEN event, not counted)
+    FINISH_LENGTH,    // max_tokens reached
+    FINISH_CANCELLED, // engine_cancel
+    FINISH_TIMEOUT,   // the deadline passed: in the queue, in prefill or while decoding
+    FINISH_SHUTDOWN,  // engine_stop(…, now)
+} FinishReason;
+
+typedef enum EngineEventKind { ENGINE_TOKEN, ENGINE_END } EngineEventKind;
+
+typedef struct EngineEvent {
+    EngineEventKind kind;
+    uint64_t id;
+    void *user;
+    int32_t token;          // TOKEN
+    FinishReason reason;    // END
+    int32_t n_prompt;       // END: tokens of the prompt
+    int32_t n_generated;    // END: TOKEN events delivered
+    int64_t queued_ns;      // END: time from submit to the first row computed (or to the end)
+    int64_t prefill_ns;     // END: from then to the first token
+    int64_t decode_ns;      // END: from then to the end
+} EngineEvent;
+
+// A consistent-enough snapshot for health and statistics, readable from any thread at any time
+// without touching the engine thread (relaxed atomics).
+typedef struct EngineStats {
+    int32_t running, waiting;          // sequences now
+    int32_t blocks_total, blocks_used; // KV pool now
+    uint64_t steps, rows;              // since start
+    uint64_t prompt_tokens, generated_tokens;
+    uint64_t requests, preemptions;
+    uint64_t finished[FINISH_SHUTDOWN + 1]; // by reason
+    int64_t step_ns_total;
+} EngineStats;
+
+// Starts the engine thread. The model, its KV memory and the workers are borrowed until
+// engine_free; workers_run is called from the engine thread only.
+Engine *engine_new(const EngineConfig *config, const StepModel *model, Workers *workers, Err *err);
+
+// now=false: refuse newcomers, finish what runs. now=true: end everything with FINISH_SHUTDOWN.
+void engine_stop(Engine *e, bool now);
+bool engine_idle(const Engine *e); // front thread: no accepted request is without its END
+void engine_free(Engine *e);       // stops now if need be, joins the thread, drops uncollected events; NULL is allowed
+
+// Front thread only.
+SubmitResult engine_submit(Engine *e, const EngineRequest *r, uint64_t *id, Err *err);
+void engine_cancel(Engine *e, uint64_t id); // an id that has ended is allowed and does nothing
+bool engine_poll(Engine *e, EngineEvent *out); // false: nothing now
+int engine_event_fd(const Engine *e); // becomes readable when there may be events; engine_poll until false re-arms it
+
+int32_t engine_max_sequence(const Engine *e); // tokens a request may have: min(model context, pool)
+int32_t engine_n_live(const Engine *e);       // front thread: accepted requests without END
+void engine_stats(const Engine *e, EngineStats *out);
+
+#endif

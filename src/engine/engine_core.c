@@ -1,0 +1,191 @@
+#include "engine/engine_core.h"
+
+#include <stdlib.h>
+
+enum { MAX_LIVE = 1 << 20 };
+
+struct EngineCore {
+    StepModel model;
+    Workers *workers;
+    EngineSink sink;
+    Sched sched;
+    EngineStats stats;
+    SamplerScratch **scratch; // [n_workers]
+    int32_t n_workers;
+    Seq **sampled;   // [max_running] the sequences whose logits were computed, in row order
+    int32_t *chosen; // [max_running] their next tokens
+    float *logits;   // the step's
+};
+
+static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
+    if (c->max_running < 1 || c->max_queue < 0 || c->max_running > MAX_LIVE || c->max_queue > MAX_LIVE)
+        return err_set(err, ERR_INVALID, "engine: max_running %d must be 1 … %d and max_queue %d 0 … %d",
+                       c->max_running, MAX_LIVE, c->max_queue, MAX_LIVE);
+    if (c->row_budget < c->max_running || c->row_budget > m->max_rows)
+        return err_set(err, ERR_INVALID, "engine: row_budget %d must be max_running (%d) … %d", c->row_budget,
+                       c->max_running, m->max_rows);
+    if (c->max_running > m->max_logits)
+        return err_set(err, ERR_INVALID, "engine: max_running %d is more than the model's %d logits rows",
+                       c->max_running, m->max_logits);
+    if (c->prefill_chunk < 1)
+        return err_set(err, ERR_INVALID, "engine: prefill_chunk %d must be at least 1", c->prefill_chunk);
+    return true;
+}
+
+static bool new_scratch(EngineCore *c, Err *err) {
+    c->scratch = calloc((size_t)c->n_workers, sizeof c->scratch[0]);
+    if (!c->scratch) return err_set(err, ERR_NOMEM, "engine: no memory for %d workers", c->n_workers);
+    for (int32_t i = 0; i < c->n_workers; i++)
+        if (!(c->scratch[i] = sampler_scratch_new(c->model.n_vocab, err))) return false;
+    return true;
+}
+
+EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, Workers *workers,
+                            const EngineSink *sink, Err *err) {
+    if (!check_config(config, model, err)) return NULL;
+    EngineCore *c = calloc(1, sizeof *c);
+    if (!c) goto no_memory;
+    c->model = *model;
+    c->workers = workers;
+    c->sink = *sink;
+    c->n_workers = workers_count(workers);
+    if (!sched_init(&c->sched, config, model->n_blocks, err)) goto free_core;
+    if (!new_scratch(c, err)) goto free_core;
+    c->sampled = calloc((size_t)config->max_running, sizeof c->sampled[0]);
+    c->chosen = calloc((size_t)config->max_running, sizeof c->chosen[0]);
+    if (c->sampled && c->chosen) return c;
+no_memory:
+    err_set(err, ERR_NOMEM, "engine: no memory");
+free_core:
+    engine_core_free(c);
+    return NULL;
+}
+
+void engine_core_free(EngineCore *c) {
+    if (!c) return;
+    sched_destroy(&c->sched);
+    if (c->scratch)
+        for (int32_t i = 0; i < c->n_workers; i++) sampler_scratch_free(c->scratch[i]);
+    free(c->scratch);
+    free(c->sampled);
+    free(c->chosen);
+    free(c);
+}
+
+static int64_t now(const EngineCore *c) {
+    return c->sink.now(c->sink.ctx);
+}
+
+void engine_core_add(EngineCore *c, Seq *s) {
+    sched_add(&c->sched, s);
+    c->stats.requests++;
+}
+
+static void end(EngineCore *c, Seq *s, FinishReason reason) {
+    int64_t at = now(c);
+    int64_t first_row = s->first_row_ns ? s->first_row_ns : at;
+    int64_t first_token = s->first_token_ns ? s->first_token_ns : at;
+    sched_remove(&c->sched, s);
+    c->stats.finished[reason]++;
+    EngineEvent event = {
+        .kind = ENGINE_END,
+        .id = s->id,
+        .user = s->user,
+        .reason = reason,
+        .n_prompt = s->n_prompt,
+        .n_generated = seq_n_generated(s),
+        .queued_ns = first_row - s->submit_ns,
+        .prefill_ns = first_token - first_row,
+        .decode_ns = at - first_token,
+    };
+    c->sink.event(c->sink.ctx, &event, s);
+}
+
+void engine_core_cancel(EngineCore *c, uint64_t id) {
+    Seq *s = sched_find(&c->sched, id);
+    if (s) end(c, s, FINISH_CANCELLED);
+}
+
+void engine_core_end_all(EngineCore *c, FinishReason reason) {
+    while (c->sched.line.n > 0) end(c, c->sched.line.at[c->sched.line.n - 1], reason);
+}
+
+void engine_core_expire(EngineCore *c) {
+    int64_t at = now(c);
+    for (int32_t i = c->sched.line.n - 1; i >= 0; i--) {
+        Seq *s = c->sched.line.at[i];
+        if (s->deadline_ns != 0 && s->deadline_ns <= at) end(c, s, FINISH_TIMEOUT);
+    }
+}
+
+int64_t engine_core_next_deadline(const EngineCore *c) {
+    int64_t next = 0;
+    for (int32_t i = 0; i < c->sched.line.n; i++) {
+        int64_t deadline = c->sched.line.at[i]->deadline_ns;
+        if (deadline != 0 && (next == 0 || deadline < next)) next = deadline;
+    }
+    return next;
+}
+
+static void sample_row(void *ctx, int task, int worker) {
+    EngineCore *c = ctx;
+    float *row = c->logits + (size_t)task * (size_t)c->model.n_vocab;
+    c->chosen[task] = sampler_next(c->sampled[task]->sampler, row, c->scratch[worker]);
+}
+
+static void deliver(EngineCore *c, Seq *s, int32_t token) {
+    CHECK(token >= 0 && token < c->model.n_vocab);
+    if (!s->first_token_ns) {
+        s->first_token_ns = now(c);
+        c->stats.prompt_tokens += (uint64_t)s->n_prompt;
+    }
+    if (seq_is_end_token(s, token)) {
+        end(c, s, FINISH_STOP);
+        return;
+    }
+    s->tokens[s->len++] = token;
+    c->stats.generated_tokens++;
+    EngineEvent event = {.kind = ENGINE_TOKEN, .id = s->id, .user = s->user, .token = token};
+    c->sink.event(c->sink.ctx, &event, NULL);
+    if (seq_n_generated(s) == s->max_tokens) end(c, s, FINISH_LENGTH);
+}
+
+// What the forward pass has made true. Returns the number of sequences whose logits exist.
+static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
+    int32_t n_sampled = 0;
+    for (int32_t i = 0; i < b->n_seqs; i++) {
+        Seq *s = c->sched.planned[i];
+        if (!s->first_row_ns) s->first_row_ns = began;
+        s->computed += b->seqs[i].n_rows;
+        if (b->seqs[i].n_logits) c->sampled[n_sampled++] = s;
+    }
+    return n_sampled;
+}
+
+bool engine_core_step(EngineCore *c) {
+    engine_core_expire(c);
+    const Batch *b = sched_plan(&c->sched);
+    if (b->n_rows == 0) return false;
+    int64_t began = now(c);
+    c->logits = c->model.forward(c->model.self, b);
+    int32_t n_sampled = account(c, b, began);
+    workers_run(c->workers, sample_row, c, n_sampled);
+    for (int32_t i = 0; i < n_sampled; i++) deliver(c, c->sampled[i], c->chosen[i]);
+    c->stats.steps++;
+    c->stats.rows += (uint64_t)b->n_rows;
+    c->stats.step_ns_total += now(c) - began;
+    return true;
+}
+
+const EngineStats *engine_core_stats(EngineCore *c) {
+    c->stats.running = c->sched.n_running;
+    c->stats.waiting = c->sched.line.n - c->sched.n_running;
+    c->stats.blocks_total = kv_pool_n_blocks(c->sched.pool);
+    c->stats.blocks_used = c->stats.blocks_total - kv_pool_n_free(c->sched.pool);
+    c->stats.preemptions = c->sched.n_preemptions;
+    return &c->stats;
+}
+
+const Sched *engine_core_sched(const EngineCore *c) {
+    return &c->sched;
+}

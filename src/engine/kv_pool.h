@@ -1,0 +1,29 @@
+// KV block policy: which block belongs to whom. Ids and counts only; the memory itself is the model's.
+//
+// All blocks stand in one pool sized once. A block is free (in the free list, references 0) or
+// taken (references >= 1). Releasing a block that is not taken, or referring to one out of range,
+// is a bug and aborts: the report that this project grew from is about a double release.
+// The free list is first in, first out, with intrusive links, so that a released block keeps its
+// content as long as possible (the prefix cache builds on that).
+//
+// Thread: the engine thread only.
+#ifndef CLLM_ENGINE_KV_POOL_H
+#define CLLM_ENGINE_KV_POOL_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+typedef struct KvPool KvPool;
+
+KvPool *kv_pool_new(int32_t n_blocks, Err *err);
+void kv_pool_free(KvPool *p); // NULL is allowed; every block must have been released
+
+int32_t kv_pool_take(KvPool *p);                 // a block with one reference, or -1: the pool is empty
+void kv_pool_retain(KvPool *p, int32_t block);   // one more reference to a taken block
+void kv_pool_release(KvPool *p, int32_t block);  // one reference less; the last one frees it
+int32_t kv_pool_n_free(const KvPool *p);
+int32_t kv_pool_n_blocks(const KvPool *p);
+void kv_pool_check(const KvPool *p);             // walks everything, aborts on any broken invariant (tests, debug)
+
+#endif

@@ -1,0 +1,57 @@
+// From logits to the next token.
+//
+// Order of operations (the field's usual one): logit_bias, repetition / presence / frequency
+// penalties, temperature, top_k, top_p, min_p, draw. The kept set of top_k and top_p is found by
+// partial selection; the vocabulary is never sorted as a whole. Ties go to the lower token id.
+// The draw walks the kept tokens in id order with one uniform number, so the result is a function
+// of (logits, parameters, generator state) alone.
+//
+// Thread: a SamplerState belongs to one sequence; different states may be used in parallel.
+#ifndef CLLM_ENGINE_SAMPLER_H
+#define CLLM_ENGINE_SAMPLER_H
+
+#include "base/err.h"
+#include "base/rng.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct LogitBias {
+    int32_t token;
+    float bias; // added to the logit; -100 or less bans, as OpenAI's clients use it
+} LogitBias;
+
+typedef struct SamplingParams {
+    float temperature;        // >= 0; 0 takes the largest logit (greedy), truly
+    float top_p;              // (0, 1]; 1 = off
+    float min_p;              // [0, 1]; 0 = off. Keeps tokens with p >= min_p * p_max
+    int32_t top_k;            // 0 = off
+    float repetition_penalty; // > 0; 1 = off. Divides positive, multiplies negative logits of tokens in prompt and text
+    float presence_penalty;   // subtracted once for each token in the generated text
+    float frequency_penalty;  // subtracted per occurrence in the generated text
+    uint64_t seed;
+    const LogitBias *logit_bias; // [n_logit_bias], copied by sampler_new
+    int32_t n_logit_bias;
+} SamplingParams;
+
+// The parameters that change nothing and choose greedily.
+#define SAMPLING_GREEDY ((SamplingParams){.top_p = 1, .repetition_penalty = 1})
+
+// Checks ranges; the message names the parameter and its range.
+bool sampling_params_check(const SamplingParams *p, Err *err);
+
+typedef struct SamplerState SamplerState;
+
+SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_t n_prompt, int32_t max_tokens,
+                          int32_t n_vocab, Err *err);
+void sampler_free(SamplerState *s); // NULL is allowed
+
+// Scratch for one worker: sized for n_vocab, reused for every call, never allocates later.
+typedef struct SamplerScratch SamplerScratch;
+SamplerScratch *sampler_scratch_new(int32_t n_vocab, Err *err);
+void sampler_scratch_free(SamplerScratch *s);
+
+// Chooses the next token and accounts for it (penalty counts, generator). Overwrites `logits`.
+int32_t sampler_next(SamplerState *s, float *logits, SamplerScratch *scratch);
+
+#endif

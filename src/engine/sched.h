@@ -1,0 +1,58 @@
+// Who computes what in the next step. Pure logic on sequences and the block pool: no clock, no
+// thread, no model.
+//
+// All sequences stand in one line in the order of arrival. The first n_running of them run, which
+// means they may hold blocks; the others wait and hold none. Admission moves the border one place
+// to the right, preemption one to the left: always the youngest that runs. So nobody overtakes,
+// and the two queues of other designs (waiting, preempted) are one.
+//
+// A plan, in this order:
+//   1. Admission, while fewer than max_running run: the next in line is let in if the free blocks
+//      that no running sequence still needs for its known tokens cover all *its* known tokens and
+//      one block's growth for each that runs already. With nobody running it is let in anyway,
+//      since any request fits the whole pool.
+//   2. Every running sequence that lacks one row (it decodes) gets it.
+//   3. The others, in line order, get what they lack: at most prefill_chunk rows each, as long as
+//      rows remain of row_budget.
+// Blocks are taken as rows need them. A sequence that finds the pool empty preempts younger ones,
+// youngest first: they lose blocks and `computed` and are recomputed later, from the same tokens
+// to the same result. The youngest itself has nobody to preempt; it computes the rows that its
+// blocks cover, perhaps none, and keeps what it has until an older one ends or needs it.
+//
+// No livelock: the first in line always gets at least one row. Step 2 hands out at most
+// max_running <= row_budget rows, one of which it gets in its own turn; nobody can preempt it; and
+// alone it fits the pool. So it ends, and the next is first.
+#ifndef CLLM_ENGINE_SCHED_H
+#define CLLM_ENGINE_SCHED_H
+
+#include "engine/seq.h"
+
+typedef struct Sched {
+    int32_t max_running, row_budget, prefill_chunk;
+    KvPool *pool; // owned
+    SeqLine line;
+    int32_t n_running;
+    uint64_t n_preemptions;
+    // The current plan: planned[i] owns seqs[i] of the batch.
+    Batch batch;
+    Seq **planned;       // [max_running]
+    BatchSeq *seqs;      // [max_running]
+    int32_t *tokens;     // [row_budget]
+    unsigned char *seen; // [blocks], for sched_check
+} Sched;
+
+// The config must have been checked (engine_core_new does).
+bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err);
+void sched_destroy(Sched *s); // the line must be empty; also of a zeroed Sched
+
+void sched_add(Sched *s, Seq *q);             // the newest arrival
+Seq *sched_find(const Sched *s, uint64_t id); // NULL: not here
+void sched_remove(Sched *s, Seq *q);          // its blocks go back to the pool
+
+// Plans a step and lays it out. n_rows == 0: nobody is here. Valid until the line or a sequence
+// changes.
+const Batch *sched_plan(Sched *s);
+
+void sched_check(const Sched *s); // aborts on any broken invariant, between steps (tests, debug)
+
+#endif

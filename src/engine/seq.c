@@ -1,0 +1,99 @@
+#include "engine/seq.h"
+
+#include "base/num.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, int64_t now_ns, Err *err) {
+    int32_t n_tokens = r->n_prompt + r->max_tokens;
+    size_t n_data = (size_t)n_tokens + (size_t)seq_blocks_for(n_tokens), size;
+    Seq *s = NULL;
+    if (num_mul(n_data, sizeof s->data[0], &size) && num_add(size, sizeof *s, &size)) s = malloc(size);
+    if (!s) {
+        err_set(err, ERR_NOMEM, "no memory for a request of %d tokens", n_tokens);
+        return NULL;
+    }
+    *s = (Seq){
+        .id = id,
+        .user = r->user,
+        .end_tokens = r->end_tokens,
+        .n_end_tokens = r->n_end_tokens,
+        .n_prompt = r->n_prompt,
+        .max_tokens = r->max_tokens,
+        .len = r->n_prompt,
+        .deadline_ns = r->deadline_ns,
+        .submit_ns = now_ns,
+    };
+    s->tokens = s->data;
+    s->blocks = s->data + n_tokens;
+    memcpy(s->tokens, r->prompt, (size_t)r->n_prompt * sizeof s->tokens[0]);
+    s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, n_vocab, err);
+    if (!s->sampler) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void seq_free(Seq *s) {
+    if (!s) return;
+    CHECK(s->n_blocks == 0);
+    sampler_free(s->sampler);
+    free(s);
+}
+
+bool seq_take_block(Seq *s, KvPool *pool) {
+    CHECK(s->n_blocks < seq_blocks_for(s->n_prompt + s->max_tokens));
+    int32_t block = kv_pool_take(pool);
+    if (block < 0) return false;
+    s->blocks[s->n_blocks++] = block;
+    return true;
+}
+
+void seq_drop_blocks(Seq *s, KvPool *pool) {
+    while (s->n_blocks > 0) kv_pool_release(pool, s->blocks[--s->n_blocks]);
+    s->computed = 0;
+    s->n_rows = 0;
+}
+
+bool seq_is_end_token(const Seq *s, int32_t token) {
+    for (int32_t i = 0; i < s->n_end_tokens; i++)
+        if (s->end_tokens[i] == token) return true;
+    return false;
+}
+
+bool seq_line_init(SeqLine *line, int32_t capacity, Err *err) {
+    *line = (SeqLine){.at = calloc((size_t)capacity, sizeof line->at[0]), .capacity = capacity};
+    if (!line->at) return err_set(err, ERR_NOMEM, "no memory for a line of %d requests", capacity);
+    return true;
+}
+
+void seq_line_destroy(SeqLine *line) {
+    free(line->at);
+    *line = (SeqLine){0};
+}
+
+void seq_line_push(SeqLine *line, Seq *s) {
+    CHECK(line->n < line->capacity);
+    CHECK(line->n == 0 || line->at[line->n - 1]->id < s->id);
+    line->at[line->n++] = s;
+}
+
+int32_t seq_line_find(const SeqLine *line, uint64_t id) {
+    int32_t low = 0, high = line->n;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (line->at[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < line->n && line->at[low]->id == id ? low : -1;
+}
+
+void seq_line_remove(SeqLine *line, int32_t index) {
+    CHECK(index >= 0 && index < line->n);
+    line->n--;
+    memmove(&line->at[index], &line->at[index + 1], (size_t)(line->n - index) * sizeof line->at[0]);
+}

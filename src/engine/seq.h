@@ -1,0 +1,63 @@
+// One sequence: a request on its way, and the line in which sequences stand.
+//
+// `len` tokens are known, the KV of the first `computed` exists. All the rest follows: what is
+// missing is computed, and when nothing more is missing the last row's logits give a new token.
+// A new request, a chunked prompt, a decoding sequence and one that lost its blocks differ in
+// these two numbers only.
+//
+// Everything a sequence will ever need is allocated by seq_new, so a step allocates nothing.
+// Thread: made and freed by the front thread, used by the engine thread from submit to END.
+#ifndef CLLM_ENGINE_SEQ_H
+#define CLLM_ENGINE_SEQ_H
+
+#include "engine/engine.h"
+#include "engine/kv_pool.h"
+
+typedef struct Seq {
+    uint64_t id; // also its place in the order of arrival
+    void *user;
+    SamplerState *sampler;     // owned
+    const int32_t *end_tokens; // [n_end_tokens], borrowed from the request
+    int32_t n_end_tokens;
+    int32_t n_prompt, max_tokens;
+    int32_t len;      // tokens known: n_prompt + tokens generated
+    int32_t computed; // tokens whose KV exists; < len while it lives
+    int32_t n_blocks; // blocks held, covering at least `computed` positions
+    int32_t n_rows;   // rows planned in the current step
+    int64_t deadline_ns, submit_ns;
+    int64_t first_row_ns, first_token_ns; // 0: not yet
+    bool cancel_sent;                     // the front thread's
+    int32_t *tokens;                      // [n_prompt + max_tokens]
+    int32_t *blocks;                      // [seq_blocks_for(n_prompt + max_tokens)]
+    int32_t data[];
+} Seq;
+
+static inline int32_t seq_blocks_for(int32_t n_tokens) {
+    return (n_tokens + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+}
+
+static inline int32_t seq_n_generated(const Seq *s) {
+    return s->len - s->n_prompt;
+}
+
+// The request must have been checked: n_prompt + max_tokens fits int32_t, tokens are in range.
+Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, int64_t now_ns, Err *err);
+void seq_free(Seq *s); // holds no blocks any more; NULL is allowed
+
+bool seq_take_block(Seq *s, KvPool *pool);  // one more block; false: the pool is empty
+void seq_drop_blocks(Seq *s, KvPool *pool); // releases all, last to first; nothing is computed any more
+bool seq_is_end_token(const Seq *s, int32_t token);
+
+// Sequences in the order of their arrival, which is the order of their ids.
+typedef struct SeqLine {
+    Seq **at; // [n]
+    int32_t n, capacity;
+} SeqLine;
+
+bool seq_line_init(SeqLine *line, int32_t capacity, Err *err);
+void seq_line_destroy(SeqLine *line);                    // not the sequences; also of a zeroed line
+void seq_line_push(SeqLine *line, Seq *s);               // the newest; there must be room
+int32_t seq_line_find(const SeqLine *line, uint64_t id); // index, or -1
+void seq_line_remove(SeqLine *line, int32_t index);
+
+#endif

@@ -1,0 +1,108 @@
+// Element-wise kernels: quantising activations, norm, SwiGLU.
+#include "kernels/avx2/table.h"
+
+#include "kernels/avx2/exp256.h"
+
+#include <string.h>
+
+static __m256i quantize8(const float *x, __m256 inverse) {
+    __m256i q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), inverse)); // nearest even
+    q = _mm256_min_epi32(q, _mm256_set1_epi32(127));
+    return _mm256_max_epi32(q, _mm256_set1_epi32(-127));
+}
+
+// Two groups of four columns go to two places 32 bytes apart.
+static void store8(int8_t *q, int from, int row, __m256i v) {
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    __m128i bytes = _mm_packs_epi16(words, words);
+    int32_t group[2] = {_mm_cvtsi128_si32(bytes), _mm_extract_epi32(bytes, 1)};
+    int8_t *out = q + from / 4 * 32 + row * 4;
+    memcpy(out, &group[0], 4);
+    memcpy(out + 32, &group[1], 4);
+}
+
+static int32_t sum8(__m256i v) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1)));
+}
+
+static float max8(__m256 v) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
+}
+
+static float max_abs(const float *x, int n) {
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MAX));
+    __m256 max = _mm256_setzero_ps();
+    for (int i = 0; i < n; i += 8) max = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i), magnitude), max);
+    return max8(max);
+}
+
+// 16 columns at `from`; returns the sum.
+static int32_t write16(const float *x, __m256 inverse, int8_t *q, int from, int row) {
+    __m256i a = quantize8(x + from, inverse), b = quantize8(x + from + 8, inverse);
+    store8(q, from, row, a);
+    store8(q, from + 8, row, b);
+    return sum8(_mm256_add_epi32(a, b));
+}
+
+void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
+    float *scales = act_scales(ACT_Q8_32, tile, k), *ssums = act_ssums(tile, k);
+    int32_t *nsums = act_nsums(ACT_Q8_32, tile, k);
+    for (int i = from; i < to; i += 32) {
+        float max = max_abs(x + i, 32);
+        __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
+        int32_t sum = write16(x, inverse, tile, i, row) + write16(x, inverse, tile, i + 16, row);
+        int at = i / 32 * 8 + row;
+        scales[at] = max / 127.0f;
+        nsums[at] = -sum;
+        ssums[at] = max / 127.0f * (float)sum;
+    }
+}
+
+void avx2_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row) {
+    float *scales = act_scales(ACT_Q8_256, tile, k);
+    int32_t *nsums = act_nsums(ACT_Q8_256, tile, k);
+    int16_t *pair16 = act_pair16(tile, k), *pair32 = act_pair32(tile, k);
+    for (int i = from; i < to; i += 256) {
+        float max = max_abs(x + i, 256);
+        __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
+        scales[i / 256 * 8 + row] = max / 127.0f;
+        for (int j = i / 32; j < i / 32 + 8; j++) {
+            int32_t a = write16(x, inverse, tile, 32 * j, row), b = write16(x, inverse, tile, 32 * j + 16, row);
+            nsums[16 * j + row] = -a;
+            nsums[16 * j + 8 + row] = -b;
+            pair16[16 * j + 2 * row] = (int16_t)a;
+            pair16[16 * j + 2 * row + 1] = (int16_t)b;
+            pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(a + b);
+        }
+    }
+}
+
+void avx2_rms_norm(const float *x, const float *w, float eps, int n, float *y) {
+    __m256 low = _mm256_setzero_ps(), high = low;
+    for (int i = 0; i < n; i += 16) {
+        __m256 a = _mm256_maskload_ps(x + i, first_lanes8(n - i));
+        __m256 b = _mm256_maskload_ps(x + i + 8, first_lanes8(n - i - 8));
+        low = _mm256_fmadd_ps(a, a, low);
+        high = _mm256_fmadd_ps(b, b, high);
+    }
+    __m256 scale = _mm256_set1_ps(1.0f / sqrtf(sum2x256(low, high) / (float)n + eps));
+    for (int i = 0; i < n; i += 8) {
+        __m256i mask = first_lanes8(n - i);
+        __m256 v = _mm256_mul_ps(_mm256_maskload_ps(x + i, mask), scale);
+        _mm256_maskstore_ps(y + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(w + i, mask)));
+    }
+}
+
+void avx2_silu_mul(float *gate, const float *up, int n) {
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    for (int i = 0; i < n; i += 8) {
+        __m256i mask = first_lanes8(n - i);
+        __m256 g = _mm256_maskload_ps(gate + i, mask);
+        __m256 v = _mm256_div_ps(g, _mm256_add_ps(one, exp256(_mm256_xor_ps(g, sign))));
+        _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(up + i, mask)));
+    }
+}

@@ -1,0 +1,18 @@
+#include "kernels/avx2/table.h"
+
+#include "kernels/packed.h"
+
+void avx2_fill(Kernels *t) {
+    for (int type = 0; type < N_WEIGHT_TYPES; type++) {
+        MatKernel *m = &t->mat[type];
+        m->panel_bytes = packed_panel_bytes;
+        m->pack = packed_panel_write;
+        m->gemm = weight_is_float((WeightType)type) ? avx2_gemm_float : avx2_gemm_quant;
+    }
+    t->act_write[ACT_Q8_32] = avx2_act_write_q8_32;
+    t->act_write[ACT_Q8_256] = avx2_act_write_q8_256;
+    t->rms_norm = avx2_rms_norm;
+    t->silu_mul = avx2_silu_mul;
+    t->attention = avx2_attention;
+    t->kv_write = avx2_kv_write;
+}

@@ -1,0 +1,18 @@
+// The AVX2 rung (AVX2, FMA, F16C).
+#ifndef CLLM_KERNELS_AVX2_TABLE_H
+#define CLLM_KERNELS_AVX2_TABLE_H
+
+#include "kernels/kernels.h"
+
+void avx2_fill(Kernels *t);
+
+void avx2_gemm_quant(WeightType type, const GemmArgs *a);
+void avx2_gemm_float(WeightType type, const GemmArgs *a);
+void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row);
+void avx2_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
+void avx2_rms_norm(const float *x, const float *w, float eps, int n, float *y);
+void avx2_silu_mul(float *gate, const float *up, int n);
+void avx2_attention(const AttnArgs *a);
+void avx2_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+
+#endif

@@ -1,0 +1,219 @@
+// Products of quantised weights with int8 activations: 16 weight rows in the lanes of a vector.
+//
+// One vector of unpacked weights holds four consecutive columns of 16 rows as unsigned bytes;
+// vpdpbusd multiplies it with four activations of one row, broadcast from the tile, and adds the
+// four products to the row's 32-bit sums. So 16 weight rows advance at once, no sum ever crosses
+// lanes, and each unpacked vector serves up to 8 activation rows from registers. An offset costs
+// nothing: the sums start at -offset times the activations' own sum.
+//
+// The functions below are written once and inlined for each format and number of rows, with both
+// known at compile time; docs/kernels.md shows what the inner loop compiles to.
+#include "kernels/avx512/table.h"
+
+#include "kernels/packed.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+enum { STEPS = 8 }; // vectors of four columns in a chunk of 32
+
+INLINE __m512i load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+
+// field << shift (right for negative shifts), kept inside bytes by the caller's mask.
+INLINE __m512i shift_bits(__m512i v, int shift) {
+    return shift > 0 ? _mm512_slli_epi16(v, (unsigned)shift) : shift < 0 ? _mm512_srli_epi16(v, (unsigned)-shift) : v;
+}
+
+INLINE __m512i field(__m512i v, int from_bit, int to_bit, int bits) {
+    int mask = ((1 << bits) - 1) << to_bit;
+    return _mm512_and_si512(shift_bits(v, to_bit - from_bit), _mm512_set1_epi8((char)mask));
+}
+
+// The 32 columns of a chunk as eight vectors of unsigned bytes.
+INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS]) {
+    const uint8_t *high = chunk + f.low * 64;
+    UNROLL for (int s = 0; s < STEPS; s++) {
+        if (f.low == 8) w[s] = load(chunk + 64 * s);
+        if (f.low == 4) w[s] = field(load(chunk + 64 * (s % 4)), s / 4 * 4, 0, 4);
+        if (f.low == 2) w[s] = field(load(chunk + 64 * (s / 4)), s % 4 * 2, 0, 2);
+        if (f.high == 1) w[s] = _mm512_or_si512(w[s], field(load(high), s, f.low, 1));
+        if (f.high == 2) w[s] = _mm512_or_si512(w[s], field(load(high + 64 * (s / 4)), s % 4 * 2, f.low, 2));
+        if (f.codebook) {
+            const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)iq4_values));
+            w[s] = _mm512_shuffle_epi8(table, w[s]);
+        }
+    }
+}
+
+INLINE __m512 half_lanes(const uint16_t *h) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h));
+}
+
+INLINE __m512i broadcast32(const void *p) {
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+// Where the sums of sub-block `at` start: -offset * (sum of activations), or 0. Blocks of 256 know the
+// sums of 16 activations, so that a sub-block of 32 takes two of them.
+INLINE __m512i sums_start(const Planes f, const int32_t *nsums, int at, int row) {
+    if (f.offset_shift < 0) return _mm512_setzero_si512();
+    __m512i sum = _mm512_set1_epi32(nsums[8 * at + row]);
+    if (f.block == 256 && f.sub == 32) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[8 * (at + 1) + row]));
+    return _mm512_slli_epi32(sum, (unsigned)f.offset_shift);
+}
+
+typedef struct Tile {
+    const uint8_t *panel;
+    int k;
+    const int8_t *q;
+    const float *scales;
+    const int32_t *nsums;
+} Tile;
+
+INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m512 y[ACT_TILE_ROWS]) {
+    const uint16_t *d = (const uint16_t *)t.panel, *m = d + t.k / 32 * 16;
+    const uint8_t *chunk = t.panel + planes_head_bytes(f, t.k);
+    const float *ssums = act_ssums(t.q, t.k);
+    for (int b = 0; b < t.k / 32; b++, chunk += planes_chunk_bytes(f)) {
+        __m512i w[STEPS];
+        unpack_chunk(f, chunk, w);
+        __m512 scale = half_lanes(d + 16 * b);
+        const int8_t *q = t.q + 256 * b;
+        UNROLL for (int r = 0; r < R; r++) {
+            __m512i sum = sums_start(f, t.nsums, b, r);
+            UNROLL for (int s = 0; s < STEPS; s++) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast32(q + 32 * s + 4 * r));
+            __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(t.scales[8 * b + r]));
+            y[r] = _mm512_fmadd_ps(scaled, scale, y[r]);
+        }
+        if (!f.has_min) continue;
+        __m512 minimum = half_lanes(m + 16 * b);
+        UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(ssums[8 * b + r]), y[r]);
+    }
+}
+
+INLINE __m512 scale_lanes(const uint8_t *scales, __m512 d) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)scales);
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+}
+
+// One chunk of 32 columns in a block of 256: chunk c of the tile's whole row.
+INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales,
+                         __m512 d, int c, __m512 y[ACT_TILE_ROWS]) {
+    __m512i w[STEPS];
+    unpack_chunk(f, chunk, w);
+    const int8_t *q = t.q + 256 * (ptrdiff_t)c;
+    const int per_chunk = CHUNK / f.sub, steps = STEPS / per_chunk;
+    UNROLL for (int j = 0; j < per_chunk; j++) {
+        __m512 scale = scale_lanes(scales + 16 * j, d);
+        UNROLL for (int r = 0; r < R; r++) {
+            __m512i sum = sums_start(f, t.nsums, c * 2 + j, r);
+            UNROLL for (int s = j * steps; s < (j + 1) * steps; s++)
+                sum = _mm512_dpbusd_epi32(sum, w[s], broadcast32(q + 32 * s + 4 * r));
+            y[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, y[r]);
+        }
+    }
+}
+
+// y -= dmin * (sum over sub-blocks of minimum times activation sum), two sub-blocks a step.
+INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, const uint8_t *mins, __m512 dmin,
+                            __m512 y[ACT_TILE_ROWS]) {
+    __m512i sums[ACT_TILE_ROWS];
+    UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
+    UNROLL for (int j = 0; j < 256 / f.sub / 2; j++) {
+        __m512i m = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(mins + 32 * j)));
+        UNROLL for (int r = 0; r < R; r++)
+            sums[r] = _mm512_dpwssd_epi32(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
+    }
+    UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, y[r]);
+}
+
+INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m512 y[ACT_TILE_ROWS]) {
+    const int n_blocks = t.k / 256, n_subs = 256 / f.sub;
+    const uint16_t *d = (const uint16_t *)t.panel, *dmin = d + n_blocks * 16;
+    const uint8_t *block = t.panel + planes_head_bytes(f, t.k);
+    const int16_t *pairs = f.sub == 16 ? act_pair16(t.q, t.k) : act_pair32(t.q, t.k);
+    for (int b = 0; b < n_blocks; b++, block += planes_block_bytes(f)) {
+        __m512 in_block[ACT_TILE_ROWS];
+        UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_setzero_ps();
+        __m512 scale = half_lanes(d + 16 * b);
+        const uint8_t *chunk = block + planes_scale_bytes(f), *scales = block;
+        _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
+            chunk_of_256(f, R, t, chunk, scales, scale, 8 * b + c, in_block);
+            chunk += planes_chunk_bytes(f);
+            scales += 16 * (CHUNK / f.sub);
+        }
+        if (f.has_min)
+            subtract_minima(f, R, pairs + (ptrdiff_t)b * (n_subs / 2) * 16, block + n_subs * 16,
+                            half_lanes(dmin + 16 * b), in_block);
+        UNROLL for (int r = 0; r < R; r++)
+            y[r] = _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[8 * b + r]), y[r]);
+    }
+}
+
+INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel, const __m512 y[ACT_TILE_ROWS]) {
+    int left = a->n - panel * PANEL_ROWS;
+    __mmask16 mask = left >= PANEL_ROWS ? (__mmask16)0xFFFF : (__mmask16)((1u << left) - 1);
+    float *out = a->out + (size_t)first_row * a->out_stride + (size_t)panel * PANEL_ROWS;
+    UNROLL for (int r = 0; r < R; r++, out += a->out_stride) {
+        __m512 v = a->add ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), y[r]) : y[r];
+        _mm512_mask_storeu_ps(out, mask, v);
+    }
+}
+
+INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, int first_row, int panel) {
+    __m512 y[ACT_TILE_ROWS];
+    UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_setzero_ps();
+    if (f.block == 32)
+        blocks_of_32(f, R, t, y);
+    else
+        blocks_of_256(f, R, t, y);
+    store_rows(a, R, first_row, panel, y);
+}
+
+// All panels of a task; for each, all tiles of rows while the panel is in the first-level cache.
+INLINE void gemm(const Planes f, const GemmArgs *a) {
+    const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
+    const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
+    for (int p = a->panel; p < a->panel + a->n_panels; p++) {
+        const int8_t *q = a->acts;
+        for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {
+            Tile t = {(const uint8_t *)a->weights + (size_t)p * panel_bytes, a->k, q, act_scales(act, q, a->k),
+                      act_nsums(act, q, a->k)};
+            switch (a->m - row) {
+            case 1: tile_rows(f, 1, a, t, row, p); break;
+            case 2: tile_rows(f, 2, a, t, row, p); break;
+            case 3: tile_rows(f, 3, a, t, row, p); break;
+            case 4: tile_rows(f, 4, a, t, row, p); break;
+            case 5: tile_rows(f, 5, a, t, row, p); break;
+            case 6: tile_rows(f, 6, a, t, row, p); break;
+            case 7: tile_rows(f, 7, a, t, row, p); break;
+            default: tile_rows(f, 8, a, t, row, p); break;
+            }
+        }
+    }
+}
+
+void avx512_gemm_quant(WeightType type, const GemmArgs *a) {
+    switch (type) {
+    case WEIGHT_Q8_0: gemm(PLANES_Q8_0, a); break;
+    case WEIGHT_Q4_0: gemm(PLANES_Q4_0, a); break;
+    case WEIGHT_Q4_1: gemm(PLANES_Q4_1, a); break;
+    case WEIGHT_Q5_0: gemm(PLANES_Q5_0, a); break;
+    case WEIGHT_Q5_1: gemm(PLANES_Q5_1, a); break;
+    case WEIGHT_IQ4_NL: gemm(PLANES_IQ4_NL, a); break;
+    case WEIGHT_Q2_K: gemm(PLANES_Q2_K, a); break;
+    case WEIGHT_Q3_K: gemm(PLANES_Q3_K, a); break;
+    case WEIGHT_Q4_K: gemm(PLANES_Q4_K, a); break;
+    case WEIGHT_Q5_K: gemm(PLANES_Q5_K, a); break;
+    case WEIGHT_Q6_K: gemm(PLANES_Q6_K, a); break;
+    case WEIGHT_IQ4_XS: gemm(PLANES_IQ4_XS, a); break;
+    default: break;
+    }
+}

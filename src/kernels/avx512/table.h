@@ -1,0 +1,18 @@
+// The AVX-512 VNNI rung (F, BW, DQ, VL, VNNI).
+#ifndef CLLM_KERNELS_AVX512_TABLE_H
+#define CLLM_KERNELS_AVX512_TABLE_H
+
+#include "kernels/kernels.h"
+
+void avx512_fill(Kernels *t);
+
+void avx512_gemm_quant(WeightType type, const GemmArgs *a);
+void avx512_gemm_float(WeightType type, const GemmArgs *a);
+void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row);
+void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
+void avx512_rms_norm(const float *x, const float *w, float eps, int n, float *y);
+void avx512_silu_mul(float *gate, const float *up, int n);
+void avx512_attention(const AttnArgs *a);
+void avx512_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+
+#endif

@@ -1,0 +1,36 @@
+// The ladder: a complete scalar table first, then each rung overwrites what it does better.
+#include "kernels/kernels.h"
+
+#include "kernels/scalar/table.h"
+#if defined(__x86_64__)
+#include "kernels/avx2/table.h"
+#include "kernels/avx512/table.h"
+#endif
+
+static void fill_scalar(Kernels *t) {
+    for (int type = 0; type < N_WEIGHT_TYPES; type++) {
+        ActFormat act = weight_is_float((WeightType)type)        ? ACT_F32
+                        : weight_formats[type].block == 32 ? ACT_Q8_32
+                                                           : ACT_Q8_256;
+        t->mat[type] = (MatKernel){act, scalar_panel_bytes, scalar_pack, scalar_gemm};
+    }
+    t->act_write[ACT_F32] = scalar_act_write_f32;
+    t->act_write[ACT_Q8_32] = scalar_act_write_q8_32;
+    t->act_write[ACT_Q8_256] = scalar_act_write_q8_256;
+    t->rms_norm = scalar_rms_norm;
+    t->silu_mul = scalar_silu_mul;
+    t->attention = scalar_attention;
+    t->kv_write = scalar_kv_write;
+}
+
+const Kernels *kernels_get(CpuRung rung) {
+    static Kernels tables[CPU_N_RUNGS];
+    Kernels *t = &tables[rung];
+    *t = (Kernels){.rung = rung};
+    fill_scalar(t);
+#if defined(__x86_64__)
+    if (rung >= CPU_AVX2) avx2_fill(t);
+    if (rung >= CPU_AVX512VNNI) avx512_fill(t);
+#endif
+    return t;
+}

@@ -1,0 +1,85 @@
+// The one table of compute kernels, filled once at start for this CPU.
+//
+// The rule that all kernels keep: the arithmetic of an output value is fixed by this header, down
+// to the order of every sum, and never depends on how many rows or threads take part. Integer
+// parts are exact; float parts use fused multiply-adds in the stated order, with 16 partial sums
+// where a sum runs along a vector. So a row's result is bit-equal alone and in any batch, and the
+// same on every rung; kcheck holds every rung to the scalar one, bit by bit.
+//
+// Matrix product. y[r] = W x[r] for weight rows n and activation rows r; x quantised as its act
+// format says (acts.h). With I_j the exact integer dot product of (u - offset) and q over a
+// sub-block j, in ascending k:
+//   blocks of 32:   y = fma(float(I) * x_scale, d, y);  then, with minima, y = fma(m, x_ssum, y)
+//   blocks of 256:  t = 0;  t = fma(float(I_j), d * scale_j, t) for each j;
+//                   with minima t = fma(float(sum_j min_j * qsum_j), -dmin, t);
+//                   y = fma(t, x_scale, y)
+//   floats:         y = fma(w, x, y)
+//
+// Thread: any; kernels only touch what they are given. Pointers to packed weights, act tiles and
+// KV blocks are 64-byte aligned.
+#ifndef CLLM_KERNELS_KERNELS_H
+#define CLLM_KERNELS_KERNELS_H
+
+#include "base/cpu.h"
+#include "kernels/acts.h"
+#include "kernels/formats.h"
+
+// y (+)= W x over panels of 16 weight rows.
+typedef struct GemmArgs {
+    const void *weights; // scalar rung: rows as in the file; others: panels (packed.h)
+    int n, k;            // of the whole matrix
+    int panel, n_panels; // which panels of 16 weight rows to do
+    const void *acts;    // [ceil(m/8)] tiles
+    int m;               // activation rows
+    float *out;          // out[r * out_stride + weight row]
+    size_t out_stride;
+    bool add;            // add to what `out` holds (a residual), instead of replacing it
+} GemmArgs;
+
+typedef struct MatKernel {
+    ActFormat act;
+    size_t (*panel_bytes)(WeightType type, int k);
+    void (*pack)(WeightType type, const void *rows, int n_rows, int k, void *panel);
+    void (*gemm)(WeightType type, const GemmArgs *a);
+} MatKernel;
+
+// Attention of queries that share one KV head over a paged KV (see model/kv_store.h):
+// keys are stored [head_dim][16 tokens], values [16 tokens][head_dim], half precision.
+//
+// Per query, blocks in order: s[t] = sum over d, ascending, fma(q[d], K[d][t]); m' = max(m, s);
+// if m' > m: l and acc are multiplied by exp(m - m'); p[t] = exp(s[t] - m'); l[t mod 16] += p[t];
+// acc[d] = fma(p[t], V[t][d], acc[d]) for t ascending. At the end out = acc / sum16(l).
+typedef struct AttnArgs {
+    const float *q;       // [n_q][head_dim] at q_stride, already scaled by 1/sqrt(head_dim)
+    size_t q_stride;
+    float *out;           // [n_q][head_dim] at out_stride
+    size_t out_stride;
+    int n_q, group;       // query i belongs to row i / group
+    int head_dim;         // a multiple of 16, at most 256
+    const uint16_t *kv;   // block b of this layer and KV head: keys at kv + b * block_stride,
+    size_t block_stride;  //   values right behind them (head_dim * 16 elements each)
+    const int32_t *blocks;
+    int n_keys;           // keys visible to row 0; row i sees n_keys + i
+} AttnArgs;
+
+typedef struct Kernels {
+    CpuRung rung;
+    MatKernel mat[N_WEIGHT_TYPES];
+    // One row of k floats into row `row` of a tile; columns [from, to) only (multiples of the act block).
+    void (*act_write[N_ACT_FORMATS])(const float *x, int k, int from, int to, void *tile, int row);
+    // y = x / sqrt(mean(x^2) + eps) * w; sum of squares in 16 partial sums (lane i mod 16), summed by halves.
+    void (*rms_norm)(const float *x, const float *w, float eps, int n, float *y);
+    // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
+    void (*silu_mul)(float *gate, const float *up, int n);
+    void (*attention)(const AttnArgs *a);
+    // One token's key and value [head_dim] of one head into slot 0 … 15 of a KV block (keys at `block`,
+    // values behind them), rounded to half precision, clamped to its finite range.
+    void (*kv_write)(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+} Kernels;
+
+enum { ATTN_MAX_HEAD_DIM = 256, ATTN_MAX_QUERIES = 16 }; // n_q of one call
+
+// The table of a rung (which this CPU must have).
+const Kernels *kernels_get(CpuRung rung);
+
+#endif

@@ -1,0 +1,84 @@
+#include "kernels/packed.h"
+
+#include <string.h>
+
+static const Planes planes_of[N_WEIGHT_TYPES] = {
+    [WEIGHT_Q8_0] = PLANES_Q8_0, [WEIGHT_Q4_0] = PLANES_Q4_0, [WEIGHT_Q4_1] = PLANES_Q4_1,
+    [WEIGHT_Q5_0] = PLANES_Q5_0, [WEIGHT_Q5_1] = PLANES_Q5_1, [WEIGHT_IQ4_NL] = PLANES_IQ4_NL,
+    [WEIGHT_Q2_K] = PLANES_Q2_K, [WEIGHT_Q3_K] = PLANES_Q3_K, [WEIGHT_Q4_K] = PLANES_Q4_K,
+    [WEIGHT_Q5_K] = PLANES_Q5_K, [WEIGHT_Q6_K] = PLANES_Q6_K, [WEIGHT_IQ4_XS] = PLANES_IQ4_XS,
+};
+
+size_t packed_panel_bytes(WeightType type, int k) {
+    if (weight_is_float(type)) return (size_t)k * PANEL_ROWS * (size_t)weight_formats[type].block_bytes;
+    return planes_panel_bytes(planes_of[type], k);
+}
+
+// The bit planes of 32 columns of one row; the panel starts zeroed, so bits are only added.
+static void put_chunk(Planes f, const uint8_t *u, int row, uint8_t *chunk) {
+    uint8_t *high = chunk + f.low * 64;
+    for (int col = 0; col < CHUNK; col++) {
+        int step = col / 4, at = 4 * row + col % 4;
+        int low_bits = u[col] & ((1 << f.low) - 1), high_bits = u[col] >> f.low;
+        if (f.low == 8) {
+            chunk[64 * step + at] = u[col];
+        } else if (f.low == 4) {
+            chunk[64 * (step % 4) + at] |= (uint8_t)(low_bits << (step / 4 * 4));
+        } else {
+            chunk[64 * (step / 4) + at] |= (uint8_t)(low_bits << (step % 4 * 2));
+        }
+        if (f.high == 1) high[at] |= (uint8_t)(high_bits << step);
+        if (f.high == 2) high[64 * (step / 4) + at] |= (uint8_t)(high_bits << (step % 4 * 2));
+    }
+}
+
+static void put_block(Planes f, const DecodedBlock *b, int row, uint8_t *out) {
+    if (f.block == 256) {
+        int n_subs = f.block / f.sub;
+        uint8_t *mins = out + n_subs * 16;
+        for (int j = 0; j < n_subs; j++) {
+            out[16 * j + row] = (uint8_t)b->scales[j];
+            if (f.has_min) mins[32 * (j / 2) + 2 * row + j % 2] = b->mins[j];
+        }
+    }
+    uint8_t *chunks = out + planes_scale_bytes(f);
+    for (int c = 0; c < f.block / CHUNK; c++)
+        put_chunk(f, b->u + CHUNK * c, row, chunks + (size_t)c * planes_chunk_bytes(f));
+}
+
+static void write_quantized(WeightType type, const uint8_t *rows, int n_rows, int k, uint8_t *panel) {
+    Planes f = planes_of[type];
+    int n_blocks = k / f.block;
+    size_t row_bytes = weight_row_bytes(type, k);
+    uint16_t *heads = (uint16_t *)panel;
+    memset(panel, 0, planes_panel_bytes(f, k));
+    DecodedBlock b = {0};
+    for (int row = 0; row < n_rows; row++) {
+        const uint8_t *src = rows + (size_t)row * row_bytes;
+        uint8_t *out = panel + planes_head_bytes(f, k);
+        for (int i = 0; i < n_blocks; i++) {
+            weight_decode_block(type, src, &b);
+            heads[16 * i + row] = b.d;
+            if (f.has_min) heads[16 * (n_blocks + i) + row] = b.dmin;
+            put_block(f, &b, row, out);
+            src += weight_formats[type].block_bytes;
+            out += planes_block_bytes(f);
+        }
+    }
+}
+
+static void write_floats(WeightType type, const uint8_t *rows, int n_rows, int k, uint8_t *panel) {
+    size_t size = (size_t)weight_formats[type].block_bytes;
+    memset(panel, 0, packed_panel_bytes(type, k));
+    for (int row = 0; row < n_rows; row++)
+        for (int i = 0; i < k; i++)
+            memcpy(panel + ((size_t)i * PANEL_ROWS + (size_t)row) * size,
+                   rows + ((size_t)row * (size_t)k + (size_t)i) * size, size);
+}
+
+void packed_panel_write(WeightType type, const void *rows, int n_rows, int k, void *panel) {
+    if (weight_is_float(type))
+        write_floats(type, rows, n_rows, k, panel);
+    else
+        write_quantized(type, rows, n_rows, k, panel);
+}

@@ -1,0 +1,19 @@
+// The scalar rung: a complete table in plain C.
+#ifndef CLLM_KERNELS_SCALAR_TABLE_H
+#define CLLM_KERNELS_SCALAR_TABLE_H
+
+#include "kernels/kernels.h"
+
+size_t scalar_panel_bytes(WeightType type, int k);
+void scalar_pack(WeightType type, const void *rows, int n_rows, int k, void *panel);
+void scalar_gemm(WeightType type, const GemmArgs *a);
+
+void scalar_act_write_f32(const float *x, int k, int from, int to, void *tile, int row);
+void scalar_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row);
+void scalar_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
+void scalar_rms_norm(const float *x, const float *w, float eps, int n, float *y);
+void scalar_silu_mul(float *gate, const float *up, int n);
+void scalar_attention(const AttnArgs *a);
+void scalar_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+
+#endif

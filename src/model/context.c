@@ -1,0 +1,122 @@
+#define _DEFAULT_SOURCE
+#include "model/context.h"
+
+#include "base/num.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static int max_int(int a, int b) {
+    return a > b ? a : b;
+}
+
+// The widest input of each act format among all matrices; 0 where no matrix wants it.
+static void widest_inputs(const Model *m, int widest[N_ACT_FORMATS]) {
+    for (int f = 0; f < N_ACT_FORMATS; f++) widest[f] = 0;
+    widest[m->weights.output.kernel->act] = m->weights.output.k;
+    for (int i = 0; i < m->hp.n_layers; i++) {
+        const Layer *l = &m->weights.layers[i];
+        const Mat *mats[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t j = 0; j < sizeof mats / sizeof mats[0]; j++) {
+            int *w = &widest[mats[j]->kernel->act];
+            *w = max_int(*w, mats[j]->k);
+        }
+    }
+}
+
+// One memory region for all scratch: first pass (base NULL) counts, second hands out.
+typedef struct Carver {
+    char *base;
+    size_t used;
+    bool overflow;
+} Carver;
+
+static void *carve(Carver *c, size_t n, size_t size) {
+    size_t bytes, end;
+    if (!num_mul(n, size, &bytes) || !num_align(bytes, 64, &bytes) || !num_add(c->used, bytes, &end)) {
+        c->overflow = true;
+        return NULL;
+    }
+    void *p = c->base ? c->base + c->used : NULL;
+    c->used = end;
+    return p;
+}
+
+static void carve_all(ModelContext *c, Carver *a) {
+    const HyperParams *hp = &c->model->hp;
+    size_t rows = (size_t)c->config.max_rows, tiles = num_div_up(rows, ACT_TILE_ROWS), f = sizeof(float);
+    int widest[N_ACT_FORMATS];
+    widest_inputs(c->model, widest);
+    c->x = carve(a, rows * (size_t)hp->n_embd, f);
+    c->qkv = carve(a, rows * (size_t)c->qkv_dim, f);
+    c->attn = carve(a, rows * (size_t)c->q_dim, f);
+    c->gate = carve(a, rows * (size_t)hp->n_ff, f);
+    c->up = carve(a, rows * (size_t)hp->n_ff, f);
+    c->rope = carve(a, rows * (size_t)hp->rope_dims, f);
+    c->logits = carve(a, (size_t)c->config.max_logits * (size_t)hp->n_vocab, f);
+    c->worker_stride = (size_t)max_int(hp->n_embd, ATTN_MAX_QUERIES * hp->head_dim * 2);
+    c->worker_row = carve(a, (size_t)workers_count(c->workers) * c->worker_stride, f);
+    c->row_position = carve(a, rows, sizeof(int32_t));
+    c->row_seq = carve(a, rows, sizeof(int32_t));
+    c->logits_row = carve(a, (size_t)c->config.max_logits, sizeof(int32_t));
+    c->chunks = carve(a, rows, sizeof(AttnChunk));
+    for (int i = 0; i < N_ACT_FORMATS; i++)
+        c->acts[i] = widest[i] ? carve(a, tiles, act_tile_bytes((ActFormat)i, widest[i])) : NULL;
+}
+
+static bool alloc_scratch(ModelContext *c, Err *err) {
+    Carver count = {0};
+    carve_all(c, &count);
+    void *region = MAP_FAILED;
+    if (!count.overflow)
+        region = mmap(NULL, count.used, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (region == MAP_FAILED)
+        return err_set(err, ERR_NOMEM, "no memory for steps of %d rows (%zu MB); ask for fewer", c->config.max_rows,
+                       count.used >> 20);
+    c->arena = region;
+    c->arena_bytes = count.used;
+    Carver hand_out = {.base = region};
+    carve_all(c, &hand_out);
+    return true;
+}
+
+ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Workers *workers, Err *err) {
+    CHECK(config->n_blocks >= 1 && config->max_rows >= 1 && config->max_seqs >= 1 && config->max_logits >= 1);
+    ModelContext *c = calloc(1, sizeof *c);
+    if (!c) {
+        err_set(err, ERR_NOMEM, "out of memory for the model's context");
+        return NULL;
+    }
+    const HyperParams *hp = &m->hp;
+    c->model = m;
+    c->workers = workers;
+    c->config = *config;
+    c->q_dim = hp->n_heads * hp->head_dim;
+    c->kv_dim = hp->n_kv_heads * hp->head_dim;
+    c->qkv_dim = c->q_dim + 2 * c->kv_dim;
+    if (!kv_store_init(&c->kv, config->n_blocks, hp->n_layers, hp->n_kv_heads, hp->head_dim, err) ||
+        !alloc_scratch(c, err)) {
+        model_context_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void model_context_free(ModelContext *c) {
+    if (!c) return;
+    kv_store_free(&c->kv);
+    if (c->arena) munmap(c->arena, c->arena_bytes);
+    free(c);
+}
+
+StepModel model_step(ModelContext *c) {
+    return (StepModel){
+        .self = c,
+        .n_vocab = c->model->hp.n_vocab,
+        .max_context = c->model->hp.context,
+        .max_rows = c->config.max_rows,
+        .max_logits = c->config.max_logits,
+        .n_blocks = c->config.n_blocks,
+        .forward = forward_step,
+    };
+}

@@ -1,0 +1,50 @@
+// What a step computes in: the KV memory and the scratch, sized once for the largest step.
+#ifndef CLLM_MODEL_CONTEXT_H
+#define CLLM_MODEL_CONTEXT_H
+
+#include "model/kv_store.h"
+#include "model/model.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+struct Model {
+    Gguf *gguf;
+    HyperParams hp;
+    Weights weights;
+    Rope rope;
+    ModelInfo info;
+};
+
+// Query rows of one sequence that attend together.
+typedef struct AttnChunk {
+    int32_t seq, first_row, n_rows;
+} AttnChunk;
+
+struct ModelContext {
+    const Model *model;
+    Workers *workers;
+    ModelContextConfig config;
+    KvStore kv;
+    int q_dim, kv_dim, qkv_dim;
+    // Scratch of a step; rows = config.max_rows.
+    float *x;             // [rows][n_embd] the residual stream
+    float *qkv;           // [rows][qkv_dim] queries, keys, values
+    float *attn;          // [rows][q_dim]
+    float *gate, *up;     // [rows][n_ff]
+    float *rope;          // [rows][rope pairs][2]
+    float *logits;        // [max_logits][n_vocab]
+    float *worker_row;    // [workers][widest row]
+    size_t worker_stride;
+    void *acts[N_ACT_FORMATS]; // the input of the next product, quantised; NULL where no matrix wants it
+    int32_t *row_position;     // [rows]
+    int32_t *row_seq;          // [rows]
+    int32_t *logits_row;       // [max_logits] the row that each logits row comes from
+    AttnChunk *chunks;         // [rows]
+    void *arena;               // all of the above
+    size_t arena_bytes;
+};
+
+// Computes a step; see StepModel.forward.
+float *forward_step(void *context, const Batch *b);
+
+#endif

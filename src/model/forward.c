@@ -1,0 +1,316 @@
+// The forward pass of a step: all rows of all sequences through all layers together.
+//
+// Every stage is one parallel-for over tasks that write disjoint parts of a buffer; the end of a
+// stage is the only synchronisation. A row's numbers depend on its own sequence alone: products go
+// row by row through the same order of sums (kernels.h), norms and rotations are a row's own, and
+// attention reads only the sequence's blocks. That is what makes answers independent of load.
+#include "model/context.h"
+
+#include "base/num.h"
+#include "kernels/packed.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct Step {
+    ModelContext *c;
+    const Batch *b;
+    const Kernels *kernels;
+    const Layer *layer;
+    int layer_index;
+    int n_chunks, chunk_rows, head_parts; // attention: see plan_attention
+} Step;
+
+static float *worker_row(const Step *s, int worker) {
+    return s->c->worker_row + (size_t)worker * s->c->worker_stride;
+}
+
+static int n_tiles(int rows) {
+    return (rows + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
+}
+
+static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) {
+    return (char *)c->acts[format] + (size_t)tile * act_tile_bytes(format, k);
+}
+
+// ---- products -------------------------------------------------------------------------------
+
+// Up to three matrices with a common input, as one stage.
+typedef struct Product {
+    const Step *s;
+    const Mat *mats[3];
+    float *out[3];
+    size_t stride[3];
+    int n_mats, m;
+    bool add;
+    int panels_per_task;
+} Product;
+
+static int panels_of(const Mat *m) {
+    return (int)num_div_up((size_t)m->n, PANEL_ROWS);
+}
+
+static int tasks_of(const Product *p, int i) {
+    return (panels_of(p->mats[i]) + p->panels_per_task - 1) / p->panels_per_task;
+}
+
+static void product_task(void *ctx, int task, int worker) {
+    (void)worker;
+    const Product *p = ctx;
+    int i = 0;
+    while (task >= tasks_of(p, i)) task -= tasks_of(p, i++);
+    const Mat *m = p->mats[i];
+    int first = task * p->panels_per_task, left = panels_of(m) - first;
+    GemmArgs a = {
+        .weights = m->packed,
+        .n = m->n,
+        .k = m->k,
+        .panel = first,
+        .n_panels = left < p->panels_per_task ? left : p->panels_per_task,
+        .acts = p->s->c->acts[m->kernel->act],
+        .m = p->m,
+        .out = p->out[i],
+        .out_stride = p->stride[i],
+        .add = p->add,
+    };
+    m->kernel->gemm(m->type, &a);
+}
+
+// Eight tasks a worker keep the team even without making tasks so small that handing them out costs.
+static void run_product(Product *p) {
+    enum { TASKS_PER_WORKER = 8 };
+    Workers *workers = p->s->c->workers;
+    int panels = 0, tasks = 0;
+    for (int i = 0; i < p->n_mats; i++) panels += panels_of(p->mats[i]);
+    p->panels_per_task = (int)num_max(1, (size_t)(panels / (workers_count(workers) * TASKS_PER_WORKER)));
+    for (int i = 0; i < p->n_mats; i++) tasks += tasks_of(p, i);
+    workers_run(workers, product_task, p, tasks);
+}
+
+static void product(const Step *s, const Mat *m, float *out, size_t stride, int rows, bool add) {
+    Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = rows, .add = add};
+    run_product(&p);
+}
+
+// ---- norm and quantise ----------------------------------------------------------------------
+
+// Rows of x, normalised and written in the act formats that the following products want.
+typedef struct NormStage {
+    const Step *s;
+    const float *weight;
+    const int32_t *rows; // which rows of x, or NULL for all in order
+    int n_rows;
+    bool wanted[N_ACT_FORMATS];
+} NormStage;
+
+static void norm_task(void *ctx, int tile, int worker) {
+    const NormStage *n = ctx;
+    const ModelContext *c = n->s->c;
+    int k = c->model->hp.n_embd, first = tile * ACT_TILE_ROWS;
+    float *row = worker_row(n->s, worker);
+    for (int i = first; i < first + ACT_TILE_ROWS && i < n->n_rows; i++) {
+        const float *x = c->x + (size_t)(n->rows ? n->rows[i] : i) * (size_t)k;
+        n->s->kernels->rms_norm(x, n->weight, c->model->hp.rms_eps, k, row);
+        for (int f = 0; f < N_ACT_FORMATS; f++)
+            if (n->wanted[f])
+                n->s->kernels->act_write[f](row, k, 0, k, act_tile(c, (ActFormat)f, k, tile), i - first);
+    }
+}
+
+static void norm(const Step *s, const float *weight, const int32_t *rows, int n_rows, const Mat *const *mats,
+                 int n_mats) {
+    NormStage n = {.s = s, .weight = weight, .rows = rows, .n_rows = n_rows};
+    for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
+    workers_run(s->c->workers, norm_task, &n, n_tiles(n_rows));
+}
+
+// ---- start of a step ------------------------------------------------------------------------
+
+static void embed_task(void *ctx, int row, int worker) {
+    (void)worker;
+    const Step *s = ctx;
+    const Model *m = s->c->model;
+    const GgufTensor *t = m->weights.token_embd;
+    int32_t token = s->b->tokens[row];
+    weight_dequantize_row(m->weights.embd_type, t->data + (size_t)token * t->row_bytes, m->hp.n_embd,
+                          s->c->x + (size_t)row * (size_t)m->hp.n_embd);
+    rope_table(&m->rope, s->c->row_position[row], s->c->rope + (size_t)row * (size_t)m->hp.rope_dims);
+}
+
+// ---- attention ------------------------------------------------------------------------------
+
+// Bias, head norms and rotation of a row's queries and keys; its keys and values go into the KV.
+static void add_bias(float *x, const float *bias, int n) {
+    for (int i = 0; bias && i < n; i++) x[i] += bias[i];
+}
+
+static void turn_heads(const Step *s, float *heads, int n_heads, const float *norm_weight, const float *table) {
+    const HyperParams *hp = &s->c->model->hp;
+    for (int h = 0; h < n_heads; h++) {
+        float *head = heads + (size_t)h * (size_t)hp->head_dim;
+        if (norm_weight) s->kernels->rms_norm(head, norm_weight, hp->rms_eps, hp->head_dim, head);
+        rope_turn(&s->c->model->rope, table, head);
+    }
+}
+
+static void rotate_task(void *ctx, int row, int worker) {
+    (void)worker;
+    const Step *s = ctx;
+    const ModelContext *c = s->c;
+    const HyperParams *hp = &c->model->hp;
+    float *q = c->qkv + (size_t)row * (size_t)c->qkv_dim, *k = q + c->q_dim, *v = k + c->kv_dim;
+    const float *table = c->rope + (size_t)row * (size_t)hp->rope_dims;
+    add_bias(q, s->layer->q_bias, c->q_dim);
+    add_bias(k, s->layer->k_bias, c->kv_dim);
+    add_bias(v, s->layer->v_bias, c->kv_dim);
+    turn_heads(s, q, hp->n_heads, s->layer->q_norm, table);
+    turn_heads(s, k, hp->n_kv_heads, s->layer->k_norm, table);
+    int position = c->row_position[row];
+    int32_t block = s->b->seqs[c->row_seq[row]].blocks[position / KV_BLOCK_TOKENS];
+    for (int h = 0; h < hp->n_kv_heads; h++) {
+        uint16_t *at = kv_store_head(&c->kv, s->layer_index, h) + (size_t)block * c->kv.block_stride;
+        s->kernels->kv_write(k + h * hp->head_dim, v + h * hp->head_dim, hp->head_dim, at, position % KV_BLOCK_TOKENS);
+    }
+}
+
+// Cuts the sequences' rows into chunks of at most ATTN_MAX_QUERIES queries for a KV head.
+static void plan_attention(Step *s) {
+    const HyperParams *hp = &s->c->model->hp;
+    int group = hp->n_heads / hp->n_kv_heads;
+    s->chunk_rows = group < ATTN_MAX_QUERIES ? ATTN_MAX_QUERIES / group : 1;
+    s->head_parts = (group + ATTN_MAX_QUERIES - 1) / ATTN_MAX_QUERIES;
+    s->n_chunks = 0;
+    for (int i = 0; i < s->b->n_seqs; i++)
+        for (int row = 0; row < s->b->seqs[i].n_rows; row += s->chunk_rows) {
+            int left = s->b->seqs[i].n_rows - row;
+            s->c->chunks[s->n_chunks++] = (AttnChunk){i, row, left < s->chunk_rows ? left : s->chunk_rows};
+        }
+}
+
+// One chunk of rows with one KV head (or a part of its queries, where they are more than a call takes).
+static void attention_task(void *ctx, int task, int worker) {
+    const Step *s = ctx;
+    const ModelContext *c = s->c;
+    const HyperParams *hp = &c->model->hp;
+    int group = hp->n_heads / hp->n_kv_heads, parts = hp->n_kv_heads * s->head_parts;
+    const AttnChunk *chunk = &c->chunks[task / parts];
+    const BatchSeq *seq = &s->b->seqs[chunk->seq];
+    int kv_head = task % parts / s->head_parts, first = task % s->head_parts * ATTN_MAX_QUERIES;
+    int heads = group - first < ATTN_MAX_QUERIES ? group - first : ATTN_MAX_QUERIES;
+    size_t hd = (size_t)hp->head_dim, width = (size_t)heads * hd;
+    size_t head_at = ((size_t)kv_head * (size_t)group + (size_t)first) * hd;
+    float *q = worker_row(s, worker), *out = q + ATTN_MAX_QUERIES * hd, scale = 1.0f / sqrtf((float)hp->head_dim);
+    int row = seq->first_row + chunk->first_row;
+    for (int r = 0; r < chunk->n_rows; r++) {
+        const float *from = c->qkv + (size_t)(row + r) * (size_t)c->qkv_dim + head_at;
+        for (size_t i = 0; i < width; i++) q[(size_t)r * width + i] = from[i] * scale;
+    }
+    AttnArgs a = {
+        .q = q, .q_stride = hd, .out = out, .out_stride = hd,
+        .n_q = chunk->n_rows * heads, .group = heads, .head_dim = hp->head_dim,
+        .kv = kv_store_head(&c->kv, s->layer_index, kv_head), .block_stride = c->kv.block_stride,
+        .blocks = seq->blocks, .n_keys = seq->start + chunk->first_row + 1,
+    };
+    s->kernels->attention(&a);
+    for (int r = 0; r < chunk->n_rows; r++)
+        memcpy(c->attn + (size_t)(row + r) * (size_t)c->q_dim + head_at, out + (size_t)r * width, width * sizeof *out);
+}
+
+static void attention_acts_task(void *ctx, int tile, int worker) {
+    (void)worker;
+    const Step *s = ctx;
+    const ModelContext *c = s->c;
+    ActFormat format = s->layer->o.kernel->act;
+    int k = c->q_dim, first = tile * ACT_TILE_ROWS;
+    for (int i = first; i < first + ACT_TILE_ROWS && i < s->b->n_rows; i++)
+        s->kernels->act_write[format](c->attn + (size_t)i * (size_t)k, k, 0, k, act_tile(c, format, k, tile), i - first);
+}
+
+static void attention_block(Step *s) {
+    ModelContext *c = s->c;
+    const Layer *l = s->layer;
+    const HyperParams *hp = &c->model->hp;
+    int rows = s->b->n_rows;
+    size_t stride = (size_t)c->qkv_dim;
+    norm(s, l->attn_norm, NULL, rows, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
+    Product qkv = {.s = s, .mats = {&l->q, &l->k, &l->v}, .n_mats = 3, .m = rows, .stride = {stride, stride, stride},
+                   .out = {c->qkv, c->qkv + c->q_dim, c->qkv + c->q_dim + c->kv_dim}};
+    run_product(&qkv);
+    workers_run(c->workers, rotate_task, s, rows);
+    workers_run(c->workers, attention_task, s, s->n_chunks * hp->n_kv_heads * s->head_parts);
+    workers_run(c->workers, attention_acts_task, s, n_tiles(rows));
+    product(s, &l->o, c->x, (size_t)hp->n_embd, rows, true);
+    for (int r = 0; l->o_bias && r < rows; r++) add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
+}
+
+// ---- feed-forward ---------------------------------------------------------------------------
+
+enum { FFN_COLUMNS = 1024 }; // columns of a task; a multiple of every act block
+
+static void swiglu_task(void *ctx, int task, int worker) {
+    (void)worker;
+    const Step *s = ctx;
+    const ModelContext *c = s->c;
+    int k = c->model->hp.n_ff, parts = (k + FFN_COLUMNS - 1) / FFN_COLUMNS;
+    int tile = task / parts, from = task % parts * FFN_COLUMNS;
+    int to = from + FFN_COLUMNS < k ? from + FFN_COLUMNS : k, first = tile * ACT_TILE_ROWS;
+    ActFormat format = s->layer->down.kernel->act;
+    for (int i = first; i < first + ACT_TILE_ROWS && i < s->b->n_rows; i++) {
+        float *gate = c->gate + (size_t)i * (size_t)k;
+        s->kernels->silu_mul(gate + from, c->up + (size_t)i * (size_t)k + from, to - from);
+        s->kernels->act_write[format](gate, k, from, to, act_tile(c, format, k, tile), i - first);
+    }
+}
+
+static void feed_forward_block(Step *s) {
+    ModelContext *c = s->c;
+    const Layer *l = s->layer;
+    size_t stride = (size_t)c->model->hp.n_ff;
+    int rows = s->b->n_rows, parts = (c->model->hp.n_ff + FFN_COLUMNS - 1) / FFN_COLUMNS;
+    norm(s, l->ffn_norm, NULL, rows, (const Mat *const[]){&l->gate, &l->up}, 2);
+    Product p = {.s = s, .mats = {&l->gate, &l->up}, .n_mats = 2, .m = rows, .stride = {stride, stride},
+                 .out = {c->gate, c->up}};
+    run_product(&p);
+    workers_run(c->workers, swiglu_task, s, n_tiles(rows) * parts);
+    product(s, &l->down, c->x, (size_t)c->model->hp.n_embd, rows, true);
+}
+
+// ---- the step -------------------------------------------------------------------------------
+
+static void lay_out_rows(const Step *s) {
+    const Batch *b = s->b;
+    ModelContext *c = s->c;
+    int next = 0, n_logits = 0;
+    for (int i = 0; i < b->n_seqs; i++) {
+        const BatchSeq *q = &b->seqs[i];
+        CHECK(q->first_row == next && q->n_rows >= 1 && q->n_logits <= q->n_rows);
+        for (int r = 0; r < q->n_rows; r++) {
+            c->row_seq[next + r] = i;
+            c->row_position[next + r] = q->start + r;
+        }
+        for (int r = q->n_rows - q->n_logits; r < q->n_rows; r++) c->logits_row[n_logits++] = next + r;
+        next += q->n_rows;
+    }
+    CHECK(next == b->n_rows && n_logits == b->n_logits);
+}
+
+float *forward_step(void *context, const Batch *b) {
+    ModelContext *c = context;
+    const Weights *w = &c->model->weights;
+    Step s = {.c = c, .b = b, .kernels = w->kernels};
+    CHECK(b->n_rows >= 1 && b->n_rows <= c->config.max_rows && b->n_logits <= c->config.max_logits);
+    lay_out_rows(&s);
+    plan_attention(&s);
+    workers_run(c->workers, embed_task, &s, b->n_rows);
+    for (int i = 0; i < c->model->hp.n_layers; i++) {
+        s.layer = &w->layers[i];
+        s.layer_index = i;
+        attention_block(&s);
+        feed_forward_block(&s);
+    }
+    if (b->n_logits) {
+        norm(&s, w->output_norm, c->logits_row, b->n_logits, (const Mat *const[]){&w->output}, 1);
+        product(&s, &w->output, c->logits, (size_t)c->model->hp.n_vocab, b->n_logits, false);
+    }
+    return c->logits;
+}

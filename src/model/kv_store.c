@@ -1,0 +1,28 @@
+#define _DEFAULT_SOURCE
+#include "model/kv_store.h"
+
+#include "base/num.h"
+#include "model/batch.h"
+
+#include <sys/mman.h>
+
+size_t kv_store_token_bytes(int n_layers, int n_kv_heads, int head_dim) {
+    return (size_t)n_layers * (size_t)n_kv_heads * (size_t)head_dim * 2 * sizeof(uint16_t);
+}
+
+bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int head_dim, Err *err) {
+    *s = (KvStore){.n_kv_heads = n_kv_heads, .head_stride = (size_t)head_dim * KV_BLOCK_TOKENS * 2};
+    s->block_stride = (size_t)n_layers * (size_t)n_kv_heads * s->head_stride;
+    if (!num_mul((size_t)n_blocks, s->block_stride * sizeof(uint16_t), &s->bytes))
+        return err_set(err, ERR_LIMIT, "a KV pool of %d blocks is too large", n_blocks);
+    void *base = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return err_set(err, ERR_NOMEM, "no memory for a KV pool of %zu MB; ask for a smaller one", s->bytes >> 20);
+    s->base = base;
+    return true;
+}
+
+void kv_store_free(KvStore *s) {
+    if (s->base) munmap(s->base, s->bytes);
+    *s = (KvStore){0};
+}

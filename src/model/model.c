@@ -1,0 +1,97 @@
+#include "model/context.h"
+
+#include "base/num.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void copy_str(char *out, size_t size, Str s) {
+    size_t n = num_min(s.len, size - 1);
+    memcpy(out, s.ptr, n);
+    out[n] = '\0';
+}
+
+// general.file_type as the field spells it.
+static const char *quantization_name(const Gguf *g) {
+    static const struct { uint32_t id; const char *name; } names[] = {
+        {0, "F32"},     {1, "F16"},     {2, "Q4_0"},    {3, "Q4_1"},    {7, "Q8_0"},    {8, "Q5_0"},   {9, "Q5_1"},
+        {10, "Q2_K"},   {11, "Q3_K_S"}, {12, "Q3_K_M"}, {13, "Q3_K_L"}, {14, "Q4_K_S"}, {15, "Q4_K_M"}, {16, "Q5_K_S"},
+        {17, "Q5_K_M"}, {18, "Q6_K"},   {21, "Q2_K_S"}, {25, "IQ4_NL"}, {30, "IQ4_XS"}, {32, "BF16"},
+    };
+    uint32_t id;
+    if (!gguf_get_u32(g, "general.file_type", &id)) return "unknown";
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].id == id) return names[i].name;
+    return "unknown";
+}
+
+static uint64_t mat_weights(const Mat *m) {
+    return (uint64_t)m->n * (uint64_t)m->k;
+}
+
+static void fill_info(Model *m) {
+    const HyperParams *hp = &m->hp;
+    ModelInfo *info = &m->info;
+    const char *path = gguf_path(m->gguf), *slash = strrchr(path, '/');
+    Str name = str_from(slash ? slash + 1 : path);
+    gguf_get_str(m->gguf, "general.name", &name);
+    copy_str(info->name, sizeof info->name, name);
+    copy_str(info->arch, sizeof info->arch, str_from(hp->arch->name));
+    copy_str(info->quantization, sizeof info->quantization, str_from(quantization_name(m->gguf)));
+    info->n_vocab = hp->n_vocab;
+    info->n_layers = hp->n_layers;
+    info->n_embd = hp->n_embd;
+    info->n_heads = hp->n_heads;
+    info->n_kv_heads = hp->n_kv_heads;
+    info->head_dim = hp->head_dim;
+    info->n_ff = hp->n_ff;
+    info->max_context = hp->context;
+    info->rope_theta = hp->rope_base;
+    info->rms_norm_eps = (double)hp->rms_eps;
+    info->weight_bytes = m->weights.region_bytes;
+    info->kv_bytes_per_token = kv_store_token_bytes(hp->n_layers, hp->n_kv_heads, hp->head_dim);
+    for (uint64_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
+        const GgufTensor *t = gguf_tensor(m->gguf, i);
+        info->n_params += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+    }
+    for (int i = 0; i < hp->n_layers; i++) {
+        const Layer *l = &m->weights.layers[i];
+        info->macs_per_row += mat_weights(&l->q) + mat_weights(&l->k) + mat_weights(&l->v) + mat_weights(&l->o) +
+                              mat_weights(&l->gate) + mat_weights(&l->up) + mat_weights(&l->down);
+    }
+    info->macs_per_logit = mat_weights(&m->weights.output);
+}
+
+Model *model_open(const char *path, Workers *workers, ModelProgress progress, void *user, Err *err) {
+    Model *m = calloc(1, sizeof *m);
+    if (!m) {
+        err_set(err, ERR_NOMEM, "out of memory for the model");
+        return NULL;
+    }
+    m->gguf = gguf_open(path, err);
+    if (!m->gguf || !hyper_params_read(m->gguf, &m->hp, err) ||
+        !weights_load(&m->weights, m->gguf, &m->hp, workers, progress, user, err) ||
+        !rope_init(&m->rope, &m->hp, m->weights.rope_factors, err)) {
+        model_close(m);
+        return NULL;
+    }
+    fill_info(m);
+    return m;
+}
+
+void model_close(Model *m) {
+    if (!m) return;
+    rope_free(&m->rope);
+    weights_free(&m->weights);
+    gguf_close(m->gguf);
+    free(m);
+}
+
+const ModelInfo *model_info(const Model *m) {
+    return &m->info;
+}
+
+const Gguf *model_gguf(const Model *m) {
+    return m->gguf;
+}

@@ -1,0 +1,54 @@
+// A model file, opened, checked, packed for this CPU, and ready to compute steps.
+//
+// model_open maps the file, reads the hyper-parameters by the architecture table (arch.c), binds
+// and validates every tensor, and repacks the weight matrices for the kernels of this CPU's rung,
+// giving the file's pages back as it goes. model_context_new adds what computing needs: the KV
+// memory and the scratch of a step.
+//
+// Thread: open on one thread; a ModelContext computes on the engine thread (with the workers).
+#ifndef CLLM_MODEL_MODEL_H
+#define CLLM_MODEL_MODEL_H
+
+#include "base/err.h"
+#include "base/workers.h"
+#include "gguf/gguf.h"
+#include "model/batch.h"
+
+typedef struct Model Model;
+
+typedef struct ModelInfo {
+    char arch[32];          // "qwen3"
+    char name[128];         // general.name, or the file's name
+    char quantization[32];  // "Q4_K_M", by general.file_type
+    int32_t n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, max_context;
+    double rope_theta, rms_norm_eps;
+    size_t weight_bytes;    // packed weights in memory
+    size_t kv_bytes_per_token;
+    uint64_t n_params;
+    uint64_t macs_per_row;  // multiply-adds of the blocks for one row (without attention)
+    uint64_t macs_per_logit; // … of the output matrix for one row
+} ModelInfo;
+
+// progress(fraction, user) is called from the opening thread; may be NULL.
+typedef void (*ModelProgress)(double fraction, void *user);
+
+Model *model_open(const char *path, Workers *workers, ModelProgress progress, void *user, Err *err);
+void model_close(Model *m); // NULL is allowed
+const ModelInfo *model_info(const Model *m);
+const Gguf *model_gguf(const Model *m); // for the tokenizer and the template; lives as long as the model
+
+typedef struct ModelContextConfig {
+    int32_t n_blocks;   // KV blocks of KV_BLOCK_TOKENS tokens
+    int32_t max_rows;   // rows of a step
+    int32_t max_seqs;   // sequences of a step
+    int32_t max_logits; // logits rows of a step
+} ModelContextConfig;
+
+typedef struct ModelContext ModelContext;
+
+// KV memory is reserved here and becomes resident only as blocks are first written.
+ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Workers *workers, Err *err);
+void model_context_free(ModelContext *c); // NULL is allowed
+StepModel model_step(ModelContext *c);    // for the engine; borrows c
+
+#endif

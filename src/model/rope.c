@@ -1,0 +1,59 @@
+#include "model/rope.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const double PI = 3.14159265358979323846;
+
+// The pair whose wavelength makes `turns` full turns over the original context (YaRN, eq. 17-18).
+static double yarn_pair_of(const HyperParams *hp, double turns) {
+    return hp->rope_dims * log(hp->original_context / (turns * 2 * PI)) / (2 * log(hp->rope_base));
+}
+
+// YaRN: high frequencies stay, low ones are interpolated, with a linear ramp between.
+static double yarn_frequency(const HyperParams *hp, int pair, double frequency) {
+    double low = floor(yarn_pair_of(hp, hp->beta_fast)), high = ceil(yarn_pair_of(hp, hp->beta_slow));
+    low = fmax(low, 0);
+    high = fmin(high, hp->rope_dims - 1);
+    double ramp = fmin(fmax((pair - low) / fmax(high - low, 0.001), 0), 1);
+    return frequency * (1 - ramp) + frequency / hp->scaling_factor * ramp;
+}
+
+bool rope_init(Rope *r, const HyperParams *hp, const float *factors, Err *err) {
+    *r = (Rope){.pairing = hp->arch->pairing, .n_pairs = hp->rope_dims / 2, .magnitude = 1};
+    r->frequency = malloc((size_t)r->n_pairs * sizeof *r->frequency);
+    if (!r->frequency) return err_set(err, ERR_NOMEM, "out of memory for the RoPE frequencies");
+    for (int i = 0; i < r->n_pairs; i++) {
+        double frequency = pow(hp->rope_base, -2.0 * i / hp->rope_dims);
+        if (factors) frequency /= (double)factors[i];
+        if (hp->scaling == ROPE_SCALING_LINEAR) frequency /= hp->scaling_factor;
+        if (hp->scaling == ROPE_SCALING_YARN) frequency = yarn_frequency(hp, i, frequency);
+        r->frequency[i] = frequency;
+    }
+    if (hp->scaling == ROPE_SCALING_YARN)
+        r->magnitude = (float)(hp->attn_factor * (1 + 0.1 * log(hp->scaling_factor)));
+    return true;
+}
+
+void rope_free(Rope *r) {
+    free(r->frequency);
+    *r = (Rope){0};
+}
+
+void rope_table(const Rope *r, int32_t position, float *table) {
+    for (int i = 0; i < r->n_pairs; i++) {
+        double angle = position * r->frequency[i];
+        table[2 * i] = (float)cos(angle) * r->magnitude;
+        table[2 * i + 1] = (float)sin(angle) * r->magnitude;
+    }
+}
+
+void rope_turn(const Rope *r, const float *table, float *head) {
+    int stride = r->pairing == ROPE_HALVES ? r->n_pairs : 1;
+    for (int i = 0; i < r->n_pairs; i++) {
+        float *a = head + (r->pairing == ROPE_HALVES ? i : 2 * i), *b = a + stride;
+        float c = table[2 * i], s = table[2 * i + 1], x = *a, y = *b;
+        *a = x * c - y * s;
+        *b = x * s + y * c;
+    }
+}

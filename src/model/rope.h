@@ -1,0 +1,27 @@
+// Rotary position embedding (Su et al. 2021), with the scalings that files ask for: linear, YaRN
+// (Peng et al. 2023) and per-frequency factors (Llama 3).
+//
+// Thread: a Rope is immutable; rows may be turned in parallel.
+#ifndef CLLM_MODEL_ROPE_H
+#define CLLM_MODEL_ROPE_H
+
+#include "model/arch.h"
+
+typedef struct Rope {
+    RopePairing pairing;
+    int n_pairs;
+    double *frequency; // [n_pairs] radians per position
+    float magnitude;   // cos and sin are multiplied by it (YaRN's attention factor)
+} Rope;
+
+// factors: [n_pairs] divisors of the frequencies, or NULL.
+bool rope_init(Rope *r, const HyperParams *hp, const float *factors, Err *err);
+void rope_free(Rope *r);
+
+// cos and sin of every pair at one position: table[n_pairs][2].
+void rope_table(const Rope *r, int32_t position, float *table);
+
+// Turns one head in place by such a table.
+void rope_turn(const Rope *r, const float *table, float *head);
+
+#endif

@@ -1,0 +1,50 @@
+// The weights of a model: bound to the tensors of the file, checked, and packed for this CPU.
+//
+// Matrices are repacked into one memory region, in parallel, piece by piece, and the pages of the
+// file are given back behind the packer: the extra memory of loading is a few megabytes. The token
+// embedding stays readable in the file as well, since a step reads a few of its rows.
+#ifndef CLLM_MODEL_WEIGHTS_H
+#define CLLM_MODEL_WEIGHTS_H
+
+#include "base/workers.h"
+#include "kernels/kernels.h"
+#include "model/arch.h"
+#include "model/model.h"
+
+// A weight matrix [n][k]: y = W x.
+typedef struct Mat {
+    WeightType type;
+    int n, k;
+    const MatKernel *kernel;
+    void *packed;               // panels of 16 rows
+    const GgufTensor *tensor;
+} Mat;
+
+typedef struct Layer {
+    const float *attn_norm, *ffn_norm; // [n_embd]
+    const float *q_norm, *k_norm;      // [head_dim], or NULL
+    const float *q_bias, *k_bias, *v_bias, *o_bias; // or NULL
+    Mat q, k, v, o, gate, up, down;
+} Layer;
+
+typedef struct Weights {
+    const Kernels *kernels;
+    const GgufTensor *token_embd;
+    WeightType embd_type;
+    const float *output_norm;  // [n_embd]
+    const float *rope_factors; // [rope_dims / 2] divides each frequency, or NULL
+    Mat output;                // the tied embedding where the file has no output.weight
+    Layer *layers;             // [n_layers]
+    void *region;              // all packed matrices
+    size_t region_bytes;
+    float *floats;             // all norms and biases
+} Weights;
+
+bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, Workers *workers, ModelProgress progress,
+                  void *user, Err *err);
+void weights_free(Weights *w);
+
+// The file's type as the kernels know it.
+WeightType weight_type_of(GgufType type);
+
+#endif

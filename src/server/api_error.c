@@ -1,0 +1,88 @@
+#include "server/api_error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const int status_of_code[] = {
+    [ERR_NONE] = 500,      [ERR_INVALID] = 400, [ERR_UNSUPPORTED] = 400, [ERR_LIMIT] = 400,
+    [ERR_NOT_FOUND] = 404, [ERR_IO] = 500,      [ERR_NOMEM] = 503,
+};
+
+int api_status_of(ErrCode code) {
+    return status_of_code[code];
+}
+
+const char *api_error_type(int status) {
+    switch (status) {
+    case 401: return "authentication_error";
+    case 403: return "permission_error";
+    case 404: return "not_found_error";
+    case 408: return "timeout";
+    case 429: return "rate_limit_error";
+    case 503: return "unavailable_error";
+    default: return status >= 500 ? "server_error" : "invalid_request_error";
+    }
+}
+
+bool api_error_set(ApiError *e, int status, const char *code, const char *param, const char *fmt, ...) {
+    *e = (ApiError){.status = status, .code = code};
+    if (param) snprintf(e->param, sizeof e->param, "%s", param);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->message, sizeof e->message, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool api_error_from(ApiError *e, const Err *err, const char *param) {
+    return api_error_set(e, api_status_of(err->code), NULL, param, "%s", err->msg);
+}
+
+// A message may carry a client's words cut in the middle of a code point.
+static json_t *message_json(const char *message) {
+    json_t *j = json_string(message);
+    size_t n = strlen(message);
+    for (size_t cut = 1; !j && cut <= 4 && cut <= n; cut++) j = json_stringn(message, n - cut);
+    return j ? j : json_string("the request is not valid");
+}
+
+json_t *api_error_json(const ApiError *e, Dialect dialect) {
+    json_t *message = message_json(e->message);
+    if (dialect == DIALECT_NATIVE) return json_pack("{s:b, s:o}", "success", 0, "error", message);
+    return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", message, "type",
+                     api_error_type(e->status), "param", e->param[0] ? e->param : NULL, "code", e->code);
+}
+
+static void reply_dump(HttpExchange *x, int status, json_t *value) {
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(value);
+    if (text)
+        http_reply(x, status, "application/json", str_from(text));
+    else
+        http_reply(x, 500, "text/plain", STR("out of memory\n"));
+    free(text);
+}
+
+void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e) {
+    if (e->retry_after_s > 0) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%d", e->retry_after_s);
+        http_set_header(x, "Retry-After", seconds);
+    }
+    reply_dump(x, e->status, api_error_json(e, dialect));
+}
+
+void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value) {
+    ApiError e;
+    if (value) {
+        reply_dump(x, status, value);
+        return;
+    }
+    api_error_set(&e, 500, NULL, NULL, "the reply could not be built (out of memory)");
+    api_error_reply(x, dialect, &e);
+}
+
+void api_reply_data(HttpExchange *x, json_t *data) {
+    api_reply_json(x, DIALECT_NATIVE, 200, data ? json_pack("{s:b, s:o}", "success", 1, "data", data) : NULL);
+}

@@ -1,0 +1,39 @@
+// What goes wrong on the way of a request, and how each dialect says it.
+//
+// Native: {"success":false,"error":"…"}. OpenAI: {"error":{"message","type","param","code"}}, where
+// code is a string or null (an integer breaks typed clients). Clients repeat 408, 409, 429 and 5xx
+// by themselves, so what fails every time is never one of these.
+#ifndef CLLM_SERVER_API_ERROR_H
+#define CLLM_SERVER_API_ERROR_H
+
+#include "base/err.h"
+#include "server/http.h"
+
+#include <jansson.h>
+
+typedef enum Dialect { DIALECT_NATIVE, DIALECT_OPENAI } Dialect;
+
+typedef struct ApiError {
+    int status;       // HTTP; 0: no error
+    const char *code; // OpenAI's `code`, NULL: null
+    char param[96];   // OpenAI's `param`, "": null
+    char message[512];
+    int retry_after_s; // > 0: sent as Retry-After
+} ApiError;
+
+// Fills *e. Always returns false.
+bool api_error_set(ApiError *e, int status, const char *code, const char *param, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+// From an Err, with the status of its code: the one table. Always returns false.
+bool api_error_from(ApiError *e, const Err *err, const char *param);
+int api_status_of(ErrCode code);
+const char *api_error_type(int status); // "invalid_request_error", …
+
+json_t *api_error_json(const ApiError *e, Dialect dialect);                // a new reference, NULL: no memory
+void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e); // ends the exchange
+// Replies with a JSON value; takes the reference. NULL (no memory) becomes a 500.
+void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value);
+// The native envelope {"success":true,"data":…}; takes the reference.
+void api_reply_data(HttpExchange *x, json_t *data);
+
+#endif

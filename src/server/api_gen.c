@@ -1,0 +1,85 @@
+#include "server/api_gen.h"
+
+#include <stdlib.h>
+
+enum { GEN_MAX_BIAS = 4096 };
+static const int64_t gen_max_timeout_ms = 7 * 24 * 3600 * 1000LL;
+
+GenParams gen_params_default(Dialect dialect, const ServerConfig *config) {
+    if (dialect == DIALECT_NATIVE)
+        return (GenParams){
+            .sampling = {.temperature = 0.7f, .top_p = 0.9f, .repetition_penalty = 1.1f},
+            .default_tokens = 100,
+        };
+    return (GenParams){
+        .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
+        .default_tokens = config->default_max_tokens,
+    };
+}
+
+static bool read_token_id(const char *key, int32_t n_vocab, int32_t *out) {
+    char *end;
+    if (key[0] < '0' || key[0] > '9') return false;
+    long v = strtol(key, &end, 10);
+    if (*end || v >= n_vocab) return false;
+    *out = (int32_t)v;
+    return true;
+}
+
+static void read_logit_bias(Fields *f, int32_t n_vocab, GenParams *p) {
+    json_t *object = fields_get(f, "logit_bias"), *value;
+    const char *key;
+    if (!object) return;
+    size_t n = json_object_size(object);
+    if (!json_is_object(object)) {
+        fields_fail(f, "logit_bias", "must be an object of token ids and numbers, not %s", json_kind(object));
+        return;
+    }
+    if (n > GEN_MAX_BIAS) {
+        fields_fail(f, "logit_bias", "may name at most %d tokens, not %zu", GEN_MAX_BIAS, n);
+        return;
+    }
+    LogitBias *bias = calloc(n + 1, sizeof *bias);
+    if (!bias) {
+        fields_fail(f, "logit_bias", "does not fit into memory");
+        return;
+    }
+    p->sampling.logit_bias = bias;
+    json_object_foreach(object, key, value) {
+        double v = json_number_value(value);
+        LogitBias *b = &bias[p->sampling.n_logit_bias++];
+        b->bias = (float)v;
+        if (!read_token_id(key, n_vocab, &b->token))
+            fields_fail(f, "logit_bias", "has the key \"%.40s\", which is not a token id (0 to %d)", key,
+                        (int)n_vocab - 1);
+        else if (!json_is_number(value) || v < -100 || v > 100)
+            fields_fail(f, "logit_bias", "must map token %s to a number between -100 and 100", key);
+    }
+}
+
+static void read_sampling(Fields *f, Dialect dialect, GenParams *p) {
+    double hottest = dialect == DIALECT_OPENAI ? 2 : 100;
+    int64_t top_k = p->sampling.top_k, seed = 0;
+    fields_float(f, "temperature", (Range){0, hottest, false}, &p->sampling.temperature);
+    fields_float(f, "top_p", (Range){0, 1, true}, &p->sampling.top_p);
+    fields_float(f, "min_p", (Range){0, 1, false}, &p->sampling.min_p);
+    fields_float(f, "repetition_penalty", (Range){0, 10, true}, &p->sampling.repetition_penalty);
+    fields_float(f, "presence_penalty", (Range){-2, 2, false}, &p->sampling.presence_penalty);
+    fields_float(f, "frequency_penalty", (Range){-2, 2, false}, &p->sampling.frequency_penalty);
+    fields_int(f, "top_k", -1, INT32_MAX, &top_k); // -1 is what some clients mean by off
+    p->sampling.top_k = top_k > 0 ? (int32_t)top_k : 0;
+    p->seed_given = fields_get(f, "seed") != NULL;
+    fields_int(f, "seed", INT64_MIN, INT64_MAX, &seed);
+    p->sampling.seed = (uint64_t)seed;
+}
+
+void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p) {
+    read_sampling(f, dialect, p);
+    read_logit_bias(f, n_vocab, p);
+    fields_int(f, "max_tokens", 1, INT32_MAX, &p->max_tokens);
+    if (dialect == DIALECT_OPENAI) fields_int(f, "max_completion_tokens", 1, INT32_MAX, &p->max_tokens);
+    fields_str_list(f, "stop", DETOK_MAX_STOPS, p->stops, &p->n_stops);
+    fields_bool(f, "stream", &p->stream);
+    fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, &p->timeout_ms);
+    fields_bool(f, "ignore_eos", &p->ignore_eos);
+}

@@ -1,0 +1,15 @@
+// Reading what all generating routes share: sampling, limits, stops.
+#ifndef CLLM_SERVER_API_GEN_H
+#define CLLM_SERVER_API_GEN_H
+
+#include "server/parse.h"
+#include "server/request.h"
+
+// The defaults of a dialect.
+GenParams gen_params_default(Dialect dialect, const ServerConfig *config);
+
+// Reads temperature, top_p, top_k, min_p, the penalties, logit_bias, seed, stop, max_tokens, stream,
+// timeout_ms and ignore_eos over the defaults in *p. Failures stick in f.
+void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p);
+
+#endif

@@ -1,0 +1,121 @@
+#include "server/api_info.h"
+
+#include "base/version.h"
+#include "server/router.h"
+
+#include <stdlib.h>
+
+// The weight of a media type in an Accept header: the q of its entry, 1 without one, 0 if absent.
+static double accept_weight(const char *accept, const char *type) {
+    const char *at = strstr(accept, type);
+    if (!at) return 0;
+    const char *end = strchr(at, ','), *q = strstr(at, ";q=");
+    return q && (!end || q < end) ? strtod(q + 3, NULL) : 1;
+}
+
+// A browser asks for text/html by name; tools send nothing or */*.
+static bool wants_page(const HttpExchange *x) {
+    const char *accept = http_header(x, "Accept");
+    if (!accept) return false;
+    double html = accept_weight(accept, "text/html");
+    return html > 0 && html >= accept_weight(accept, "application/json");
+}
+
+static json_t *endpoints_json(void) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < routes_count; i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s}", "method", http_method_name(routes_table[i].method), "path",
+                            routes_table[i].path, "description", routes_table[i].description));
+    return list;
+}
+
+void api_root(App *app, HttpExchange *x, Str tail) {
+    (void)app, (void)tail;
+    http_set_header(x, "Vary", "Accept");
+    if (wants_page(x)) {
+        http_set_header(x, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+        http_reply(x, 200, "text/html; charset=utf-8", str_from(web_page_html));
+        return;
+    }
+    api_reply_data(x, json_pack("{s:s, s:s, s:o}", "name", "cLLM", "version", CLLM_VERSION, "endpoints",
+                                endpoints_json()));
+}
+
+void api_health(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    static const char *const words[] = {"loading", "healthy", "draining"};
+    bool ready = app->state == APP_READY;
+    json_t *data = json_pack("{s:s, s:b}", "status", words[app->state], "model_loaded", app->attached);
+    if (ready) {
+        api_reply_data(x, data);
+        return;
+    }
+    api_reply_json(x, DIALECT_NATIVE, 503,
+                   json_pack("{s:b, s:s, s:o}", "success", 0, "error", words[app->state], "data", data));
+}
+
+static bool is_quantized(const char *type) {
+    return strcmp(type, "F32") != 0 && strcmp(type, "F16") != 0 && strcmp(type, "BF16") != 0;
+}
+
+void api_model_info(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    const ModelInfo *m = &app->model;
+    json_t *data = json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:{s:b, s:s}, s:b}",
+        "model_path", app->service.model_path ? app->service.model_path : "", "model_name", m->name,
+        "model_family", m->arch, "model_type", m->arch, "vocab_size", (int)m->n_vocab, "tokenizer_vocab_size",
+        (int)tokenizer_n_vocab(app->service.tokenizer), "hidden_size", (int)m->n_embd, "num_layers",
+        (int)m->n_layers, "num_attention_heads", (int)m->n_heads, "num_key_value_heads", (int)m->n_kv_heads,
+        "max_sequence_length", (int)engine_max_sequence(app->service.engine), "intermediate_size",
+        (int)m->n_ff, "rope_theta", m->rope_theta, "rms_norm_eps", m->rms_norm_eps, "quantization", "enabled",
+        is_quantized(m->quantization), "type", m->quantization, "use_kv_cache", 1);
+    api_reply_data(x, data);
+}
+
+static json_t *finished_json(const EngineStats *s) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "stop", (json_int_t)s->finished[FINISH_STOP], "length",
+                     (json_int_t)s->finished[FINISH_LENGTH], "cancelled",
+                     (json_int_t)s->finished[FINISH_CANCELLED], "timeout",
+                     (json_int_t)s->finished[FINISH_TIMEOUT], "shutdown",
+                     (json_int_t)s->finished[FINISH_SHUTDOWN]);
+}
+
+void api_stats(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    EngineStats s;
+    engine_stats(app->service.engine, &s);
+    json_t *data = json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "running", (int)s.running,
+        "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total", (int)s.blocks_total,
+        "blocks_used", (int)s.blocks_used, "steps", (json_int_t)s.steps, "rows", (json_int_t)s.rows,
+        "requests", (json_int_t)s.requests, "prompt_tokens", (json_int_t)s.prompt_tokens, "generated_tokens",
+        (json_int_t)s.generated_tokens, "preemptions", (json_int_t)s.preemptions, "step_seconds",
+        (double)s.step_ns_total * 1e-9, "finished", finished_json(&s));
+    api_reply_data(x, data);
+}
+
+static json_t *model_json(const App *app) {
+    return json_pack("{s:s, s:s, s:I, s:s, s:i}", "id", app->model_id, "object", "model", "created",
+                     (json_int_t)app->started, "owned_by", "cllm", "max_model_len",
+                     (int)engine_max_sequence(app->service.engine));
+}
+
+void api_models(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    api_reply_json(x, DIALECT_OPENAI, 200,
+                   json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(app)));
+}
+
+void api_model(App *app, HttpExchange *x, Str tail) {
+    ApiError e;
+    if (app_knows_model(app, tail)) {
+        api_reply_json(x, DIALECT_OPENAI, 200, model_json(app));
+        return;
+    }
+    api_error_set(&e, 404, "model_not_found", "model",
+                  "the model \"%.*s\" is not served here; there is \"%s\"",
+                  tail.len < 100 ? (int)tail.len : 100, tail.ptr, app->model_id);
+    api_error_reply(x, DIALECT_OPENAI, &e);
+}

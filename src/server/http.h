@@ -1,0 +1,81 @@
+// HTTP/1.1 over libevent's evhttp: exchanges instead of connections.
+//
+// An exchange is one request and its reply. A handler either answers at once (http_reply) or keeps
+// the exchange by http_keep and answers later; until then it is told when the peer has gone.
+//
+// evhttp reports a closed peer only while it reads or writes, not while a reply is pending. So a
+// kept exchange has an event of its own on the descriptor (a half-closed peer counts as gone). A reader that
+// is slower than its reply grows the output buffer; http_send refuses to go on beyond max_pending_bytes and
+// drops the connection.
+//
+// Thread: all of it belongs to the event loop's thread.
+#ifndef CLLM_SERVER_HTTP_H
+#define CLLM_SERVER_HTTP_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stddef.h>
+
+struct event_base;
+
+typedef enum HttpMethod {
+    HTTP_OTHER = 0,
+    HTTP_GET = 1,
+    HTTP_HEAD = 2,
+    HTTP_POST = 4,
+    HTTP_PUT = 8,
+    HTTP_DELETE = 16,
+    HTTP_OPTIONS = 32,
+    HTTP_PATCH = 64,
+} HttpMethod;
+
+typedef struct HttpConfig {
+    const char *host;
+    int port;              // 0: any free one
+    int max_connections;   // beyond it a new connection is closed at once
+    size_t max_body_bytes; // larger bodies reach the handler as http_body_too_large
+    size_t max_header_bytes;
+    int idle_timeout_s;       // 0: none
+    size_t max_pending_bytes; // unread bytes of a streamed reply
+    const char *cors_origin;  // NULL or "": no CORS headers
+} HttpConfig;
+
+typedef struct Http Http;
+typedef struct HttpExchange HttpExchange;
+
+typedef void (*HttpHandler)(HttpExchange *x, void *user);
+typedef void (*HttpGone)(void *user);
+
+// Binds and listens. The handler is called for every request whose head and body have arrived.
+Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, void *user, Err *err);
+void http_free(Http *h); // drops every connection; NULL is allowed
+int http_port(const Http *h);
+void http_stop_accepting(Http *h);
+int http_n_busy(const Http *h); // connections with a request that is not fully answered and flushed
+int http_n_connections(const Http *h);
+
+// The request; views live as long as the exchange.
+HttpMethod http_method(const HttpExchange *x);
+const char *http_method_name(HttpMethod m);
+Str http_path(const HttpExchange *x); // as sent: not percent-decoded, without the query
+Str http_body(const HttpExchange *x);
+bool http_body_too_large(const HttpExchange *x);
+const char *http_header(const HttpExchange *x, const char *name); // NULL: not sent
+
+// The reply. http_reply ends the exchange: x is gone afterwards. A HEAD gets the head only.
+void http_set_header(HttpExchange *x, const char *name, const char *value);
+void http_reply(HttpExchange *x, int status, const char *content_type, Str body);
+
+// Keeps the exchange beyond the handler. gone(user) is called at most once, when the peer has left;
+// x is invalid from then on, and also after http_reply, http_end and a failed http_send.
+void http_keep(HttpExchange *x, HttpGone gone, void *user);
+
+// A streamed reply of a kept exchange: start, any number of sends, end. Not from inside the
+// handler. http_send returns false when the reader is too slow: the connection has been dropped, x
+// is invalid and `gone` is not called.
+void http_start(HttpExchange *x, int status, const char *content_type);
+bool http_send(HttpExchange *x, Str bytes);
+void http_end(HttpExchange *x, bool close_connection);
+
+#endif

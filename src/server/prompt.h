@@ -1,0 +1,52 @@
+// From a client's words to prompt tokens.
+//
+// A raw prompt (native API, completions) is the client's own: it may be ready-made chat markup, so
+// the texts of control tokens in it are control tokens. A conversation is different: its markup is
+// the template's, and a message must not be able to forge a turn by containing "<|im_end|>".
+//
+// The guard. Templates look into contents (trim, split, "in"), so contents cannot be replaced by
+// placeholders before rendering. Instead every occurrence of a control token's text in a string of
+// the conversation is broken by one guard character after its first character: a private-use code
+// point (one of 16) that occurs nowhere in the conversation. The template sees text that is its own
+// apart from that. After rendering, the prompt is cut at the guards, which are dropped, and the
+// pieces are encoded one by one: a control token's text then never stands whole in a piece, unless
+// the template wrote it. Where no control text occurs, which is nearly always, nothing changes and
+// the prompt is encoded in one go. Refused: encoding template and contents separately (the template
+// is a program, its output has no seams), and deleting the texts (a user may write about them).
+//
+// BOS is added when the file says so and the text does not start with it. EOS is never added to a
+// prompt, on no route.
+//
+// Thread: immutable after creation.
+#ifndef CLLM_SERVER_PROMPT_H
+#define CLLM_SERVER_PROMPT_H
+
+#include "chat/template.h"
+#include "text/tokenizer.h"
+
+typedef struct PromptEncoder PromptEncoder;
+
+PromptEncoder *prompt_encoder_new(const Tokenizer *tokenizer, Err *err); // borrows the tokenizer
+void prompt_encoder_free(PromptEncoder *p);                              // NULL is allowed
+
+// Appends the tokens of a raw prompt: special as for tokenizer_encode; bos: as the file says.
+bool prompt_encode_text(const PromptEncoder *p, Str text, bool special, bool bos, TokenList *out, Err *err);
+
+// Renders the template and appends the prompt's tokens. `variables` holds "messages" and whatever
+// else the template may read; bos_token and eos_token are added. Strings of "messages" (at any
+// depth) are guarded; `variables` itself is changed.
+bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, TokenList *out,
+                        Err *err);
+
+// The two halves of the guard, for tests. prompt_guard breaks control texts in all strings of
+// `value`, in place, and tells the guard character (as UTF-8, 4 bytes and NUL).
+typedef struct Guard {
+    char text[5];
+} Guard;
+bool prompt_guard(const PromptEncoder *p, json_t *value, Guard *guard, Err *err);
+bool prompt_encode_guarded(const PromptEncoder *p, Str text, const Guard *guard, TokenList *out, Err *err);
+
+// Length of a control token's text that s starts with; 0: none.
+size_t prompt_control_at(const PromptEncoder *p, Str s);
+
+#endif

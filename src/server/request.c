@@ -1,0 +1,245 @@
+#include "server/request.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+void gen_params_free(GenParams *p) {
+    free((LogitBias *)p->sampling.logit_bias);
+    p->sampling.logit_bias = NULL;
+}
+
+const char *request_finish_word(FinishReason reason) {
+    static const char *const words[] = {
+        [FINISH_NONE] = "none",           [FINISH_STOP] = "stop",       [FINISH_LENGTH] = "length",
+        [FINISH_CANCELLED] = "cancelled", [FINISH_TIMEOUT] = "timeout", [FINISH_SHUTDOWN] = "shutdown",
+    };
+    return words[reason];
+}
+
+static void random_bytes(void *out, size_t n) {
+    CHECK(getrandom(out, n, 0) == (ssize_t)n); // up to 256 bytes always come whole
+}
+
+static void make_id(char *id, size_t size, const char *prefix) {
+    uint64_t r[2];
+    random_bytes(r, sizeof r);
+    snprintf(id, size, "%s%016llx%016llx", prefix, (unsigned long long)r[0], (unsigned long long)r[1]);
+}
+
+static void link_request(Request *r) {
+    App *app = r->app;
+    r->next = app->requests;
+    if (r->next) r->next->prev = r;
+    app->requests = r;
+    app->n_requests++;
+}
+
+static void unlink_request(Request *r) {
+    if (r->prev)
+        r->prev->next = r->next;
+    else
+        r->app->requests = r->next;
+    if (r->next) r->next->prev = r->prev;
+    r->app->n_requests--;
+}
+
+static void request_free(Request *r) {
+    buf_free(&r->text);
+    detok_free(r->detok);
+    free(r->end_tokens);
+    free(r);
+}
+
+// ---- start
+
+static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, ApiError *e) {
+    int64_t context = engine_max_sequence(r->app->service.engine);
+    int64_t prompt = (int64_t)n_prompt, room = context - prompt;
+    int64_t wanted = p->max_tokens ? p->max_tokens : 1;
+    if (wanted > room)
+        return api_error_set(
+            e, 400, "context_length_exceeded", NULL,
+            "the context is %lld tokens, but this request needs %lld (%lld in the prompt, %lld to "
+            "generate)",
+            (long long)context, (long long)(prompt + wanted), (long long)prompt, (long long)wanted);
+    if (!p->max_tokens) wanted = p->default_tokens && p->default_tokens < room ? p->default_tokens : room;
+    r->max_tokens = (int32_t)wanted;
+    r->n_prompt = (int32_t)n_prompt;
+    return true;
+}
+
+static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e) {
+    EngineStats stats;
+    switch (result) {
+    case SUBMIT_QUEUE_FULL:
+        engine_stats(r->app->service.engine, &stats);
+        api_error_set(e, 429, "queue_full", NULL, "the queue is full: %d requests running, %d waiting",
+                      (int)stats.running, (int)stats.waiting);
+        e->retry_after_s = app_retry_after(r->app, stats.waiting, r->start_ns);
+        return false;
+    case SUBMIT_TOO_LONG:
+        return api_error_set(
+            e, 400, "context_length_exceeded", NULL, "the context is %d tokens, but this request needs %d",
+            (int)engine_max_sequence(r->app->service.engine), (int)(r->n_prompt + r->max_tokens));
+    case SUBMIT_CLOSED:
+        return api_error_set(e, 503, "draining", NULL,
+                             "the server is shutting down and takes no new requests");
+    default: return api_error_from(e, err, NULL);
+    }
+}
+
+static bool copy_end_tokens(Request *r, bool ignore, size_t *n, ApiError *e) {
+    const int32_t *ids = tokenizer_end_tokens(r->app->service.tokenizer, n);
+    if (ignore) *n = 0;
+    r->end_tokens = malloc((*n + 1) * sizeof *r->end_tokens);
+    if (!r->end_tokens) return api_error_set(e, 503, NULL, NULL, "out of memory");
+    if (*n) memcpy(r->end_tokens, ids, *n * sizeof *ids);
+    return true;
+}
+
+static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiError *e) {
+    Err err = {0};
+    size_t n_end = 0;
+    int64_t timeout_ms = p->timeout_ms ? p->timeout_ms : r->app->config->default_timeout_ms;
+    if (!copy_end_tokens(r, p->ignore_eos, &n_end, e)) return false;
+    EngineRequest request = {
+        .prompt = prompt,
+        .n_prompt = r->n_prompt,
+        .max_tokens = r->max_tokens,
+        .sampling = p->sampling,
+        .end_tokens = r->end_tokens,
+        .n_end_tokens = (int32_t)n_end,
+        .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
+        .user = r,
+    };
+    if (!p->seed_given) random_bytes(&request.sampling.seed, sizeof request.sampling.seed);
+    SubmitResult result = engine_submit(r->app->service.engine, &request, &r->engine_id, &err);
+    return result == SUBMIT_OK || refused(r, result, &err, e);
+}
+
+static void on_client_gone(void *user) {
+    Request *r = user;
+    r->x = NULL;
+    request_abandon(r, "client_gone");
+}
+
+Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void *user, const char *id_prefix,
+                       const GenParams *params, const int32_t *prompt, size_t n_prompt, ApiError *e) {
+    Err err = {0};
+    Request *r = calloc(1, sizeof *r);
+    if (!r) {
+        api_error_set(e, 503, NULL, NULL, "out of memory");
+        return NULL;
+    }
+    *r = (Request){.app = app,
+                   .sink = sink,
+                   .user = user,
+                   .created = time(NULL),
+                   .start_ns = clock_now_ns(),
+                   .stream = params->stream,
+                   .include_usage = params->include_usage};
+    make_id(r->id, sizeof r->id, id_prefix);
+    if (n_prompt == 0) {
+        api_error_set(e, 400, NULL, "prompt", "prompt must have at least one token");
+        goto fail;
+    }
+    if (!choose_max_tokens(r, params, n_prompt, e)) goto fail;
+    r->detok = detok_new(app->service.tokenizer, params->stops, params->n_stops, &err);
+    if (!r->detok) {
+        api_error_from(e, &err, "stop");
+        goto fail;
+    }
+    if (!submit(r, params, prompt, e)) goto fail;
+    link_request(r);
+    r->x = x;
+    if (x) http_keep(x, on_client_gone, r);
+    log_f(LOG_INFO, "request_start", "id=%s prompt_tokens=%d max_tokens=%d stream=%d", r->id,
+          (int)r->n_prompt, (int)r->max_tokens, r->stream);
+    return r;
+
+fail:
+    request_free(r);
+    return NULL;
+}
+
+// ---- the one end
+
+static void answer(Request *r, FinishReason reason) {
+    r->answered = true;
+    r->reason = reason;
+    r->end_ns = clock_now_ns();
+    detok_finish(r->detok, &r->text);
+    r->sink->end(r);
+}
+
+static void answer_failure(Request *r, int status, const char *code, const char *message) {
+    ApiError e;
+    r->answered = true;
+    r->end_ns = clock_now_ns();
+    api_error_set(&e, status, code, NULL, "%s", message);
+    r->sink->fail(r, &e);
+}
+
+void request_abandon(Request *r, const char *why) {
+    r->gone = why;
+    r->answered = true;
+    r->end_ns = clock_now_ns();
+    engine_cancel(r->app->service.engine, r->engine_id);
+}
+
+static void on_token(Request *r, int32_t token) {
+    if (r->answered) return;
+    if (r->n_generated++ == 0) r->first_ns = clock_now_ns();
+    bool stopped = detok_push(r->detok, token, &r->text);
+    if (r->text.failed) {
+        answer_failure(r, 503, NULL, "out of memory");
+    } else if (stopped) {
+        answer(r, FINISH_STOP);
+    } else {
+        if (r->sink->token) r->sink->token(r);
+        return;
+    }
+    engine_cancel(r->app->service.engine, r->engine_id);
+}
+
+static void answer_by_reason(Request *r, const EngineEvent *event) {
+    switch (event->reason) {
+    case FINISH_STOP:
+    case FINISH_LENGTH: answer(r, event->reason); break;
+    case FINISH_TIMEOUT:
+        answer_failure(r, 408, "deadline_exceeded", "the request's deadline passed before it was finished");
+        break;
+    case FINISH_SHUTDOWN: answer_failure(r, 503, "draining", "the server is shutting down"); break;
+    default: answer_failure(r, 500, NULL, "the request was cancelled inside the server"); break;
+    }
+}
+
+static void log_end(const Request *r, const EngineEvent *event) {
+    const char *reason = r->gone ? r->gone : request_finish_word(r->reason ? r->reason : event->reason);
+    log_f(LOG_INFO, "request_end",
+          "id=%s reason=%s prompt_tokens=%d tokens=%d queue_ms=%.1f prefill_ms=%.1f decode_ms=%.1f "
+          "total_ms=%.1f",
+          r->id, reason, (int)r->n_prompt, (int)r->n_generated, (double)event->queued_ns * 1e-6,
+          (double)event->prefill_ns * 1e-6, (double)event->decode_ns * 1e-6,
+          (double)(r->end_ns - r->start_ns) * 1e-6);
+}
+
+static void on_end(Request *r, const EngineEvent *event) {
+    app_note_end(r->app, clock_now_ns());
+    if (!r->answered) answer_by_reason(r, event);
+    log_end(r, event);
+    unlink_request(r);
+    request_free(r);
+}
+
+void request_on_event(const EngineEvent *event) {
+    Request *r = event->user;
+    if (event->kind == ENGINE_TOKEN)
+        on_token(r, event->token);
+    else
+        on_end(r, event);
+}

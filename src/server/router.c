@@ -1,0 +1,103 @@
+#include "server/router.h"
+
+#include "base/num.h"
+#include "server/app.h"
+
+#include <event2/http.h>
+#include <stdlib.h>
+
+static bool path_matches(const char *pattern, Str path, Str *tail) {
+    const char *open = strchr(pattern, '{');
+    *tail = (Str){"", 0};
+    if (!open) return str_eq(path, str_from(pattern));
+    size_t fixed = (size_t)(open - pattern);
+    if (path.len <= fixed || memcmp(path.ptr, pattern, fixed) != 0) return false;
+    *tail = str_skip(path, fixed);
+    return true;
+}
+
+static void allow_add(Buf *allow, const char *name) {
+    if (allow->len) buf_puts(allow, ", ");
+    buf_puts(allow, name);
+}
+
+RouteResult router_find(const Route *routes, size_t n, HttpMethod method, Str path, const Route **found,
+                        Str *tail, Buf *allow) {
+    HttpMethod wanted = method == HTTP_HEAD ? HTTP_GET : method;
+    bool known = false;
+    *found = NULL;
+    *tail = (Str){"", 0};
+    for (size_t i = 0; i < n; i++) {
+        Str rest;
+        if (!path_matches(routes[i].path, path, &rest)) continue;
+        known = true;
+        allow_add(allow, http_method_name(routes[i].method));
+        if (routes[i].method == HTTP_GET) allow_add(allow, "HEAD");
+        if (routes[i].method != wanted || *found) continue;
+        *found = &routes[i];
+        *tail = rest;
+    }
+    if (known) allow_add(allow, "OPTIONS");
+    if (*found) return ROUTE_FOUND;
+    if (!known) return ROUTE_UNKNOWN_PATH;
+    return method == HTTP_OPTIONS ? ROUTE_OPTIONS : ROUTE_WRONG_METHOD;
+}
+
+Dialect router_dialect(Str path) {
+    return str_starts_with(path, STR("/v1/")) ? DIALECT_OPENAI : DIALECT_NATIVE;
+}
+
+static void reply_options(App *app, HttpExchange *x, const char *allow) {
+    const char *origin = app->config->cors_origin;
+    http_set_header(x, "Allow", allow);
+    if (origin && *origin) {
+        const char *wanted = http_header(x, "Access-Control-Request-Headers");
+        http_set_header(x, "Access-Control-Allow-Methods", allow);
+        http_set_header(x, "Access-Control-Allow-Headers", wanted ? wanted : "Authorization, Content-Type");
+        http_set_header(x, "Access-Control-Max-Age", "86400");
+    }
+    http_reply(x, 204, NULL, (Str){"", 0});
+}
+
+static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
+    ApiError e;
+    Dialect dialect = router_dialect(http_path(x));
+    if (http_body_too_large(x)) {
+        api_error_set(&e, 413, "body_too_large", NULL, "the request body is larger than %zu bytes",
+                      app->config->max_body_bytes);
+        api_error_reply(x, dialect, &e);
+        return;
+    }
+    bool only_reads = route->method == HTTP_GET && app->attached; // also while draining
+    if (route->needs_model && !only_reads && !app_admits(app, &e)) {
+        api_error_reply(x, dialect, &e);
+        return;
+    }
+    size_t n = 0;
+    char *decoded = tail.len ? evhttp_uridecode(tail.ptr, 0, &n) : NULL; // paths are NUL-terminated
+    route->handler(app, x, decoded ? (Str){decoded, n} : (Str){"", 0});
+    free(decoded);
+}
+
+void router_handle(HttpExchange *x, void *app) {
+    const Route *route;
+    Str path = http_path(x), tail;
+    Buf allow = {0};
+    ApiError e;
+    switch (router_find(routes_table, routes_count, http_method(x), path, &route, &tail, &allow)) {
+    case ROUTE_FOUND: call(app, x, route, tail); break;
+    case ROUTE_OPTIONS: reply_options(app, x, allow.ptr); break;
+    case ROUTE_WRONG_METHOD:
+        api_error_set(&e, 405, "method_not_allowed", NULL, "%s is not allowed here; allowed: %s",
+                      http_method_name(http_method(x)), allow.ptr);
+        http_set_header(x, "Allow", allow.ptr);
+        api_error_reply(x, router_dialect(path), &e);
+        break;
+    case ROUTE_UNKNOWN_PATH:
+        api_error_set(&e, 404, "unknown_route", NULL, "there is no %.*s; GET / lists what there is",
+                      (int)num_min(path.len, 100), path.ptr);
+        api_error_reply(x, router_dialect(path), &e);
+        break;
+    }
+    buf_free(&allow);
+}

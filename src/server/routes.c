@@ -1,0 +1,21 @@
+#include "server/api_benchmark.h"
+#include "server/api_info.h"
+#include "server/api_native.h"
+#include "server/api_openai.h"
+#include "server/router.h"
+
+const Route routes_table[] = {
+    {HTTP_GET, "/", api_root, false, "This list; a browser gets the page"},
+    {HTTP_GET, "/health", api_health, false, "Is the server ready"},
+    {HTTP_GET, "/model/info", api_model_info, true, "What model is served"},
+    {HTTP_GET, "/stats", api_stats, true, "What the engine is doing, in numbers"},
+    {HTTP_POST, "/generate", api_generate, true, "Continue a prompt"},
+    {HTTP_POST, "/generate_stream", api_generate_stream, true, "Continue a prompt, as server-sent events"},
+    {HTTP_POST, "/encode", api_encode, true, "The tokens of a text"},
+    {HTTP_POST, "/benchmark", api_benchmark, true, "Measure this server with its own requests"},
+    {HTTP_GET, "/v1/models", api_models, true, "OpenAI: the models"},
+    {HTTP_GET, "/v1/models/{id}", api_model, true, "OpenAI: one model"},
+    {HTTP_POST, "/v1/completions", api_completions, true, "OpenAI: continue a prompt"},
+    {HTTP_POST, "/v1/chat/completions", api_chat_completions, true, "OpenAI: answer a conversation"},
+};
+const size_t routes_count = sizeof routes_table / sizeof routes_table[0];

@@ -1,0 +1,204 @@
+#include "server/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/app.h"
+#include "server/http.h"
+#include "server/request.h"
+#include "server/router.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+// Other threads (and signal handlers) reach the loop through a pipe: they set an atomic and write a
+// byte; everything else happens on the loop.
+struct Server {
+    ServerConfig config;
+    App app;
+    struct event_base *base;
+    Http *http;
+    struct event *wake, *engine, *tick;
+    int pipe[2];
+    Service attaching; // written before has_service is set
+    Err failure;       // written before has_failed is set
+    _Atomic int has_service, has_failed, n_stops;
+    bool stopped_now, failed;
+    int64_t drain_until_ns; // then what still runs is ended
+    int64_t flush_until_ns; // after the last END: how long replies may take to reach their readers
+};
+
+enum { SERVER_FLUSH_MS = 2000, SERVER_TICK_MS = 20 };
+
+static void wake(Server *s) {
+    int saved = errno;
+    ssize_t n = write(s->pipe[1], "", 1); // a full pipe wakes as well
+    (void)n;
+    errno = saved;
+}
+
+void server_attach(Server *s, const Service *service) {
+    s->attaching = *service;
+    atomic_store(&s->has_service, 1);
+    wake(s);
+}
+
+void server_fail(Server *s, const char *message) {
+    err_set(&s->failure, ERR_IO, "%s", message);
+    atomic_store(&s->has_failed, 1);
+    wake(s);
+}
+
+void server_stop(Server *s) {
+    atomic_fetch_add(&s->n_stops, 1);
+    wake(s);
+}
+
+// ---- the engine's events
+
+static void on_engine(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    Server *s = arg;
+    EngineEvent event;
+    while (engine_poll(s->app.service.engine, &event)) request_on_event(&event);
+}
+
+static bool attach(Server *s, Err *err) {
+    if (!app_attach(&s->app, &s->attaching, err)) return false;
+    int fd = engine_event_fd(s->app.service.engine);
+    s->engine = event_new(s->base, fd, EV_READ | EV_PERSIST, on_engine, s);
+    if (!s->engine || event_add(s->engine, NULL) != 0) return err_set(err, ERR_NOMEM, "out of memory");
+    log_event(LOG_INFO, "ready", "model", s->app.model_id, NULL);
+    return true;
+}
+
+// ---- draining
+
+static void end_everything(Server *s) {
+    if (s->stopped_now) return;
+    s->stopped_now = true;
+    log_f(LOG_INFO, "stopping_now", "requests=%d", s->app.n_requests);
+    if (s->app.attached) engine_stop(s->app.service.engine, true);
+}
+
+static void begin_drain(Server *s) {
+    s->app.state = APP_DRAINING;
+    log_f(LOG_INFO, "draining", "requests=%d timeout_s=%d", s->app.n_requests, s->config.drain_timeout_s);
+    if (s->app.attached) engine_stop(s->app.service.engine, false);
+    struct timeval tick = {0, SERVER_TICK_MS * 1000};
+    s->drain_until_ns = clock_now_ns() + (int64_t)s->config.drain_timeout_s * 1000000000;
+    event_add(s->tick, &tick);
+}
+
+// Only while draining: the end is many conditions, and none is in a hurry. The last replies get
+// some time to reach their readers.
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    Server *s = arg;
+    int64_t now = clock_now_ns();
+    if (now >= s->drain_until_ns) end_everything(s);
+    if (s->app.n_requests > 0) return;
+    if (s->flush_until_ns == 0) s->flush_until_ns = now + SERVER_FLUSH_MS * 1000000LL;
+    if (http_n_busy(s->http) == 0 || now >= s->flush_until_ns) event_base_loopbreak(s->base);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg) {
+    (void)what;
+    Server *s = arg;
+    char drop[64];
+    while (read(fd, drop, sizeof drop) > 0) continue;
+    if (atomic_exchange(&s->has_service, 0) && s->app.state == APP_LOADING && !attach(s, &s->failure))
+        s->failed = true;
+    if (atomic_load(&s->has_failed)) s->failed = true;
+    if (s->failed) event_base_loopbreak(s->base);
+    int n_stops = atomic_load(&s->n_stops);
+    if (n_stops > 0 && s->app.state != APP_DRAINING) begin_drain(s);
+    if (n_stops > 1) end_everything(s);
+}
+
+// ---- life
+
+static bool open_pipe(Server *s, Err *err) {
+    if (pipe(s->pipe) != 0) {
+        s->pipe[0] = s->pipe[1] = -1;
+        return err_set(err, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+    }
+    for (int i = 0; i < 2; i++) {
+        fcntl(s->pipe[i], F_SETFL, O_NONBLOCK);
+        fcntl(s->pipe[i], F_SETFD, FD_CLOEXEC);
+    }
+    return true;
+}
+
+static bool open_events(Server *s, Err *err) {
+    s->base = event_base_new();
+    if (!s->base) return err_set(err, ERR_NOMEM, "cannot make an event loop");
+    s->wake = event_new(s->base, s->pipe[0], EV_READ | EV_PERSIST, on_wake, s);
+    s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
+    if (s->wake && s->tick && event_add(s->wake, NULL) == 0) return true;
+    return err_set(err, ERR_NOMEM, "out of memory");
+}
+
+Server *server_new(const ServerConfig *config, Err *err) {
+    Server *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    s->config = *config;
+    s->pipe[0] = s->pipe[1] = -1;
+    app_init(&s->app, &s->config);
+    HttpConfig http = {
+        .host = config->host,
+        .port = config->port,
+        .max_connections = config->max_connections,
+        .max_body_bytes = config->max_body_bytes,
+        .max_header_bytes = config->max_header_bytes,
+        .idle_timeout_s = config->idle_timeout_s,
+        .max_pending_bytes = config->max_pending_bytes,
+        .cors_origin = config->cors_origin,
+    };
+    if (open_pipe(s, err) && open_events(s, err) &&
+        (s->http = http_new(s->base, &http, router_handle, &s->app, err)))
+        return s;
+    server_free(s);
+    return NULL;
+}
+
+int server_port(const Server *s) {
+    return http_port(s->http);
+}
+
+static void free_event(struct event *e) {
+    if (e) event_free(e);
+}
+
+bool server_run(Server *s, Err *err) {
+    log_f(LOG_INFO, "listening", "port=%d", server_port(s));
+    bool looped = event_base_dispatch(s->base) >= 0;
+    free_event(s->engine); // the engine may be freed before the server
+    s->engine = NULL;
+    if (!looped) return err_set(err, ERR_IO, "the event loop failed");
+    if (!s->failed) {
+        log_f(LOG_INFO, "stopped", "requests=%d", s->app.n_requests);
+        return true;
+    }
+    *err = s->failure;
+    return false;
+}
+
+void server_free(Server *s) {
+    if (!s) return;
+    http_free(s->http); // tells the last clients' requests that they have gone
+    free_event(s->wake);
+    free_event(s->tick);
+    if (s->base) event_base_free(s->base);
+    app_free(&s->app);
+    for (int i = 0; i < 2; i++)
+        if (s->pipe[i] >= 0) close(s->pipe[i]);
+    free(s);
+}

@@ -1,0 +1,55 @@
+// The HTTP server: one event-loop thread that owns all connections, and the front of the engine.
+//
+// It listens before the model is loaded (health says "loading", the rest 503) and becomes ready
+// with server_attach. Handlers parse JSON into one internal request, whatever the dialect; see
+// request.h. The loop never blocks: it never waits for the engine, a reader or a file.
+//
+// Thread: server_new, server_run and server_free on one thread (the loop); server_attach,
+// server_fail and server_stop from any.
+#ifndef CLLM_SERVER_SERVER_H
+#define CLLM_SERVER_SERVER_H
+
+#include "base/err.h"
+#include "chat/template.h"
+#include "engine/engine.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ServerConfig {
+    const char *host;          // address to bind, "127.0.0.1"
+    int port;                  // 0: any free one; server_port tells
+    int max_connections;       // beyond it new connections are closed at once
+    size_t max_body_bytes;     // 413 beyond it
+    size_t max_header_bytes;
+    int idle_timeout_s;        // a connection that says nothing
+    size_t max_pending_bytes;  // unread reply bytes of a slow reader before it is cancelled
+    int32_t default_max_tokens; // of the OpenAI routes when the request names none; 0: up to the context
+    int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
+    const char *model_id;      // `model` in replies; NULL: from the model's name
+    const char *cors_origin;   // Access-Control-Allow-Origin; NULL or "": no CORS headers
+    int drain_timeout_s;       // after server_stop: how long running requests may take
+} ServerConfig;
+
+// What answers are made of. All borrowed until server_run returns.
+typedef struct Service {
+    Engine *engine;
+    const Tokenizer *tokenizer;
+    const ChatTemplate *chat_template; // NULL: the model has none; chat routes answer 400
+    const Model *model;
+    const char *model_path;
+} Service;
+
+typedef struct Server Server;
+
+Server *server_new(const ServerConfig *config, Err *err); // binds and listens; fails if the port is taken
+int server_port(const Server *s);
+void server_attach(Server *s, const Service *service);    // ready: health becomes "healthy"
+void server_fail(Server *s, const char *message);         // loading failed: server_run returns false
+bool server_run(Server *s, Err *err);                     // until server_stop has drained
+void server_stop(Server *s);                              // first call drains, second ends at once; async-signal-safe
+void server_free(Server *s);                              // NULL is allowed
+
+#endif

@@ -1,0 +1,158 @@
+"""HTTP itself: methods, heads, bodies, connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+from kit import Server
+
+
+def talk(server: Server, request: bytes) -> bytes:
+    """Send bytes, read until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(request)
+        answer = b""
+        while chunk := sock.recv(65536):
+            answer += chunk
+        return answer
+
+
+def test_unknown_paths(server: Server) -> None:
+    native = server.get("/nothing/here")
+    assert native.status == 404 and native.json["success"] is False
+    reply = server.get("/v1/nothing")
+    assert reply.status == 404 and reply.json["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize(("method", "path", "allow"), [("GET", "/generate", "POST, OPTIONS"), ("PUT", "/generate", "POST, OPTIONS"),
+                                                       ("DELETE", "/health", "GET, HEAD, OPTIONS"), ("PATCH", "/", "GET, HEAD, OPTIONS")])
+def test_wrong_methods(server: Server, method: str, path: str, allow: str) -> None:
+    reply = server.request(method, path)
+    assert reply.status == 405 and reply.headers["allow"] == allow and reply.json["success"] is False
+
+
+def test_wrong_method_for_openai(server: Server) -> None:
+    reply = server.get("/v1/chat/completions")
+    assert reply.status == 405 and reply.json["error"]["code"] == "method_not_allowed"
+
+
+def test_head(server: Server) -> None:
+    body = server.get("/health")
+    head = server.request("HEAD", "/health")
+    assert head.status == 200 and head.body == b"" and head.headers["content-length"] == body.headers["content-length"]
+    answer = talk(server, b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_options_and_cors(server: Server, make_server: Callable[..., Server]) -> None:
+    asks = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,x-custom"}
+    reply = server.request("OPTIONS", "/v1/chat/completions", headers=asks)
+    assert reply.status == 204 and reply.headers["allow"] == "POST, OPTIONS"
+    assert reply.headers["access-control-allow-origin"] == "https://example.org"
+    assert "x-custom" in reply.headers["access-control-allow-headers"]
+    assert "POST" in reply.headers["access-control-allow-methods"]
+    assert server.get("/health").headers["access-control-allow-origin"] == "https://example.org"
+    closed = make_server().request("OPTIONS", "/generate", headers=asks)
+    assert closed.status == 204 and not [name for name in closed.headers if name.startswith("access-control")]
+
+
+def test_keep_alive(server: Server) -> None:
+    connection = server.connect()
+    connection.request("GET", "/health")
+    assert connection.getresponse().read()
+    sock = connection.sock
+    body = json.dumps({"prompt": "x", "max_tokens": 2}).encode()
+    for path in ("/generate", "/nothing", "/generate_stream", "/generate"):
+        connection.request("POST", path, body=body, headers={"Authorization": "Bearer unused"})
+        assert connection.getresponse().read()
+        assert connection.sock is sock, path
+    connection.close()
+
+
+def test_pipelining(server: Server) -> None:
+    one = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = talk(server, one + one + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 200") == 3
+
+
+def test_http_1_0(server: Server) -> None:
+    answer = talk(server, b"GET /health HTTP/1.0\r\n\r\n")
+    assert b" 200 " in answer.split(b"\r\n")[0] and b"healthy" in answer
+
+
+def test_chunked_body(server: Server) -> None:
+    connection = server.connect()
+    parts = iter([b'{"prompt":', b'"Hello",', b'"max_tokens":2}'])
+    connection.request("POST", "/generate", body=parts, encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
+    response = connection.getresponse()
+    assert response.status == 200 and json.loads(response.read())["data"]["generated_tokens"] <= 2
+    connection.close()
+
+
+def test_expect_continue(server: Server) -> None:
+    body = b'{"text":"Hello"}'
+    head = b"POST /encode HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(head % len(body))
+        assert sock.recv(100).startswith(b"HTTP/1.1 100")
+        sock.sendall(body)
+        assert b"200 OK" in sock.recv(65536)
+
+
+@pytest.mark.parametrize("request_bytes", [
+    b"garbage\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n",
+    b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"y" * 100000 + b"\r\n\r\n",
+])
+def test_garbage_is_refused(server: Server, request_bytes: bytes) -> None:
+    try:
+        answer = talk(server, request_bytes)
+    except ConnectionError:
+        answer = b""
+    assert b" 200 " not in answer.split(b"\r\n")[0]
+    assert server.get("/health").status == 200
+
+
+def test_body_limit(make_server: Callable[..., Server]) -> None:
+    server = make_server("--max-body-bytes", "100000")
+    room = 100000 - len(json.dumps({"text": ""}))
+    assert server.post("/encode", {"text": " " * room}).status == 200
+    for path, shape in (("/encode", "success"), ("/v1/completions", "error")):
+        reply = server.post(path, {"text": " " * (room + 1)})
+        assert reply.status == 413 and shape in reply.json
+    assert server.request("POST", "/encode", b" " * 3_000_000).status == 413  # refused before it has arrived
+    assert server.get("/health").status == 200
+
+
+def test_large_prompt(server: Server) -> None:
+    """Nothing hangs on bodies that take several reads."""
+    text = "Some words to make it long. " * 1500
+    tokens = server.post("/encode", {"text": text}).data["length"]
+    assert tokens > 5000
+
+
+def test_too_many_connections(make_server: Callable[..., Server]) -> None:
+    server = make_server("--max-connections", "4")
+    connections = [server.connect() for _ in range(4)]
+    for connection in connections:
+        connection.connect()
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+    with pytest.raises((ConnectionError, OSError)):
+        server.get("/health")
+    for connection in connections:
+        connection.close()
+    assert server.wait_ready()
+
+
+def test_idle_connections_are_closed(make_server: Callable[..., Server]) -> None:
+    server = make_server("--idle-timeout-s", "1")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(b"POST /generate HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+        assert sock.recv(100) == b""
+    data = server.generate("Hello", max_tokens=200, ignore_eos=True)  # longer than the idle time where slow
+    assert data["generated_tokens"] == 200

@@ -1,0 +1,124 @@
+"""Under load: the same bytes as alone, honest refusals, a health check that answers, a clean end."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+from kit import SLOW, Server
+
+SENTENCES = ["The sea is", "Once upon a time", "\u4f60\u597d\uff0c\u4e16\u754c", "def main():", "Q: Why?\nA:", "1 2 3 4", "Dear Sir", "Tea or"]
+
+
+def bodies() -> list[dict]:
+    """32 requests: greedy and seeded, of many lengths."""
+    out = []
+    for i in range(32):
+        prompt = SENTENCES[i % 8] + " and" * (i // 8 * 7)
+        sampling = {"temperature": 0} if i % 2 else {"temperature": 1.2, "seed": i, "top_p": 0.95}
+        out.append({"prompt": prompt, "max_tokens": 8 + i, **sampling})
+    return out
+
+
+def test_concurrent_equals_alone(server: Server) -> None:
+    alone = [server.generate(**body) for body in bodies()]
+    with ThreadPoolExecutor(32) as pool:
+        together = list(pool.map(lambda body: server.generate(**body), bodies()))
+    for one, other in zip(alone, together, strict=True):
+        assert one["text"] == other["text"] and one["generated_tokens"] == other["generated_tokens"]
+
+
+def test_queue_full(make_server: Callable[..., Server]) -> None:
+    server = make_server("--max-running", "1", "--max-queue", "1")
+    body = {"prompt": "Hello", "max_tokens": 2000, "ignore_eos": True}
+    first = server.open("POST", "/generate", body)
+    server.wait_stats(running=1)
+    second = server.open("POST", "/generate", body)
+    server.wait_stats(waiting=1)
+    native = server.post("/generate", body)
+    assert native.status == 429 and native.json["success"] is False
+    assert 1 <= int(native.headers["retry-after"]) <= 600
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0)
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.completions.create(model=client.models.list().data[0].id, prompt="x", max_tokens=5)
+    assert caught.value.type == "rate_limit_error" and caught.value.code == "queue_full"
+    assert server.post("/benchmark", {"requests": 3, "max_tokens": 5}).status == 429
+    first.close()
+    second.close()
+    server.wait_idle()
+    assert server.generate("Hello", max_tokens=2)["generated_tokens"] >= 1
+
+
+def test_health_under_load(server: Server) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            server.generate("Tell me something", max_tokens=30)
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    times = []
+    try:
+        for _ in range(40):
+            start = time.monotonic()
+            assert server.get("/health").status == 200
+            times.append(time.monotonic() - start)
+            time.sleep(0.02)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert statistics.median(times) < 0.05 * SLOW, times
+
+
+def test_loading_then_draining(make_server: Callable[..., Server]) -> None:
+    server = make_server(wait=False)
+    health = server.get("/health")
+    assert health.status in (200, 503)
+    if health.status == 503:
+        assert health.json["data"]["status"] == "loading"
+        assert server.post("/generate", {"prompt": "x"}).status in (200, 503)
+    server.wait_ready()
+    body = {"prompt": "Hello", "max_tokens": 150, "temperature": 0, "ignore_eos": True}
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(server.generate, **body) for _ in range(2)]
+        server.wait_stats(running=2)
+        server.signal(signal.SIGTERM)
+        server.wait_log("draining")
+        health = server.get("/health")
+        assert health.status == 503 and health.json["data"]["status"] == "draining"
+        refused = server.post("/generate", body)
+        assert refused.status == 503 and "shutting down" in refused.json["error"]
+        assert server.post("/v1/completions", {"prompt": "x"}).json["error"]["code"] == "draining"
+        assert [one.result()["generated_tokens"] for one in running] == [150, 150]
+    assert server.process.wait(timeout=10 * SLOW) == 0
+
+
+def test_second_signal_ends_at_once(make_server: Callable[..., Server]) -> None:
+    server = make_server()
+    sock = server.open("POST", "/generate", {"prompt": "Hello", "max_tokens": 5000, "ignore_eos": True})
+    server.wait_stats(running=1)
+    server.signal()
+    server.wait_log("draining")
+    start = time.monotonic()
+    server.signal()
+    assert b" 503 " in sock.recv(65536).split(b"\r\n")[0]
+    assert server.process.wait(timeout=10 * SLOW) == 0
+    assert time.monotonic() - start < 3 * SLOW
+
+
+def test_drain_timeout(make_server: Callable[..., Server]) -> None:
+    server = make_server("--drain-timeout-s", "1")
+    sock = server.open("POST", "/generate", {"prompt": "Hello", "max_tokens": 5000, "ignore_eos": True})
+    server.wait_stats(running=1)
+    server.signal()
+    assert b" 503 " in sock.recv(65536).split(b"\r\n")[0]
+    assert server.process.wait(timeout=10 * SLOW) == 0

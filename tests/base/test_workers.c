@@ -1,0 +1,89 @@
+#include "harness.h"
+
+#include "base/clock.h"
+#include "base/workers.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+enum { MAX_TASKS = 1000 };
+
+typedef struct Count {
+    _Atomic int ran[MAX_TASKS];
+    _Atomic int bad_worker;
+    int n_workers;
+} Count;
+
+static void count_task(void *ctx, int task, int worker) {
+    Count *c = ctx;
+    atomic_fetch_add(&c->ran[task], 1);
+    if (worker < 0 || worker >= c->n_workers) atomic_fetch_add(&c->bad_worker, 1);
+}
+
+// Every task exactly once, for every team and number of tasks, many jobs in a row.
+static void test_each_task_once(void **state) {
+    (void)state;
+    for (int n_workers = 1; n_workers <= 4; n_workers++) {
+        Workers *w = workers_new(n_workers, NULL);
+        assert_non_null(w);
+        assert_int_equal(workers_count(w), n_workers);
+        static Count c;
+        for (int job = 0; job < 300; job++) {
+            int n_tasks = job * 7 % 50;
+            for (int i = 0; i < MAX_TASKS; i++) c.ran[i] = 0;
+            c.n_workers = n_workers;
+            workers_run(w, count_task, &c, n_tasks);
+            for (int i = 0; i < MAX_TASKS; i++) assert_int_equal(c.ran[i], i < n_tasks);
+        }
+        assert_int_equal(c.bad_worker, 0);
+        workers_free(w);
+    }
+}
+
+// Workers that have gone to sleep wake up again.
+static void test_wakes_from_sleep(void **state) {
+    (void)state;
+    Workers *w = workers_new(3, NULL);
+    static Count c;
+    c.n_workers = 3;
+    for (int round = 0; round < 5; round++) {
+        struct timespec pause = {0, 20000000};
+        nanosleep(&pause, NULL);
+        for (int i = 0; i < MAX_TASKS; i++) c.ran[i] = 0;
+        workers_run(w, count_task, &c, MAX_TASKS);
+        for (int i = 0; i < MAX_TASKS; i++) assert_int_equal(c.ran[i], 1);
+    }
+    workers_free(w);
+}
+
+static int64_t process_cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void test_idle_burns_nothing(void **state) {
+    (void)state;
+    Workers *w = workers_new(4, NULL);
+    static Count c;
+    c.n_workers = 4;
+    workers_run(w, count_task, &c, 10);
+    struct timespec pause = {0, 50000000};
+    nanosleep(&pause, NULL); // they fall asleep
+    int64_t before = process_cpu_ns();
+    nanosleep(&pause, NULL);
+    nanosleep(&pause, NULL);
+    assert_true(process_cpu_ns() - before < 5000000); // 5 % of one core would be 5 ms
+    workers_free(w);
+}
+
+static void test_refuses_too_many(void **state) {
+    (void)state;
+    Err err;
+    assert_null(workers_new(100000, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    workers_free(NULL);
+}
+
+SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_wakes_from_sleep),
+      cmocka_unit_test(test_idle_burns_nothing), cmocka_unit_test(test_refuses_too_many))

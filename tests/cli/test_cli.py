@@ -1,0 +1,308 @@
+"""The command line as a user meets it: help, errors, one answer, a chat in a terminal, a server that starts and stops."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
+SMOLLM2 = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
+OPTIONS_DEF = ROOT / "src/cli/options.def"
+ENTRY = re.compile(r"^OPT_[A-Z]+\s*\(\s*(\w+),\s*([A-Z_| ]+),", re.MULTILINE)
+# Sanitizers slow a program down; the limits on time hold for the release build.
+SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
+
+PROMPT = r"\r\n> $"
+ANSWER = r"\r\n.+\r\n> $"
+
+
+def cllm(*args: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(CLLM), *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="strict",
+        timeout=120 * SLOW,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+# ---- help, version, errors ----
+
+
+def test_usage_and_version() -> None:
+    usage = cllm("--help")
+    assert usage.returncode == 0
+    assert all(f"\n  {name} " in usage.stdout for name in ("serve", "run", "inspect", "tokenize", "template"))
+    version = cllm("--version")
+    assert re.fullmatch(r"cllm \d+\.\d+\.\d+, commit \w+, CPU \w+ \(best here: \w+\)\n", version.stdout)
+    assert "CPU scalar" in cllm("--version", env={"CLLM_CPU": "scalar"}).stdout
+    assert cllm("--version", env={"CLLM_CPU": "z80"}).returncode == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "run"])
+def test_help_lists_every_option(command: str) -> None:
+    done = cllm(command, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    for name, commands in ENTRY.findall(OPTIONS_DEF.read_text(encoding="utf-8")):
+        listed = f"--{name.replace('_', '-')} " in done.stdout
+        assert listed == ("COMMAND_ANY" in commands or f"COMMAND_{command.upper()}" in commands), name
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ((), 2, "usage: cllm COMMAND"),
+        (("sevre",), 2, "there is no command 'sevre'"),
+        (("serve", "--prot", "1"), 2, "cllm serve: unknown option --prot; did you mean --port?"),
+        (("serve", "--port", "70000"), 2, "cllm serve: --port: 70000 is out of range (0 to 65535)"),
+        (("serve",), 1, "cllm serve: no model is named: give --model FILE"),
+        (("serve", "-m", "/nonexistent.gguf"), 1, "cannot read the model /nonexistent.gguf: No such file"),
+        (("run", "/nonexistent.gguf", "-p", "x"), 1, "cannot read the model /nonexistent.gguf: No such file"),
+        (("run",), 1, "cllm run: no model is named"),
+        (("run", "a", "b"), 2, "unexpected argument 'b'"),
+        (("run", "a", "--config", "/nonexistent.yaml"), 2, "cannot open the configuration file /nonexistent.yaml"),
+    ],
+)
+def test_errors_name_cause_and_remedy(args: tuple[str, ...], code: int, message: str) -> None:
+    done = cllm(*args)
+    assert done.returncode == code
+    assert message in done.stderr and done.stdout == ""
+    if args and args[0] in ("serve", "run"):
+        assert done.stderr.count("\n") == 1  # one clear line
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "letter.gguf"
+    path.write_text("Dear all,\n")
+    done = cllm("run", path, "-p", "x")
+    assert done.returncode == 1 and done.stdout == ""
+    assert str(path) in done.stderr
+
+
+def test_bad_configuration_file(tmp_path: Path) -> None:
+    path = tmp_path / "cllm.yaml"
+    path.write_text("server:\n  prot: 1\n")
+    done = cllm("serve", "--config", path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"cllm serve: {path}:2: unknown key server.prot; did you mean server.port?\n",
+    )
+
+
+# ---- one answer ----
+
+
+def answer(*args: str, stdin: str = "") -> str:
+    done = cllm("run", SMOLLM2, "--temperature", "0", "--repetition-penalty", "1", *args, stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_answer() -> None:
+    text = answer("-p", "What is the capital of France? Answer in one sentence.", "-n", "40")
+    assert "Paris" in text and text.endswith("\n")
+    assert "<|im_end|>" not in text
+    assert answer("-n", "40", stdin="What is the capital of France? Answer in one sentence.\n") == text
+
+
+def test_raw_text_seed_and_statistics() -> None:
+    assert "Paris" in answer("--raw", "-p", "The capital of France is", "-n", "8")
+    again = ["run", SMOLLM2, "-p", "Tell me a story.", "-n", "24", "--seed", "7", "--temperature", "1"]
+    first, second = cllm(*again), cllm(*again, "--threads", "1", "--verbose")
+    assert first.returncode == 0 and first.stderr == ""
+    assert first.stdout == second.stdout
+    assert re.search(r"prompt: \d+ tokens, .*answer: 24 tokens", second.stderr)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    done = cllm("run", SMOLLM2, "-p", "word " * 300, "--kv-tokens", "64")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "do not fit into the context of 64" in done.stderr
+
+
+# ---- a chat in a terminal ----
+
+
+@dataclass
+class Terminal:
+    process: subprocess.Popen[bytes]
+    fd: int
+    text: str = ""
+
+    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+        """Read until the pattern appears in what has not been matched yet."""
+        end = time.monotonic() + seconds * SLOW
+        while not (match := re.search(pattern, self.text, re.DOTALL)):
+            ready, _, _ = select.select([self.fd], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"{pattern!r} did not come; on the screen: {self.text!r}"
+            self.text += os.read(self.fd, 65536).decode("utf-8", "replace")
+        self.text = self.text[match.end() :]
+        return match
+
+    def type(self, keys: str) -> None:
+        os.write(self.fd, keys.encode())
+
+
+def take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@contextmanager
+def chat(*options: str) -> Iterator[Terminal]:
+    parent, child = pty.openpty()
+    command = [str(CLLM), "run", str(SMOLLM2), "--temperature", "0", "--repetition-penalty", "1", *options]
+    process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, preexec_fn=take_terminal)
+    os.close(child)
+    try:
+        terminal = Terminal(process, parent)
+        terminal.wait_for("> $")
+        yield terminal
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+
+
+def test_a_chat_remembers_until_cleared() -> None:
+    with chat("-n", "24") as terminal:
+        terminal.type("What is the capital of France? Answer in one sentence.\n")
+        first = terminal.wait_for(ANSWER).group()
+        assert "Paris" in first
+        terminal.type("And of Italy? Answer in one sentence.\n")
+        assert "Rome" in terminal.wait_for(ANSWER).group()
+        terminal.type("/clear\n")
+        terminal.wait_for(PROMPT)
+        terminal.type("What is the capital of France? Answer in one sentence.\n")
+        assert terminal.wait_for(ANSWER).group() == first
+        terminal.type("\x04")
+        assert terminal.process.wait(10 * SLOW) == 0
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
+    with chat("-n", "2000", "-v") as terminal:
+        terminal.type("Write a long story about a ship.\n")
+        terminal.wait_for(r"\r\n\w+ \w+ ")
+        terminal.type("\x03")
+        n = int(terminal.wait_for(r"answer: (\d+) tokens").group(1))
+        assert 0 < n < 200
+        terminal.wait_for(PROMPT)
+        terminal.type("half a line\x03")  # at the prompt it drops the line
+        terminal.wait_for(PROMPT)
+        assert terminal.process.poll() is None
+        terminal.type("\x04")
+        assert terminal.process.wait(10 * SLOW) == 0
+
+
+# ---- the server's start and end ----
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def health(port: int) -> tuple[int, dict[str, object]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def wait_healthy(process: subprocess.Popen[str], port: int, seconds: float) -> float:
+    start = time.monotonic()
+    while time.monotonic() - start < seconds * SLOW:
+        assert process.poll() is None, "the server has ended"
+        try:
+            if health(port)[0] == 200:
+                return time.monotonic() - start
+        except OSError:
+            time.sleep(0.01)
+    raise AssertionError(f"not healthy after {seconds} s")
+
+
+@contextmanager
+def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    port = free_port()
+    command = [str(CLLM), "serve", "--model", str(SMOLLM2), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process, port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with serving() as both:
+        yield both
+
+
+def test_is_ready_within_two_seconds() -> None:
+    seconds: list[float] = []
+    while not seconds or (min(seconds) >= 2 * SLOW and len(seconds) < 4):  # the machine may be busy with others
+        with serving() as (process, port):
+            seconds.append(wait_healthy(process, port, 20))
+    assert min(seconds) < 2 * SLOW, seconds
+
+
+def test_prints_a_working_command_and_ends(server: tuple[subprocess.Popen[str], int]) -> None:
+    process, port = server
+    wait_healthy(process, port, 20)
+    assert process.stdout is not None and process.stderr is not None
+    assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+    line = process.stdout.readline()
+    assert line.startswith("Try: curl ")
+    words = shlex.split(line.removeprefix("Try: "))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60 * SLOW, check=True)
+    assert json.loads(done.stdout)["choices"][0]["message"]["content"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10 * SLOW) == 0
+    assert process.stdout.read() == ""  # the log goes to stderr
+
+
+def test_port_in_use(server: tuple[subprocess.Popen[str], int]) -> None:
+    process, port = server
+    wait_healthy(process, port, 10)
+    done = cllm("serve", "--model", SMOLLM2, "--port", str(port))
+    assert done.returncode == 1 and done.stdout == ""
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("cllm serve: ") and str(port) in last and "in use" in last
+
+
+def test_stops_while_loading_or_just_after() -> None:
+    for delay in (0.0, 0.05, 0.2):
+        command = [str(CLLM), "serve", "--model", str(SMOLLM2), "--port", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(delay * SLOW)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20 * SLOW) in (0, -signal.SIGINT)  # before the handler is in place it just ends
+        assert process.stderr is not None
+        assert b"Sanitizer" not in process.stderr.read()
+        process.stderr.close()

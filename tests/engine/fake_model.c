@@ -1,0 +1,100 @@
+#include "fake_model.h"
+
+#include "base/err.h"
+#include "base/rng.h"
+
+#include <stdlib.h>
+
+static uint64_t mix(uint64_t hash, int32_t token, int32_t position) {
+    Rng r = {hash ^ ((uint64_t)(uint32_t)token << 32 | (uint32_t)position)};
+    return rng_next(&r);
+}
+
+static void fill(uint64_t hash, int32_t n_vocab, float *logits) {
+    Rng r = {hash};
+    for (int32_t v = 0; v < n_vocab; v++) logits[v] = (float)(rng_uniform(&r) * 8 - 4);
+}
+
+void fake_logits(const int32_t *tokens, int32_t n, int32_t n_vocab, float *logits) {
+    uint64_t hash = 0;
+    for (int32_t i = 0; i < n; i++) hash = mix(hash, tokens[i], i);
+    fill(hash, n_vocab, logits);
+}
+
+static int32_t *cell(FakeModel *m, const BatchSeq *s, int32_t position) {
+    int32_t block = s->blocks[position / KV_BLOCK_TOKENS];
+    return &m->memory[block * KV_BLOCK_TOKENS + position % KV_BLOCK_TOKENS];
+}
+
+// Every block of every sequence in the step is in range and nobody else's.
+static void check_blocks(FakeModel *m, const BatchSeq *s, int32_t index) {
+    uint64_t mark = m->n_calls << 16 | (uint64_t)index;
+    for (int32_t k = 0; k * KV_BLOCK_TOKENS < s->start + s->n_rows; k++) {
+        CHECK(s->blocks[k] >= 0 && s->blocks[k] < m->step.n_blocks);
+        CHECK(m->owner[s->blocks[k]] >> 16 != m->n_calls);
+        m->owner[s->blocks[k]] = mark;
+    }
+}
+
+static void store_rows(FakeModel *m, const Batch *b, const BatchSeq *s) {
+    CHECK(s->start >= 0 && s->n_rows >= 1 && s->start + s->n_rows <= m->step.max_context);
+    CHECK(s->n_logits >= 0 && s->n_logits <= s->n_rows);
+    for (int32_t i = 0; i < s->n_rows; i++) {
+        int32_t token = b->tokens[s->first_row + i];
+        CHECK(token >= 0 && token < m->step.n_vocab);
+        *cell(m, s, s->start + i) = token;
+    }
+}
+
+static float *compute(FakeModel *m, const BatchSeq *s, float *out) {
+    uint64_t hash = 0;
+    int32_t end = s->start + s->n_rows;
+    for (int32_t i = 0; i < end; i++) {
+        hash = mix(hash, *cell(m, s, i), i);
+        if (i < end - s->n_logits) continue;
+        fill(hash, m->step.n_vocab, out);
+        out += m->step.n_vocab;
+    }
+    return out;
+}
+
+static float *forward(void *self, const Batch *b) {
+    FakeModel *m = self;
+    int32_t rows = 0, n_logits = 0;
+    m->n_calls++;
+    CHECK(b->n_rows >= 1 && b->n_rows <= m->step.max_rows && b->n_logits <= m->step.max_logits);
+    if (b->n_rows > m->most_rows) m->most_rows = b->n_rows;
+    for (int32_t i = 0; i < b->n_seqs; i++) {
+        CHECK(b->seqs[i].first_row == rows);
+        rows += b->seqs[i].n_rows;
+        n_logits += b->seqs[i].n_logits;
+        check_blocks(m, &b->seqs[i], i);
+        store_rows(m, b, &b->seqs[i]);
+    }
+    CHECK(rows == b->n_rows && n_logits == b->n_logits);
+    float *out = m->logits;
+    for (int32_t i = 0; i < b->n_seqs; i++) out = compute(m, &b->seqs[i], out);
+    if (m->called) m->called(m->ctx);
+    return m->logits;
+}
+
+FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks, int32_t max_rows) {
+    FakeModel *m = calloc(1, sizeof *m);
+    CHECK(m);
+    m->step = (StepModel){m, n_vocab, max_context, max_rows, max_rows, n_blocks, forward};
+    size_t cells = (size_t)n_blocks * KV_BLOCK_TOKENS;
+    m->memory = malloc(cells * sizeof m->memory[0]);
+    m->owner = calloc((size_t)n_blocks, sizeof m->owner[0]);
+    m->logits = malloc((size_t)max_rows * (size_t)n_vocab * sizeof m->logits[0]);
+    CHECK(m->memory && m->owner && m->logits);
+    for (size_t i = 0; i < cells; i++) m->memory[i] = -1;
+    return m;
+}
+
+void fake_model_free(FakeModel *m) {
+    if (!m) return;
+    free(m->memory);
+    free(m->owner);
+    free(m->logits);
+    free(m);
+}

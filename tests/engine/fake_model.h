@@ -1,0 +1,27 @@
+// A model for the engine's tests: its logits are a pure function of a sequence's tokens and their
+// positions, which it stores in its own block memory and reads back through the block table. A
+// block that two sequences share, a row at the wrong position, a stale block after a preemption:
+// each gives other logits, so other tokens than the same request's run alone.
+#ifndef CLLM_TESTS_FAKE_MODEL_H
+#define CLLM_TESTS_FAKE_MODEL_H
+
+#include "model/batch.h"
+
+typedef struct FakeModel {
+    StepModel step;  // give this to the engine
+    int32_t *memory; // [n_blocks][KV_BLOCK_TOKENS] tokens, -1: never written
+    uint64_t *owner; // [n_blocks] the call and sequence that used the block last
+    float *logits;
+    uint64_t n_calls;
+    int32_t most_rows;         // of any call
+    void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here
+    void *ctx;
+} FakeModel;
+
+FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks, int32_t max_rows);
+void fake_model_free(FakeModel *m);
+
+// The logits after `tokens`: what forward gives for the last row of such a sequence.
+void fake_logits(const int32_t *tokens, int32_t n, int32_t n_vocab, float *logits);
+
+#endif

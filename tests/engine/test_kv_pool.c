@@ -1,0 +1,119 @@
+#include "engine/kv_pool.h"
+#include "harness.h"
+#include "request_kit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void test_takes_every_block_once_in_release_order(void **state) {
+    (void)state;
+    KvPool *p = kv_pool_new(5, NULL);
+    for (int32_t i = 0; i < 5; i++) assert_int_equal(kv_pool_take(p), i);
+    assert_int_equal(kv_pool_take(p), -1);
+    static const int32_t ORDER[] = {3, 0, 4, 1, 2};
+    for (int i = 0; i < 5; i++) kv_pool_release(p, ORDER[i]);
+    for (int i = 0; i < 5; i++) assert_int_equal(kv_pool_take(p), ORDER[i]);
+    kv_pool_check(p);
+    for (int32_t i = 0; i < 5; i++) kv_pool_release(p, i);
+    assert_int_equal(kv_pool_n_free(p), 5);
+    kv_pool_free(p);
+}
+
+static void test_a_block_is_free_after_its_last_reference(void **state) {
+    (void)state;
+    KvPool *p = kv_pool_new(2, NULL);
+    int32_t b = kv_pool_take(p);
+    kv_pool_retain(p, b);
+    kv_pool_release(p, b);
+    assert_int_equal(kv_pool_n_free(p), 1);
+    kv_pool_release(p, b);
+    assert_int_equal(kv_pool_n_free(p), 2);
+    kv_pool_check(p);
+    kv_pool_free(p);
+}
+
+static void test_random_use(void **state) {
+    (void)state;
+    enum { BLOCKS = 23 };
+    Rng r = {kit_seed("kv_pool", 5)};
+    int32_t refs[BLOCKS] = {0}, taken = 0;
+    KvPool *p = kv_pool_new(BLOCKS, NULL);
+    for (int i = 0; i < 20000; i++) {
+        int32_t b = kit_below(&r, BLOCKS);
+        if (kit_below(&r, 2)) {
+            int32_t got = kv_pool_take(p);
+            assert_int_equal(got < 0, taken == BLOCKS);
+            if (got >= 0) assert_int_equal(refs[got]++, 0);
+            taken += got >= 0;
+        } else if (refs[b] > 0 && kit_below(&r, 4) == 0) {
+            kv_pool_retain(p, b);
+            refs[b]++;
+        } else if (refs[b] > 0) {
+            kv_pool_release(p, b);
+            taken -= --refs[b] == 0;
+        }
+        assert_int_equal(kv_pool_n_free(p), BLOCKS - taken);
+        kv_pool_check(p);
+    }
+    for (int32_t b = 0; b < BLOCKS; b++)
+        while (refs[b]-- > 0) kv_pool_release(p, b);
+    kv_pool_free(p);
+}
+
+static void release_twice(void) {
+    KvPool *p = kv_pool_new(2, NULL);
+    int32_t b = kv_pool_take(p);
+    kv_pool_release(p, b);
+    kv_pool_release(p, b);
+}
+
+static void release_out_of_range(void) {
+    kv_pool_release(kv_pool_new(2, NULL), 2);
+}
+
+static void retain_a_free_block(void) {
+    kv_pool_retain(kv_pool_new(2, NULL), 1);
+}
+
+static void free_while_taken(void) {
+    KvPool *p = kv_pool_new(2, NULL);
+    kv_pool_take(p);
+    kv_pool_free(p);
+}
+
+static void assert_aborts(void (*body)(void)) {
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL); // cmocka's own handler would report it
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
+        body();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void test_misuse_aborts(void **state) {
+    (void)state;
+    assert_aborts(release_twice);
+    assert_aborts(release_out_of_range);
+    assert_aborts(retain_a_free_block);
+    assert_aborts(free_while_taken);
+}
+
+static void test_a_pool_of_nothing_is_refused(void **state) {
+    (void)state;
+    Err err = {0};
+    assert_null(kv_pool_new(0, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+}
+
+SUITE(kv_pool, cmocka_unit_test(test_takes_every_block_once_in_release_order),
+      cmocka_unit_test(test_a_block_is_free_after_its_last_reference), cmocka_unit_test(test_random_use),
+      cmocka_unit_test(test_misuse_aborts), cmocka_unit_test(test_a_pool_of_nothing_is_refused))

@@ -1,0 +1,92 @@
+// Hostile bytes: the fuzzer's corpus, truncations and random damage, all walked by the fuzz target.
+#include "harness.h"
+#include "base/rng.h"
+#include "gguf/gguf_bytes.h"
+
+#define LLVMFuzzerTestOneInput fuzz_gguf_one
+#include "fuzz/fuzz_gguf.c"
+
+#include <dirent.h>
+#include <stdio.h>
+
+// From a block of exactly their size, so that a sanitizer sees a read past the end.
+static void walk_exact(const char *bytes, size_t n) {
+    uint8_t *exact = malloc(n ? n : 1);
+    assert_non_null(exact);
+    if (n) memcpy(exact, bytes, n);
+    fuzz_gguf_one(exact, n);
+    free(exact);
+}
+
+static void replay(const char *dir, const char *name) {
+    char path[512];
+    char chunk[4096];
+    Buf b = {0};
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "rb");
+    if (!f) fail_msg("cannot open %s", path);
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;) buf_put(&b, (Str){chunk, n});
+    fclose(f);
+    walk_exact(b.ptr, b.len);
+    buf_free(&b);
+}
+
+static void test_corpus(void **state) {
+    (void)state;
+    static const char dir[] = "tests/fuzz/corpus/gguf";
+    DIR *d = opendir(dir);
+    if (!d) fail_msg("cannot open %s (the tests run in the repository's root)", dir);
+    int n = 0;
+    for (struct dirent *e; (e = readdir(d));)
+        if (e->d_name[0] != '.') replay(dir, e->d_name), n++;
+    closedir(d);
+    assert_true(n > 0);
+}
+
+// Every length but the full one is refused: the last tensor ends with the file.
+static void test_truncations(void **state) {
+    (void)state;
+    for (uint32_t version = 2; version <= 3; version++) {
+        Buf b = {0};
+        bytes_good(&b, version);
+        for (size_t n = 0; n < b.len; n++) {
+            char *exact = malloc(n ? n : 1);
+            assert_non_null(exact);
+            memcpy(exact, b.ptr, n);
+            Err err = {0};
+            if (gguf_open_memory(exact, n, &err)) fail_msg("opened with %zu of %zu bytes", n, b.len);
+            if (err.code != ERR_INVALID || !strstr(err.msg, "fetch it again"))
+                fail_msg("%zu: '%s'", n, err.msg);
+            free(exact);
+        }
+        walk_exact(b.ptr, b.len);
+        buf_free(&b);
+    }
+}
+
+static void test_random_damage(void **state) {
+    (void)state;
+    Buf b = {0};
+    bytes_good(&b, 3);
+    Rng rng = {20240229};
+    char *copy = malloc(b.len);
+    assert_non_null(copy);
+    for (int round = 0; round < 20000; round++) {
+        memcpy(copy, b.ptr, b.len);
+        int n_flips = 1 + (int)(rng_next(&rng) % 4);
+        for (int i = 0; i < n_flips; i++) {
+            size_t at = rng_next(&rng) % b.len;
+            // Half of them a single bit (near misses), half of them any byte.
+            if (rng_next(&rng) & 1)
+                copy[at] = (char)(copy[at] ^ (1 << (rng_next(&rng) & 7)));
+            else
+                copy[at] = (char)(rng_next(&rng) & 0xff);
+        }
+        fuzz_gguf_one((const uint8_t *)copy, b.len);
+    }
+    free(copy);
+    buf_free(&b);
+}
+
+SUITE(gguf_corpus, cmocka_unit_test(test_corpus), cmocka_unit_test(test_truncations),
+      cmocka_unit_test(test_random_damage))

@@ -1,0 +1,126 @@
+// Norm and SwiGLU: every tail, bit-equal to the scalar rung, and close to the formula in doubles.
+#include "kcheck.h"
+
+#include "kernels/exp.h"
+
+#include <math.h>
+#include <string.h>
+
+static const int long_n[] = {64, 100, 576, 1023, 1024};
+
+static int next_n(int i) { // 1 … 40, then the long ones; 0 ends
+    return i < 40 ? i + 1 : i < 45 ? long_n[i - 40] : 0;
+}
+
+static float *row_new(Case *c, RowStyle style, int n) {
+    float *x = guard_new(c, 4 * (size_t)n);
+    rand_row(&c->rng, style, x, n);
+    return x;
+}
+
+static void compare_norm(Case *c, RowStyle style, int n, float eps) {
+    case_at(c, "n=%d style=%d eps=%g", n, (int)style, (double)eps);
+    const float *x = row_new(c, style, n), *w = row_new(c, ROW_NORMAL, n);
+    guard_freeze(x);
+    guard_freeze(w);
+    float *want = guard_new(c, 4 * (size_t)n), *got = guard_new(c, 4 * (size_t)n);
+    c->scalar->rms_norm(x, w, eps, n, want);
+    c->kernels->rms_norm(x, w, eps, n, got);
+    case_same(c, "norm", want, got, (size_t)n);
+    guard_release(c);
+}
+
+static void body_norm_tails(Case *c) {
+    for (int i = 0, n; (n = next_n(i)); i++) compare_norm(c, i % 3 ? ROW_NORMAL : ROW_OUTLIER, n, 1e-5f);
+}
+
+static void body_norm_extremes(Case *c) {
+    for (int style = 0; style <= ROW_HUGE; style++)
+        for (int i = 0; i < 12; i++) compare_norm(c, (RowStyle)style, next_n(4 * i), i % 2 ? 1e-6f : 0);
+}
+
+// Sum, mean, root, reciprocal and two products: the sum's n / 16 + 4 roundings count half.
+static void body_norm_oracle(Case *c) {
+    for (int i = 0, n; (n = next_n(i)); i++) {
+        const float eps = 1e-5f;
+        case_at(c, "n=%d", n);
+        const float *x = row_new(c, i % 2 ? ROW_NORMAL : ROW_LARGE, n), *w = row_new(c, ROW_NORMAL, n);
+        float *y = guard_new(c, 4 * (size_t)n);
+        double squares = 0;
+        for (int j = 0; j < n; j++) squares += (double)x[j] * (double)x[j];
+        double scale = 1 / sqrt(squares / n + (double)eps);
+        c->kernels->rms_norm(x, w, eps, n, y);
+        for (int j = 0; j < n; j++) {
+            double want = (double)x[j] * scale * (double)w[j];
+            if (fabs((double)y[j] - want) <= fabs(want) * (n / 16 + 16) * 0x1p-24 + 1e-38) continue;
+            case_fail(c, "y[%d]=%.9g, exactly %.17g", j, (double)y[j], want);
+            break;
+        }
+        guard_release(c);
+    }
+}
+
+static void compare_silu(Case *c, float *gate, const float *up, int n) {
+    size_t bytes = 4 * (size_t)n;
+    float *want = guard_new(c, bytes);
+    memcpy(want, gate, bytes);
+    c->scalar->silu_mul(want, up, n);
+    c->kernels->silu_mul(gate, up, n);
+    case_same(c, "silu", want, gate, (size_t)n);
+    guard_release(c);
+}
+
+static void body_silu_tails(Case *c) {
+    for (int style = 0; style <= ROW_HUGE; style++)
+        for (int i = 0, n; (n = next_n(i)); i++) {
+            case_at(c, "n=%d style=%d", n, style);
+            float *gate = row_new(c, (RowStyle)style, n), *up = row_new(c, ROW_NORMAL, n);
+            guard_freeze(up);
+            compare_silu(c, gate, up, n);
+        }
+}
+
+// The whole range of exp and beyond, infinities and a NaN included: this is where the exp of a vector
+// rung is held to exp_scalar.
+static void body_silu_sweep(Case *c) {
+    enum { N = 65536 };
+    for (int round = 0; round < 4; round++) {
+        case_at(c, "round=%d", round);
+        float *gate = guard_new(c, 4 * N), *up = guard_new(c, 4 * N);
+        for (int i = 0; i < N; i++) {
+            gate[i] = (float)(-95 + 190 * (i + rng_uniform(&c->rng)) / N);
+            if (round == 3) gate[i] = float_from_bits((uint32_t)rng_next(&c->rng));
+            up[i] = 1;
+        }
+        gate[7] = INFINITY;
+        gate[1000] = -INFINITY;
+        gate[2000] = NAN;
+        gate[3000] = -0.0f;
+        compare_silu(c, gate, up, N);
+    }
+}
+
+// Clamping keeps exp(88) where more is due: an error of at most |gate * up| * exp(-88).
+static void body_silu_oracle(Case *c) {
+    enum { N = 20000 };
+    float *gate = guard_new(c, 4 * N), *up = row_new(c, ROW_NORMAL, N), *y = guard_new(c, 4 * N);
+    for (int i = 0; i < N; i++) y[i] = gate[i] = (float)(-120 + 240.0 * i / N);
+    c->kernels->silu_mul(y, up, N);
+    for (int i = 0; i < N; i++) {
+        double g = (double)gate[i], want = g / (1 + exp(-g)) * (double)up[i];
+        double tolerance = fabs(want) * 4e-7 + fabs(g * (double)up[i]) * 6.1e-39 + 0x1p-148;
+        if (fabs((double)y[i] - want) <= tolerance) continue;
+        case_at(c, "gate=%g up=%g", g, (double)up[i]);
+        case_fail(c, "%.9g, exactly %.17g", (double)y[i], want);
+        return;
+    }
+}
+
+void check_elem(Session *s, const Kernels *k) {
+    session_run(s, k, -1, -1, "rms_norm", "tails", body_norm_tails);
+    session_run(s, k, -1, -1, "rms_norm", "extremes", body_norm_extremes);
+    session_run(s, k, -1, -1, "rms_norm", "oracle", body_norm_oracle);
+    session_run(s, k, -1, -1, "silu_mul", "tails", body_silu_tails);
+    session_run(s, k, -1, -1, "silu_mul", "sweep", body_silu_sweep);
+    session_run(s, k, -1, -1, "silu_mul", "oracle", body_silu_oracle);
+}

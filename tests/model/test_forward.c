@@ -1,0 +1,165 @@
+// The promise, at its root: a row's logits are the same bytes in any company.
+#include "harness.h"
+
+#include "base/rng.h"
+#include "model/model.h"
+#include "model/tiny_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_SEQS = 5, MAX_LEN = 60, N_BLOCKS = 64, MAX_ROWS = 48 };
+
+typedef struct Rig {
+    Workers *workers;
+    Model *model;
+    ModelContext *context;
+    StepModel step;
+} Rig;
+
+static void rig_open(Rig *r, int n_workers) {
+    ModelContextConfig config = {.n_blocks = N_BLOCKS, .max_rows = MAX_ROWS, .max_seqs = N_SEQS, .max_logits = MAX_ROWS};
+    Err err;
+    r->workers = workers_new(n_workers, NULL);
+    r->model = model_open(tiny_model_write(NULL), r->workers, NULL, NULL, &err);
+    if (!r->model) fail_msg("%s", err.msg);
+    r->context = model_context_new(r->model, &config, r->workers, NULL);
+    assert_non_null(r->context);
+    r->step = model_step(r->context);
+}
+
+static void rig_close(Rig *r) {
+    model_context_free(r->context);
+    model_close(r->model);
+    workers_free(r->workers);
+    tiny_model_remove();
+}
+
+static void make_tokens(int32_t tokens[N_SEQS][MAX_LEN]) {
+    Rng rng = {7};
+    for (int s = 0; s < N_SEQS; s++)
+        for (int i = 0; i < MAX_LEN; i++) tokens[s][i] = (int32_t)(rng_next(&rng) % TINY_VOCAB);
+}
+
+static int length_of(int s) {
+    return 13 + 11 * s;
+}
+
+// Each sequence by itself, one row a step: logits[s][position][vocab].
+static void compute_alone(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], float *logits) {
+    int32_t blocks[4] = {9, 2, 30, 5};
+    for (int s = 0; s < N_SEQS; s++)
+        for (int i = 0; i < length_of(s); i++) {
+            BatchSeq seq = {.blocks = blocks, .start = i, .n_rows = 1, .n_logits = 1};
+            Batch b = {.tokens = &tokens[s][i], .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
+            memcpy(logits + ((size_t)s * MAX_LEN + (size_t)i) * TINY_VOCAB, r->step.forward(r->step.self, &b),
+                   TINY_VOCAB * sizeof *logits);
+        }
+}
+
+// All together, in random ragged steps; compares every row's logits with those computed alone.
+static void compare_together(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], const float *alone, uint64_t seed) {
+    Rng rng = {seed};
+    int done[N_SEQS] = {0};
+    int32_t blocks[N_SEQS][4], rows[MAX_ROWS];
+    for (int s = 0; s < N_SEQS; s++)
+        for (int i = 0; i < 4; i++) blocks[s][i] = (4 * s + i) * 7 % N_BLOCKS;
+    for (;;) {
+        BatchSeq seqs[N_SEQS];
+        int who[N_SEQS];
+        Batch b = {.tokens = rows, .seqs = seqs};
+        for (int s = 0; s < N_SEQS; s++) {
+            int n = (int)(rng_next(&rng) % 12), left = length_of(s) - done[s];
+            n = n < left ? n : left;
+            if (n == 0 || b.n_rows + n > MAX_ROWS) continue;
+            who[b.n_seqs] = s;
+            seqs[b.n_seqs++] = (BatchSeq){blocks[s], done[s], n, b.n_rows, n};
+            memcpy(rows + b.n_rows, &tokens[s][done[s]], (size_t)n * sizeof *rows);
+            b.n_rows += n;
+        }
+        b.n_logits = b.n_rows;
+        int total = 0;
+        for (int s = 0; s < N_SEQS; s++) total += length_of(s) - done[s];
+        if (total == 0) return;
+        if (b.n_rows == 0) continue;
+        const float *logits = r->step.forward(r->step.self, &b);
+        for (int i = 0; i < b.n_seqs; i++) {
+            const float *want = alone + ((size_t)who[i] * MAX_LEN + (size_t)seqs[i].start) * TINY_VOCAB;
+            const float *got = logits + (size_t)seqs[i].first_row * TINY_VOCAB;
+            assert_memory_equal(got, want, (size_t)seqs[i].n_rows * TINY_VOCAB * sizeof *got);
+            done[who[i]] += seqs[i].n_rows;
+        }
+    }
+}
+
+static void test_any_company(void **state) {
+    (void)state;
+    int32_t tokens[N_SEQS][MAX_LEN];
+    float *alone = calloc((size_t)N_SEQS * MAX_LEN * TINY_VOCAB, sizeof *alone);
+    make_tokens(tokens);
+    for (int n_workers = 1; n_workers <= 3; n_workers++) {
+        Rig r;
+        rig_open(&r, n_workers);
+        if (n_workers == 1) compute_alone(&r, tokens, alone);
+        for (uint64_t seed = 1; seed <= 8; seed++) compare_together(&r, tokens, alone, seed);
+        rig_close(&r);
+    }
+    free(alone);
+}
+
+// Different tokens do give different logits: the comparison above compares something.
+static void test_not_constant(void **state) {
+    (void)state;
+    Rig r;
+    float first[TINY_VOCAB];
+    rig_open(&r, 1);
+    for (int32_t token = 3; token <= 4; token++) {
+        int32_t blocks[1] = {0};
+        BatchSeq seq = {.blocks = blocks, .n_rows = 1, .n_logits = 1};
+        Batch b = {.tokens = &token, .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
+        float *logits = r.step.forward(r.step.self, &b);
+        if (token == 3) memcpy(first, logits, sizeof first);
+        else assert_memory_not_equal(first, logits, sizeof first);
+    }
+    rig_close(&r);
+}
+
+static void test_info(void **state) {
+    (void)state;
+    Rig r;
+    rig_open(&r, 1);
+    const ModelInfo *info = model_info(r.model);
+    assert_string_equal(info->arch, "qwen3");
+    assert_int_equal(info->n_vocab, TINY_VOCAB);
+    assert_int_equal(info->kv_bytes_per_token, TINY_LAYERS * TINY_KV_HEADS * TINY_HEAD_DIM * 4);
+    assert_int_equal(info->macs_per_logit, TINY_VOCAB * TINY_EMBD);
+    rig_close(&r);
+}
+
+static void test_bad_models(void **state) {
+    (void)state;
+    static const struct { TinyFault fault; ErrCode code; const char *says; } cases[] = {
+        {{.arch = "mamba"}, ERR_UNSUPPORTED, "architecture 'mamba' is not supported"},
+        {{.drop = "block_count"}, ERR_INVALID, "qwen3.block_count is missing"},
+        {{.drop = "token_embd.weight"}, ERR_INVALID, "tensor token_embd.weight is missing"},
+        {{.drop = "blk.1.attn_k.weight"}, ERR_INVALID, "tensor blk.1.attn_k.weight is missing"},
+        {{.drop = "blk.0.attn_q_norm.weight"}, ERR_INVALID, "tensor blk.0.attn_q_norm.weight is missing"},
+        {{.misshape = "blk.1.ffn_down.weight"}, ERR_INVALID, "blk.1.ffn_down.weight is 128 x 64"},
+        {{.misshape = "output_norm.weight"}, ERR_INVALID, "output_norm.weight is 96 x 1"},
+        {{.head_dim = 24}, ERR_UNSUPPORTED, "head size 24"},
+        {{.kv_heads = 3}, ERR_INVALID, "4 query heads cannot be shared by 3"},
+        {{.kv_heads = 1}, ERR_INVALID, "blk.0.attn_k.weight is 64 x 32"},
+    };
+    Workers *w = workers_new(1, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Err err = {0};
+        assert_null(model_open(tiny_model_write(&cases[i].fault), w, NULL, NULL, &err));
+        tiny_model_remove();
+        assert_int_equal(err.code, cases[i].code);
+        if (!strstr(err.msg, cases[i].says)) fail_msg("'%s' does not say '%s'", err.msg, cases[i].says);
+    }
+    workers_free(w);
+}
+
+SUITE(model_forward, cmocka_unit_test(test_any_company), cmocka_unit_test(test_not_constant),
+      cmocka_unit_test(test_info), cmocka_unit_test(test_bad_models))

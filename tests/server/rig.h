@@ -1,0 +1,38 @@
+// A whole server in the test's process: the real loop and engine over a fake model, a vocabulary of
+// bytes, a free port; and a blocking client.
+#ifndef CLLM_TESTS_SERVER_RIG_H
+#define CLLM_TESTS_SERVER_RIG_H
+
+#include "engine/fake_model.h"
+#include "server/server.h"
+#include "text/tiny_vocab.h"
+
+#include <pthread.h>
+
+typedef struct Rig {
+    ServerConfig config;
+    EngineConfig limits;
+    int32_t context;
+    TinyVocab vocab;
+    FakeModel *model;
+    Workers *workers;
+    Engine *engine;
+    Server *server;
+    pthread_t thread;
+    bool ok; // what server_run returned
+    Err err;
+} Rig;
+
+void rig_defaults(Rig *r);
+void rig_listen(Rig *r); // starts the loop; the model is still loading
+void rig_attach(Rig *r); // ready
+void rig_close(Rig *r);  // stops twice, joins, checks that nothing is left
+
+int rig_connect(const Rig *r, int receive_buffer);
+int rig_send(const Rig *r, const char *method, const char *path, const char *body); // a socket, nothing read
+void rig_read(int fd, Buf *out);                                                    // until closed; closes
+// The whole answer to one request; returns its status.
+int rig_ask(const Rig *r, const char *method, const char *path, const char *body, Buf *answer);
+void rig_wait(const Rig *r, int32_t running, int32_t waiting); // until the engine has these
+
+#endif

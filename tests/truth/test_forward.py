@@ -1,0 +1,77 @@
+"""The engine's logits against the float64 reference, for every architecture and weight format.
+
+The engine keeps keys and values as float16 and so does the reference here. Two tolerances:
+
+* Float weights: what is left is float32 rounding (and keys that it pushes over a float16 rounding edge), so
+  no logit may be off by more than FLOAT_TOLERANCE times the logits' standard deviation.
+* Quantised weights: the engine rounds activations to int8 (a scale for each 32 or 256 values), which is noise
+  by design: 2-6 % in these random models (llama.cpp's is the same). So the reference is run a second time
+  with its activations rounded the same way. That run shows how large the noise must be: the engine may have
+  NOISE_FACTOR times as much (measured: 0.99-1.01). And the engine must be nearer to that run than to the
+  exact one: SHARED_NOISE of the noise (measured: 0-0.65; not 0 everywhere, because a value on a rounding edge
+  goes either way).
+"""
+
+from __future__ import annotations
+
+import pytest
+import reference
+from support import (
+    ARCHS,
+    FLOAT_TYPES,
+    MIXES,
+    QUANT_TYPES,
+    Error,
+    Tiny,
+    engine_logits,
+    random_tokens,
+)
+
+FLOAT_TOLERANCE = 2e-3
+NOISE_FACTOR = 1.1
+SHARED_NOISE = 0.8
+N_TOKENS = 48
+BLOCK_OF_256 = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs", "q4_k_m")
+
+CASES = [Tiny(arch, kind) for arch in ARCHS for kind in (*FLOAT_TYPES, *QUANT_TYPES, *MIXES)]
+CASES += [Tiny("llama", kind, scaling) for kind in ("f32", "q4_k") for scaling in ("linear", "freqs", "yarn")]
+CASES += [Tiny("qwen2", "f32", "linear"), Tiny("qwen2", "f32", "yarn"), Tiny("qwen3", "f32", "yarn")]
+CASES += [
+    Tiny("llama", "q4_0", tokenizer="spm"),
+    Tiny("qwen3", "q4_k_m", bias=True),
+    Tiny("llama", "f32", bias=True),
+]
+
+
+@pytest.mark.usefixtures("cllm")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+def test_logits(case: Tiny) -> None:
+    model = reference.load(case.path())
+    model.f16_cache = True
+    n_vocab = len(model.weight("token_embd.weight"))
+    tokens = random_tokens(N_TOKENS, n_vocab)
+    want = model.logits(tokens)
+    got = engine_logits(case.path(), tokens, n_vocab)
+    error = Error.between(got, want)
+    if case.type in FLOAT_TYPES:
+        assert error.max_abs <= FLOAT_TOLERANCE * error.std, error
+        return
+    model.int8_block = 256 if case.type in BLOCK_OF_256 else 32
+    rounded = model.logits(tokens)
+    noise, apart = Error.between(rounded, want), Error.between(got, rounded)
+    assert error.rel_rms <= NOISE_FACTOR * noise.rel_rms, f"{error}; int8 activations alone make {noise}"
+    assert apart.rel_rms <= SHARED_NOISE * noise.rel_rms, (
+        f"{apart} from the rounded reference; noise: {noise}"
+    )
+
+
+@pytest.mark.usefixtures("cllm")
+@pytest.mark.parametrize("case", [Tiny("llama", "f32"), Tiny("qwen3", "f16")], ids=lambda case: case.label)
+def test_long_context(case: Tiny) -> None:
+    """Several hundred tokens: more than one KV block and more than one prefill chunk."""
+    model = reference.load(case.path())
+    model.f16_cache = True
+    n_vocab = len(model.weight("token_embd.weight"))
+    tokens = random_tokens(700, n_vocab, seed=11)
+    error = Error.between(engine_logits(case.path(), tokens, n_vocab), model.logits(tokens))
+    assert error.max_abs <= FLOAT_TOLERANCE * error.std, error

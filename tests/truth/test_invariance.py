@@ -1,0 +1,51 @@
+"""The same tokens give the same bits, however the work is cut: chunks, threads, and rungs of the CPU ladder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from support import CLLM, Tiny
+
+TOKENS = ",".join(str(i * 37 % 400 + 1) for i in range(75))
+CUTS = [
+    ("--prefill-chunk", chunk, "--threads", threads)
+    for chunk, threads in ((1, 1), (7, 2), (16, 3), (64, 2), (75, 1))
+]
+MODELS = [
+    Tiny("qwen3", "q4_k_m"),
+    Tiny("llama", "q4_1"),
+    Tiny("qwen2", "q5_k"),
+    Tiny("llama", "bf16"),
+]
+
+
+def rungs() -> list[str]:
+    """The rungs that this CPU reaches, as `cllm --version` tells."""
+    ladder = ["scalar", "avx2", "avx512vnni"]
+    said = subprocess.run([CLLM, "--version"], capture_output=True, text=True, check=True).stdout
+    best = said.rsplit("best here: ", 1)[1].split(")")[0]
+    return ladder[: ladder.index(best) + 1]
+
+
+def logits(model: Path, cut: tuple[object, ...], rung: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "logits.f32"
+        command = [CLLM, "eval", "--model", model, "--tokens", TOKENS, "--logits", out, *map(str, cut)]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "CLLM_CPU": rung})
+        return out.read_bytes()
+
+
+@pytest.mark.usefixtures("cllm")
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_any_cut(model: Tiny) -> None:
+    """Chunks of the prompt and numbers of threads change nothing, on any rung; nor does the rung."""
+    path = model.path()
+    first = logits(path, CUTS[0], rungs()[-1])
+    for cut in CUTS[1:]:
+        assert logits(path, cut, rungs()[-1]) == first, f"{cut} differs"
+    for rung in rungs()[:-1]:
+        assert logits(path, CUTS[1], rung) == first, f"{rung} differs"

