@@ -16,18 +16,15 @@ enum { NONE = -1 };
 
 struct KvPool {
     int32_t n_blocks, n_free;
-    int32_t first, last; // the free list: taken from the front, released to the back
+    int32_t first; // the free list: taken from the front, released to the front
     Block blocks[];
 };
 
-static void append(KvPool *p, int32_t b) {
-    p->blocks[b].prev = p->last;
-    p->blocks[b].next = NONE;
-    if (p->last == NONE)
-        p->first = b;
-    else
-        p->blocks[p->last].next = b;
-    p->last = b;
+static void prepend(KvPool *p, int32_t b) {
+    p->blocks[b].prev = NONE;
+    p->blocks[b].next = p->first;
+    if (p->first != NONE) p->blocks[p->first].prev = b;
+    p->first = b;
     p->n_free++;
 }
 
@@ -37,10 +34,7 @@ static void unlink_block(KvPool *p, int32_t b) {
         p->first = block->next;
     else
         p->blocks[block->prev].next = block->next;
-    if (block->next == NONE)
-        p->last = block->prev;
-    else
-        p->blocks[block->next].prev = block->prev;
+    if (block->next != NONE) p->blocks[block->next].prev = block->prev;
     block->prev = block->next = NONE;
     p->n_free--;
 }
@@ -59,8 +53,8 @@ KvPool *kv_pool_new(int32_t n_blocks, Err *err) {
         return NULL;
     }
     p->n_blocks = n_blocks;
-    p->first = p->last = NONE;
-    for (int32_t b = 0; b < n_blocks; b++) append(p, b);
+    p->first = NONE;
+    for (int32_t b = n_blocks - 1; b >= 0; b--) prepend(p, b);
     return p;
 }
 
@@ -91,7 +85,7 @@ void kv_pool_retain(KvPool *p, int32_t block) {
 }
 
 void kv_pool_release(KvPool *p, int32_t block) {
-    if (--taken(p, block)->refs == 0) append(p, block);
+    if (--taken(p, block)->refs == 0) prepend(p, block);
 }
 
 int32_t kv_pool_n_free(const KvPool *p) {
@@ -110,7 +104,6 @@ void kv_pool_check(const KvPool *p) {
         CHECK(p->blocks[b].prev == prev);
         CHECK(++listed <= p->n_blocks); // more than there are: the list has a circle
     }
-    CHECK(p->last == prev);
     CHECK(listed == p->n_free);
     for (int32_t b = 0; b < p->n_blocks; b++) {
         const Block *block = &p->blocks[b];

@@ -3,8 +3,9 @@
 // All blocks stand in one pool sized once. A block is free (in the free list, references 0) or
 // taken (references >= 1). Releasing a block that is not taken, or referring to one out of range,
 // is a bug and aborts: the report that this project grew from is about a double release.
-// The free list is first in, first out, with intrusive links, so that a released block keeps its
-// content as long as possible (the prefix cache builds on that).
+// The free list is last in, first out: the memory of a pool becomes resident only as far as it was
+// ever needed at once, and a block that is taken again is likely still in the caches. Its links are
+// intrusive and double, so that a block may leave from the middle.
 //
 // Thread: the engine thread only.
 #ifndef CLLM_ENGINE_KV_POOL_H

@@ -46,7 +46,8 @@ typedef struct MatKernel {
 // Attention of queries that share one KV head over a paged KV (see model/kv_store.h):
 // keys are stored [head_dim][16 tokens], values [16 tokens][head_dim], half precision.
 //
-// Per query, blocks in order: s[t] = sum over d, ascending, fma(q[d], K[d][t]); m' = max(m, s);
+// Per query, blocks in order: s[t] = (s0 + s1) + (s2 + s3), with sj the sum over the j-th quarter of
+// the dimensions, ascending, of fma(q[d], K[d][t]); m' = max(m, s);
 // if m' > m: l and acc are multiplied by exp(m - m'); p[t] = exp(s[t] - m'); l[t mod 16] += p[t];
 // acc[d] = fma(p[t], V[t][d], acc[d]) for t ascending. At the end out = acc / sum16(l).
 typedef struct AttnArgs {

@@ -31,7 +31,7 @@ struct ModelContext {
     float *qkv;           // [rows][qkv_dim] queries, keys, values
     float *attn;          // [rows][q_dim]
     float *gate, *up;     // [rows][n_ff]
-    float *rope;          // [rows][rope pairs][2]
+    float *rope;          // [rows][2][rope pairs]
     float *logits;        // [max_logits][n_vocab]
     float *worker_row;    // [workers][widest row]
     size_t worker_stride;

@@ -29,6 +29,13 @@ static int n_tiles(int rows) {
     return (rows + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
 }
 
+// Quantising is cut by columns as well as by tiles of rows: a decoding step has few tiles.
+enum { ACT_COLUMNS = 512 }; // columns of a task; a multiple of every act block
+
+static int column_parts(int k) {
+    return (k + ACT_COLUMNS - 1) / ACT_COLUMNS;
+}
+
 static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) {
     return (char *)c->acts[format] + (size_t)tile * act_tile_bytes(format, k);
 }
@@ -103,17 +110,18 @@ typedef struct NormStage {
     bool wanted[N_ACT_FORMATS];
 } NormStage;
 
-static void norm_task(void *ctx, int tile, int worker) {
+static void norm_task(void *ctx, int task, int worker) {
     const NormStage *n = ctx;
     const ModelContext *c = n->s->c;
-    int k = c->model->hp.n_embd, first = tile * ACT_TILE_ROWS;
+    int k = c->model->hp.n_embd, parts = column_parts(k), tile = task / parts, first = tile * ACT_TILE_ROWS;
+    int from = task % parts * ACT_COLUMNS, to = from + ACT_COLUMNS < k ? from + ACT_COLUMNS : k;
     float *row = worker_row(n->s, worker);
     for (int i = first; i < first + ACT_TILE_ROWS && i < n->n_rows; i++) {
         const float *x = c->x + (size_t)(n->rows ? n->rows[i] : i) * (size_t)k;
         n->s->kernels->rms_norm(x, n->weight, c->model->hp.rms_eps, k, row);
         for (int f = 0; f < N_ACT_FORMATS; f++)
             if (n->wanted[f])
-                n->s->kernels->act_write[f](row, k, 0, k, act_tile(c, (ActFormat)f, k, tile), i - first);
+                n->s->kernels->act_write[f](row, k, from, to, act_tile(c, (ActFormat)f, k, tile), i - first);
     }
 }
 
@@ -121,7 +129,7 @@ static void norm(const Step *s, const float *weight, const int32_t *rows, int n_
                  int n_mats) {
     NormStage n = {.s = s, .weight = weight, .rows = rows, .n_rows = n_rows};
     for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
-    workers_run(s->c->workers, norm_task, &n, n_tiles(n_rows));
+    workers_run(s->c->workers, norm_task, &n, n_tiles(n_rows) * column_parts(s->c->model->hp.n_embd));
 }
 
 // ---- start of a step ------------------------------------------------------------------------
@@ -216,14 +224,16 @@ static void attention_task(void *ctx, int task, int worker) {
         memcpy(c->attn + (size_t)(row + r) * (size_t)c->q_dim + head_at, out + (size_t)r * width, width * sizeof *out);
 }
 
-static void attention_acts_task(void *ctx, int tile, int worker) {
+static void attention_acts_task(void *ctx, int task, int worker) {
     (void)worker;
     const Step *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->o.kernel->act;
-    int k = c->q_dim, first = tile * ACT_TILE_ROWS;
+    int k = c->q_dim, parts = column_parts(k), tile = task / parts, first = tile * ACT_TILE_ROWS;
+    int from = task % parts * ACT_COLUMNS, to = from + ACT_COLUMNS < k ? from + ACT_COLUMNS : k;
+    void *out = act_tile(c, format, k, tile);
     for (int i = first; i < first + ACT_TILE_ROWS && i < s->b->n_rows; i++)
-        s->kernels->act_write[format](c->attn + (size_t)i * (size_t)k, k, 0, k, act_tile(c, format, k, tile), i - first);
+        s->kernels->act_write[format](c->attn + (size_t)i * (size_t)k, k, from, to, out, i - first);
 }
 
 static void attention_block(Step *s) {
@@ -238,22 +248,19 @@ static void attention_block(Step *s) {
     run_product(&qkv);
     workers_run(c->workers, rotate_task, s, rows);
     workers_run(c->workers, attention_task, s, s->n_chunks * hp->n_kv_heads * s->head_parts);
-    workers_run(c->workers, attention_acts_task, s, n_tiles(rows));
+    workers_run(c->workers, attention_acts_task, s, n_tiles(rows) * column_parts(c->q_dim));
     product(s, &l->o, c->x, (size_t)hp->n_embd, rows, true);
     for (int r = 0; l->o_bias && r < rows; r++) add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
 }
 
 // ---- feed-forward ---------------------------------------------------------------------------
 
-enum { FFN_COLUMNS = 1024 }; // columns of a task; a multiple of every act block
-
 static void swiglu_task(void *ctx, int task, int worker) {
     (void)worker;
     const Step *s = ctx;
     const ModelContext *c = s->c;
-    int k = c->model->hp.n_ff, parts = (k + FFN_COLUMNS - 1) / FFN_COLUMNS;
-    int tile = task / parts, from = task % parts * FFN_COLUMNS;
-    int to = from + FFN_COLUMNS < k ? from + FFN_COLUMNS : k, first = tile * ACT_TILE_ROWS;
+    int k = c->model->hp.n_ff, parts = column_parts(k), tile = task / parts, first = tile * ACT_TILE_ROWS;
+    int from = task % parts * ACT_COLUMNS, to = from + ACT_COLUMNS < k ? from + ACT_COLUMNS : k;
     ActFormat format = s->layer->down.kernel->act;
     for (int i = first; i < first + ACT_TILE_ROWS && i < s->b->n_rows; i++) {
         float *gate = c->gate + (size_t)i * (size_t)k;
@@ -266,12 +273,12 @@ static void feed_forward_block(Step *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
     size_t stride = (size_t)c->model->hp.n_ff;
-    int rows = s->b->n_rows, parts = (c->model->hp.n_ff + FFN_COLUMNS - 1) / FFN_COLUMNS;
+    int rows = s->b->n_rows;
     norm(s, l->ffn_norm, NULL, rows, (const Mat *const[]){&l->gate, &l->up}, 2);
     Product p = {.s = s, .mats = {&l->gate, &l->up}, .n_mats = 2, .m = rows, .stride = {stride, stride},
                  .out = {c->gate, c->up}};
     run_product(&p);
-    workers_run(c->workers, swiglu_task, s, n_tiles(rows) * parts);
+    workers_run(c->workers, swiglu_task, s, n_tiles(rows) * column_parts(c->model->hp.n_ff));
     product(s, &l->down, c->x, (size_t)c->model->hp.n_embd, rows, true);
 }
 

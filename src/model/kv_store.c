@@ -18,6 +18,7 @@ bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int h
     void *base = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return err_set(err, ERR_NOMEM, "no memory for a KV pool of %zu MB; ask for a smaller one", s->bytes >> 20);
+    madvise(base, s->bytes, MADV_HUGEPAGE); // a block of all layers is about the size of a huge page
     s->base = base;
     return true;
 }

@@ -43,17 +43,31 @@ void rope_free(Rope *r) {
 void rope_table(const Rope *r, int32_t position, float *table) {
     for (int i = 0; i < r->n_pairs; i++) {
         double angle = position * r->frequency[i];
-        table[2 * i] = (float)cos(angle) * r->magnitude;
-        table[2 * i + 1] = (float)sin(angle) * r->magnitude;
+        table[i] = (float)cos(angle) * r->magnitude;
+        table[r->n_pairs + i] = (float)sin(angle) * r->magnitude;
+    }
+}
+
+static void turn_halves(int n, const float *restrict c, const float *restrict s, float *restrict a, float *restrict b) {
+    for (int i = 0; i < n; i++) {
+        float x = a[i], y = b[i];
+        a[i] = x * c[i] - y * s[i];
+        b[i] = x * s[i] + y * c[i];
+    }
+}
+
+static void turn_neighbours(int n, const float *restrict c, const float *restrict s, float *restrict pairs) {
+    for (int i = 0; i < n; i++) {
+        float x = pairs[2 * i], y = pairs[2 * i + 1];
+        pairs[2 * i] = x * c[i] - y * s[i];
+        pairs[2 * i + 1] = x * s[i] + y * c[i];
     }
 }
 
 void rope_turn(const Rope *r, const float *table, float *head) {
-    int stride = r->pairing == ROPE_HALVES ? r->n_pairs : 1;
-    for (int i = 0; i < r->n_pairs; i++) {
-        float *a = head + (r->pairing == ROPE_HALVES ? i : 2 * i), *b = a + stride;
-        float c = table[2 * i], s = table[2 * i + 1], x = *a, y = *b;
-        *a = x * c - y * s;
-        *b = x * s + y * c;
-    }
+    const float *c = table, *s = table + r->n_pairs;
+    if (r->pairing == ROPE_HALVES)
+        turn_halves(r->n_pairs, c, s, head, head + r->n_pairs);
+    else
+        turn_neighbours(r->n_pairs, c, s, head);
 }

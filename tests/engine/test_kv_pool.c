@@ -8,14 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void test_takes_every_block_once_in_release_order(void **state) {
+static void test_takes_every_block_once_latest_first(void **state) {
     (void)state;
     KvPool *p = kv_pool_new(5, NULL);
     for (int32_t i = 0; i < 5; i++) assert_int_equal(kv_pool_take(p), i);
     assert_int_equal(kv_pool_take(p), -1);
     static const int32_t ORDER[] = {3, 0, 4, 1, 2};
     for (int i = 0; i < 5; i++) kv_pool_release(p, ORDER[i]);
-    for (int i = 0; i < 5; i++) assert_int_equal(kv_pool_take(p), ORDER[i]);
+    for (int i = 0; i < 5; i++) assert_int_equal(kv_pool_take(p), ORDER[4 - i]);
     kv_pool_check(p);
     for (int32_t i = 0; i < 5; i++) kv_pool_release(p, i);
     assert_int_equal(kv_pool_n_free(p), 5);
@@ -114,6 +114,6 @@ static void test_a_pool_of_nothing_is_refused(void **state) {
     assert_int_equal(err.code, ERR_INVALID);
 }
 
-SUITE(kv_pool, cmocka_unit_test(test_takes_every_block_once_in_release_order),
+SUITE(kv_pool, cmocka_unit_test(test_takes_every_block_once_latest_first),
       cmocka_unit_test(test_a_block_is_free_after_its_last_reference), cmocka_unit_test(test_random_use),
       cmocka_unit_test(test_misuse_aborts), cmocka_unit_test(test_a_pool_of_nothing_is_refused))

@@ -21,15 +21,24 @@ INLINE __m256 half_lanes(const uint16_t *h) {
 
 INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys,
                          __m256 s[QUERY_TILE][2]) {
-    UNROLL for (int i = 0; i < Q; i++) s[i][0] = s[i][1] = _mm256_setzero_ps();
-    for (int d = 0; d < a->head_dim; d++) {
-        __m256 low = half_lanes(keys + 16 * d), high = half_lanes(keys + 16 * d + 8);
-        UNROLL for (int i = 0; i < Q; i++) {
-            __m256 dim = _mm256_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]);
-            s[i][0] = _mm256_fmadd_ps(dim, low, s[i][0]);
-            s[i][1] = _mm256_fmadd_ps(dim, high, s[i][1]);
+    const int quarter = a->head_dim / 4;
+    __m256 sums[4][QUERY_TILE][2];
+    for (int j = 0; j < 4; j++) {
+        __m256 sum[QUERY_TILE][2];
+        UNROLL for (int i = 0; i < Q; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
+        for (int d = j * quarter; d < (j + 1) * quarter; d++) {
+            __m256 low = half_lanes(keys + 16 * d), high = half_lanes(keys + 16 * d + 8);
+            UNROLL for (int i = 0; i < Q; i++) {
+                __m256 dim = _mm256_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]);
+                sum[i][0] = _mm256_fmadd_ps(dim, low, sum[i][0]);
+                sum[i][1] = _mm256_fmadd_ps(dim, high, sum[i][1]);
+            }
         }
+        UNROLL for (int i = 0; i < Q; i++) UNROLL for (int h = 0; h < 2; h++) sums[j][i][h] = sum[i][h];
     }
+    UNROLL for (int i = 0; i < Q; i++) UNROLL for (int h = 0; h < 2; h++)
+        s[i][h] = _mm256_add_ps(_mm256_add_ps(sums[0][i][h], sums[1][i][h]),
+                                _mm256_add_ps(sums[2][i][h], sums[3][i][h]));
 }
 
 static float max16(__m256 low, __m256 high) {

@@ -23,13 +23,27 @@ INLINE __m512 half_lanes(const uint16_t *h) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h));
 }
 
+// The sums over J quarters of the dimensions from the first one on, side by side: few queries alone
+// would wait for each multiply-add to finish.
+INLINE void quarter_sums(const AttnArgs *a, const int Q, const int J, const float *q, const uint16_t *keys, int first,
+                         __m512 sums[4][QUERY_TILE]) {
+    const int quarter = a->head_dim / 4;
+    UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) sums[j][i] = _mm512_setzero_ps();
+    for (int d = 0; d < quarter; d++)
+        UNROLL for (int j = 0; j < J; j++) {
+            int dim = (first + j) * quarter + d;
+            __m512 key = half_lanes(keys + 16 * dim);
+            UNROLL for (int i = 0; i < Q; i++)
+                sums[j][i] = _mm512_fmadd_ps(_mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)dim]), key, sums[j][i]);
+        }
+}
+
 INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys, __m512 s[QUERY_TILE]) {
-    UNROLL for (int i = 0; i < Q; i++) s[i] = _mm512_setzero_ps();
-    for (int d = 0; d < a->head_dim; d++) {
-        __m512 key = half_lanes(keys + 16 * d);
-        UNROLL for (int i = 0; i < Q; i++)
-            s[i] = _mm512_fmadd_ps(_mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]), key, s[i]);
-    }
+    __m512 sums[4][QUERY_TILE];
+    const int together = Q <= 4 ? 4 : 1;
+    UNROLL for (int j = 0; j < 4; j += together) quarter_sums(a, Q, together, q, keys, j, sums + j);
+    UNROLL for (int i = 0; i < Q; i++)
+        s[i] = _mm512_add_ps(_mm512_add_ps(sums[0][i], sums[1][i]), _mm512_add_ps(sums[2][i], sums[3][i]));
 }
 
 // Probabilities of one query's visible keys in this block, with its running maximum brought up to date.
