@@ -34,6 +34,14 @@ INLINE __m512i field(__m512i v, int from_bit, int to_bit, int bits) {
     return _mm512_and_si512(shift_bits(v, to_bit - from_bit), _mm512_set1_epi8((char)mask));
 }
 
+// Panels come from memory in one pass, and hardware prefetchers stop at each 4 KB page. So while a
+// panel is being used, its successor is asked for: each tile of rows fetches every n_tiles-th block,
+// which spreads the traffic over the panel's whole use. One or two rows are faster without: the loop
+// then runs at the speed of memory and out-of-order execution looks far enough ahead.
+INLINE void prefetch(const uint8_t *p, const int n_bytes) {
+    UNROLL for (int i = 0; i < n_bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
+}
+
 // The 32 columns of a chunk as eight vectors of unsigned bytes.
 INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS]) {
     const uint8_t *high = chunk + f.low * 64;
@@ -75,6 +83,7 @@ typedef struct Tile {
     const int8_t *q;
     const float *scales;
     const int32_t *nsums;
+    int tile, n_tiles; // of rows
 } Tile;
 
 INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m512 y[ACT_TILE_ROWS]) {
@@ -83,6 +92,7 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m512 y[ACT
     const float *ssums = act_ssums(t.q, t.k);
     for (int b = 0; b < t.k / 32; b++, chunk += planes_chunk_bytes(f)) {
         __m512i w[STEPS];
+        if (R > 2 && b % t.n_tiles == t.tile) prefetch(chunk + planes_panel_bytes(f, t.k), (f.low + f.high) * 64);
         unpack_chunk(f, chunk, w);
         __m512 scale = half_lanes(d + 16 * b);
         const int8_t *q = t.q + 256 * b;
@@ -105,8 +115,9 @@ INLINE __m512 scale_lanes(const uint8_t *scales, __m512 d) {
 
 // One chunk of 32 columns in a block of 256: chunk c of the tile's whole row.
 INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales,
-                         __m512 d, int c, __m512 y[ACT_TILE_ROWS]) {
+                         __m512 d, int c, bool fetch, __m512 y[ACT_TILE_ROWS]) {
     __m512i w[STEPS];
+    if (fetch) prefetch(chunk + planes_panel_bytes(f, t.k), (f.low + f.high) * 64);
     unpack_chunk(f, chunk, w);
     const int8_t *q = t.q + 256 * (ptrdiff_t)c;
     const int per_chunk = CHUNK / f.sub, steps = STEPS / per_chunk;
@@ -144,8 +155,10 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m512 y[AC
         UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_setzero_ps();
         __m512 scale = half_lanes(d + 16 * b);
         const uint8_t *chunk = block + planes_scale_bytes(f), *scales = block;
+        const bool fetch = R > 2 && b % t.n_tiles == t.tile;
+        if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
         _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
-            chunk_of_256(f, R, t, chunk, scales, scale, 8 * b + c, in_block);
+            chunk_of_256(f, R, t, chunk, scales, scale, 8 * b + c, fetch, in_block);
             chunk += planes_chunk_bytes(f);
             scales += 16 * (CHUNK / f.sub);
         }
@@ -181,11 +194,12 @@ INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile
 INLINE void gemm(const Planes f, const GemmArgs *a) {
     const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
     const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
+    const int n_tiles = (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const int8_t *q = a->acts;
         for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {
             Tile t = {(const uint8_t *)a->weights + (size_t)p * panel_bytes, a->k, q, act_scales(act, q, a->k),
-                      act_nsums(act, q, a->k)};
+                      act_nsums(act, q, a->k), row / ACT_TILE_ROWS, n_tiles};
             switch (a->m - row) {
             case 1: tile_rows(f, 1, a, t, row, p); break;
             case 2: tile_rows(f, 2, a, t, row, p); break;
