@@ -68,7 +68,8 @@ static void print_ready(const Serving *s) {
     printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
     if (s->runtime.chat_template)
         printf("Try: curl -s %s/v1/chat/completions -H 'Content-Type: application/json' "
-               "-d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}],\"max_tokens\":64}'\n",
+               "-d '{\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
+               "{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],\"max_tokens\":64,\"temperature\":0}'\n",
                url);
     else
         printf("Try: curl -s %s/generate -H 'Content-Type: application/json' "

@@ -12,7 +12,7 @@
 //                                  ssum  f32 [k/32][8]        scale times the sum
 //   ACT_Q8_256   int8 per 256:     q    i8  [k/4][8][4]
 //                                  scale f32 [k/256][8]
-//                                  nsum  i32 [k/16][8]        minus the sum of q over 16
+//                                  nsum  i32 [k/16][8]        -32 times the sum of q over 16
 //                                  pair16 i16 [k/32][8][2]    sums over two neighbouring 16s
 //                                  pair32 i16 [k/64][8][2]    sums over two neighbouring 32s
 //

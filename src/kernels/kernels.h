@@ -10,7 +10,7 @@
 // format says (acts.h). With I_j the exact integer dot product of (u - offset) and q over a
 // sub-block j, in ascending k:
 //   blocks of 32:   y = fma(float(I) * x_scale, d, y);  then, with minima, y = fma(m, x_ssum, y)
-//   blocks of 256:  t = 0;  t = fma(float(I_j), d * scale_j, t) for each j;
+//   blocks of 256:  t = float(sum_j scale_j * I_j) * d, the sum an exact integer;
 //                   with minima t = fma(float(sum_j min_j * qsum_j), -dmin, t);
 //                   y = fma(t, x_scale, y)
 //   floats:         y = fma(w, x, y)
@@ -61,6 +61,7 @@ typedef struct AttnArgs {
     size_t block_stride;  //   values right behind them (head_dim * 16 elements each)
     const int32_t *blocks;
     int n_keys;           // keys visible to row 0; row i sees n_keys + i
+    // (The next KV head's part of a block lies right behind this one's; a kernel may prefetch it.)
 } AttnArgs;
 
 typedef struct Kernels {

@@ -18,7 +18,7 @@ typedef struct Step {
     const Kernels *kernels;
     const Layer *layer;
     int layer_index;
-    int n_chunks, chunk_rows, head_parts; // attention: see plan_attention
+    int n_chunks, chunk_rows, head_parts, heads_per_task; // attention: see plan_attention
 } Step;
 
 static float *worker_row(const Step *s, int worker) {
@@ -181,8 +181,10 @@ static void rotate_task(void *ctx, int row, int worker) {
     }
 }
 
-// Cuts the sequences' rows into chunks of at most ATTN_MAX_QUERIES queries for a KV head.
+// Cuts the sequences' rows into chunks of at most ATTN_MAX_QUERIES queries for a KV head. A task is a
+// chunk with as many neighbouring KV heads as leaves enough tasks: their memory is contiguous.
 static void plan_attention(Step *s) {
+    enum { TASKS_PER_WORKER = 8 };
     const HyperParams *hp = &s->c->model->hp;
     int group = hp->n_heads / hp->n_kv_heads;
     s->chunk_rows = group < ATTN_MAX_QUERIES ? ATTN_MAX_QUERIES / group : 1;
@@ -193,21 +195,22 @@ static void plan_attention(Step *s) {
             int left = s->b->seqs[i].n_rows - row;
             s->c->chunks[s->n_chunks++] = (AttnChunk){i, row, left < s->chunk_rows ? left : s->chunk_rows};
         }
+    s->heads_per_task = 1;
+    int enough = workers_count(s->c->workers) * TASKS_PER_WORKER;
+    for (int n = 2; n <= hp->n_kv_heads; n++)
+        if (hp->n_kv_heads % n == 0 && s->n_chunks * (hp->n_kv_heads / n) >= enough) s->heads_per_task = n;
 }
 
-// One chunk of rows with one KV head (or a part of its queries, where they are more than a call takes).
-static void attention_task(void *ctx, int task, int worker) {
-    const Step *s = ctx;
+// One chunk of rows with one KV head, or (where they are more than a call takes) a part of its queries.
+static void attend(const Step *s, const AttnChunk *chunk, int kv_head, int part, float *q) {
     const ModelContext *c = s->c;
     const HyperParams *hp = &c->model->hp;
-    int group = hp->n_heads / hp->n_kv_heads, parts = hp->n_kv_heads * s->head_parts;
-    const AttnChunk *chunk = &c->chunks[task / parts];
     const BatchSeq *seq = &s->b->seqs[chunk->seq];
-    int kv_head = task % parts / s->head_parts, first = task % s->head_parts * ATTN_MAX_QUERIES;
+    int group = hp->n_heads / hp->n_kv_heads, first = part * ATTN_MAX_QUERIES;
     int heads = group - first < ATTN_MAX_QUERIES ? group - first : ATTN_MAX_QUERIES;
     size_t hd = (size_t)hp->head_dim, width = (size_t)heads * hd;
     size_t head_at = ((size_t)kv_head * (size_t)group + (size_t)first) * hd;
-    float *q = worker_row(s, worker), *out = q + ATTN_MAX_QUERIES * hd, scale = 1.0f / sqrtf((float)hp->head_dim);
+    float *out = q + ATTN_MAX_QUERIES * hd, scale = 1.0f / sqrtf((float)hp->head_dim);
     int row = seq->first_row + chunk->first_row;
     for (int r = 0; r < chunk->n_rows; r++) {
         const float *from = c->qkv + (size_t)(row + r) * (size_t)c->qkv_dim + head_at;
@@ -222,6 +225,15 @@ static void attention_task(void *ctx, int task, int worker) {
     s->kernels->attention(&a);
     for (int r = 0; r < chunk->n_rows; r++)
         memcpy(c->attn + (size_t)(row + r) * (size_t)c->q_dim + head_at, out + (size_t)r * width, width * sizeof *out);
+}
+
+static void attention_task(void *ctx, int task, int worker) {
+    const Step *s = ctx;
+    int tasks = s->c->model->hp.n_kv_heads / s->heads_per_task;
+    const AttnChunk *chunk = &s->c->chunks[task / tasks];
+    int first = task % tasks * s->heads_per_task;
+    for (int head = first; head < first + s->heads_per_task; head++)
+        for (int part = 0; part < s->head_parts; part++) attend(s, chunk, head, part, worker_row(s, worker));
 }
 
 static void attention_acts_task(void *ctx, int task, int worker) {
@@ -247,7 +259,7 @@ static void attention_block(Step *s) {
                    .out = {c->qkv, c->qkv + c->q_dim, c->qkv + c->q_dim + c->kv_dim}};
     run_product(&qkv);
     workers_run(c->workers, rotate_task, s, rows);
-    workers_run(c->workers, attention_task, s, s->n_chunks * hp->n_kv_heads * s->head_parts);
+    workers_run(c->workers, attention_task, s, s->n_chunks * (hp->n_kv_heads / s->heads_per_task));
     workers_run(c->workers, attention_acts_task, s, n_tiles(rows) * column_parts(c->q_dim));
     product(s, &l->o, c->x, (size_t)hp->n_embd, rows, true);
     for (int r = 0; l->o_bias && r < rows; r++) add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);

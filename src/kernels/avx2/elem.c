@@ -72,8 +72,8 @@ void avx2_act_write_q8_256(const float *x, int k, int from, int to, void *tile, 
         scales[i / 256 * 8 + row] = max / 127.0f;
         for (int j = i / 32; j < i / 32 + 8; j++) {
             int32_t a = write16(x, inverse, tile, 32 * j, row), b = write16(x, inverse, tile, 32 * j + 16, row);
-            nsums[16 * j + row] = -a;
-            nsums[16 * j + 8 + row] = -b;
+            nsums[16 * j + row] = -32 * a;
+            nsums[16 * j + 8 + row] = -32 * b;
             pair16[16 * j + 2 * row] = (int16_t)a;
             pair16[16 * j + 2 * row + 1] = (int16_t)b;
             pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(a + b);

@@ -61,10 +61,10 @@ INLINE int steps_in_16_bits(const Planes f) {
     return is_signed(f) ? 1 : bits <= 4 ? 8 : bits == 5 ? 4 : 2;
 }
 
-// Adds the products of steps [from, from + n) to the 32-bit sums.
+// Adds `factor` times the products of steps [from, from + n) to the 32-bit sums. The factor (ones, or a
+// sub-block's scale, twice in 16 bits for each row) comes with the widening for nothing.
 INLINE void add_steps(const Planes f, const int R, const uint8_t *chunk, const int8_t *q, const int from, const int n,
-                      __m256i sums[ROWS]) {
-    const __m256i ones = _mm256_set1_epi16(1);
+                      __m256i factor, __m256i sums[ROWS]) {
     const int run = steps_in_16_bits(f) < n ? steps_in_16_bits(f) : n;
     UNROLL for (int first = from; first < from + n; first += run) {
         __m256i part[ROWS];
@@ -75,10 +75,11 @@ INLINE void add_steps(const Planes f, const int R, const uint8_t *chunk, const i
                 part[r] = s == first ? p : _mm256_add_epi16(part[r], p);
             }
         }
-        UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(part[r], ones));
+        UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(part[r], factor));
     }
 }
 
+// Blocks of 32: the sums start at -offset * (sum of activations), or at 0.
 INLINE __m256i sums_start(const Planes f, const int32_t *nsums, int at, int row) {
     if (f.offset_shift < 0 || is_signed(f)) return _mm256_setzero_si256();
     return _mm256_set1_epi32((int32_t)((uint32_t)nsums[8 * at + row] << f.offset_shift));
@@ -105,7 +106,7 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m256 y[ROW
     for (int b = 0; b < t.k / 32; b++, chunk += planes_chunk_bytes(f)) {
         __m256i sums[ROWS];
         UNROLL for (int r = 0; r < R; r++) sums[r] = sums_start(f, t.nsums, b, t.row + r);
-        add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)b, 0, STEPS, sums);
+        add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)b, 0, STEPS, _mm256_set1_epi16(1), sums);
         __m256 scale = half_lanes(d + 16 * b);
         UNROLL for (int r = 0; r < R; r++) {
             __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r]), _mm256_set1_ps(t.scales[8 * b + t.row + r]));
@@ -118,51 +119,63 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m256 y[ROW
     }
 }
 
-INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales,
-                         __m256 d, int c, __m256 y[ROWS]) {
+// A sub-block's scales of 8 rows, each twice in 16 bits.
+INLINE __m256i scale_pairs(const uint8_t *scales, const uint8_t *others) {
+    __m128i a = _mm_loadl_epi64((const __m128i *)scales), b = _mm_loadl_epi64((const __m128i *)others);
+    return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+}
+
+// Adds scale * (dot product of the unsigned or signed weights) of a chunk's sub-blocks to the sums.
+INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales, int c,
+                         __m256i sums[ROWS]) {
     const int per_chunk = CHUNK / f.sub, steps = STEPS / per_chunk;
     UNROLL for (int j = 0; j < per_chunk; j++) {
-        __m256i sums[ROWS];
-        UNROLL for (int r = 0; r < R; r++) sums[r] = sums_start(f, t.nsums, c * 2 + j, t.row + r);
-        add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)c, j * steps, steps, sums);
-        __m128i bytes = _mm_loadl_epi64((const __m128i *)(scales + 16 * j));
-        __m256 scale = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
-        UNROLL for (int r = 0; r < R; r++) y[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r]), scale, y[r]);
+        const uint8_t *own = scales + 16 * j;
+        add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)c, j * steps, steps, scale_pairs(own, own), sums);
     }
 }
 
-INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, int row, const uint8_t *mins,
-                            __m256 dmin, __m256 y[ROWS]) {
-    __m256i sums[ROWS];
+// The sums over a block's sub-blocks of factor * (sum of activations), two sub-blocks a step.
+INLINE void weighted_sums(const int R, const int n_pairs, const int16_t *pairs, int row, const uint8_t *factors,
+                          const bool are_mins, __m256i sums[ROWS]) {
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_setzero_si256();
-    UNROLL for (int j = 0; j < 256 / f.sub / 2; j++) {
-        __m256i m = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(mins + 32 * j)));
+    UNROLL for (int j = 0; j < n_pairs; j++) {
+        __m256i m = are_mins ? _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(factors + 32 * j)))
+                             : scale_pairs(factors + 32 * j, factors + 32 * j + 16);
         UNROLL for (int r = 0; r < R; r++) {
             __m256i p = _mm256_madd_epi16(m, broadcast32(pairs + 16 * j + 2 * (row + r)));
             sums[r] = _mm256_add_epi32(sums[r], p);
         }
     }
-    UNROLL for (int r = 0; r < R; r++) y[r] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(sums[r]), dmin, y[r]);
 }
 
 INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m256 y[ROWS]) {
-    const int n_blocks = t.k / 256, n_subs = 256 / f.sub;
+    const int n_blocks = t.k / 256, n_pairs = 256 / f.sub / 2;
     const uint16_t *d = (const uint16_t *)t.panel + 8 * t.half, *dmin = d + n_blocks * 16;
     const uint8_t *block = t.panel + planes_head_bytes(f, t.k);
     const int16_t *pairs = f.sub == 16 ? act_pair16(t.base, t.k) : act_pair32(t.base, t.k);
-    for (int b = 0; b < n_blocks; b++, block += planes_block_bytes(f)) {
-        __m256 in_block[ROWS];
-        UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm256_setzero_ps();
-        __m256 scale = half_lanes(d + 16 * b);
+    for (int b = 0; b < n_blocks; b++, block += planes_block_bytes(f), pairs += n_pairs * 16) {
+        __m256i sums[ROWS], more[ROWS];
+        __m256 in_block[ROWS], scale = half_lanes(d + 16 * b);
+        UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_setzero_si256();
         const uint8_t *chunk = block + planes_scale_bytes(f) + 32 * t.half, *scales = block + 8 * t.half;
         _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
-            chunk_of_256(f, R, t, chunk, scales, scale, 8 * b + c, in_block);
+            chunk_of_256(f, R, t, chunk, scales, 8 * b + c, sums);
             chunk += planes_chunk_bytes(f);
             scales += 16 * (CHUNK / f.sub);
         }
-        if (f.has_min)
-            subtract_minima(f, R, pairs + (ptrdiff_t)b * (n_subs / 2) * 16, t.row,
-                            block + n_subs * 16 + 16 * t.half, half_lanes(dmin + 16 * b), in_block);
+        if (f.offset_shift >= 0 && !is_signed(f)) {
+            weighted_sums(R, n_pairs, pairs, t.row, block + 8 * t.half, false, more);
+            UNROLL for (int r = 0; r < R; r++)
+                sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(more[r], f.offset_shift));
+        }
+        UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r]), scale);
+        if (f.has_min) {
+            __m256 minimum = half_lanes(dmin + 16 * b);
+            weighted_sums(R, n_pairs, pairs, t.row, block + n_pairs * 32 + 16 * t.half, true, more);
+            UNROLL for (int r = 0; r < R; r++)
+                in_block[r] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(more[r]), minimum, in_block[r]);
+        }
         UNROLL for (int r = 0; r < R; r++)
             y[r] = _mm256_fmadd_ps(in_block[r], _mm256_set1_ps(t.scales[8 * b + t.row + r]), y[r]);
     }

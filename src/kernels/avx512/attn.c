@@ -1,7 +1,8 @@
 // Attention over paged keys: all queries that share a KV head go through a block together.
 //
 // Scores: 16 keys in the lanes; a vector of keys (one dimension) is converted once and serves every
-// query. Values: 16 dimensions in the lanes; likewise. The running maximum, the lane sums and the
+// query. Values: 16 dimensions in the lanes; likewise. Blocks lie far apart, so each line of the next
+// block is asked for while its counterpart is used. The running maximum, the lane sums and the
 // accumulators of each query are its own, so its result is the same in any company.
 #include "kernels/avx512/table.h"
 
@@ -25,23 +26,25 @@ INLINE __m512 half_lanes(const uint16_t *h) {
 
 // The sums over J quarters of the dimensions from the first one on, side by side: few queries alone
 // would wait for each multiply-add to finish.
-INLINE void quarter_sums(const AttnArgs *a, const int Q, const int J, const float *q, const uint16_t *keys, int first,
-                         __m512 sums[4][QUERY_TILE]) {
+INLINE void quarter_sums(const AttnArgs *a, const int Q, const int J, const float *q, const uint16_t *keys,
+                         ptrdiff_t ahead, int first, __m512 sums[4][QUERY_TILE]) {
     const int quarter = a->head_dim / 4;
     UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) sums[j][i] = _mm512_setzero_ps();
     for (int d = 0; d < quarter; d++)
         UNROLL for (int j = 0; j < J; j++) {
             int dim = (first + j) * quarter + d;
             __m512 key = half_lanes(keys + 16 * dim);
+            if (d % 2 == 0) _mm_prefetch((const char *)(keys + 16 * dim + ahead), _MM_HINT_T0);
             UNROLL for (int i = 0; i < Q; i++)
                 sums[j][i] = _mm512_fmadd_ps(_mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)dim]), key, sums[j][i]);
         }
 }
 
-INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys, __m512 s[QUERY_TILE]) {
+INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys, ptrdiff_t ahead,
+                         __m512 s[QUERY_TILE]) {
     __m512 sums[4][QUERY_TILE];
     const int together = Q <= 4 ? 4 : 1;
-    UNROLL for (int j = 0; j < 4; j += together) quarter_sums(a, Q, together, q, keys, j, sums + j);
+    UNROLL for (int j = 0; j < 4; j += together) quarter_sums(a, Q, together, q, keys, ahead, j, sums + j);
     UNROLL for (int i = 0; i < Q; i++)
         s[i] = _mm512_add_ps(_mm512_add_ps(sums[0][i], sums[1][i]), _mm512_add_ps(sums[2][i], sums[3][i]));
 }
@@ -61,19 +64,28 @@ INLINE void update_softmax(const AttnArgs *a, Softmax *m, int i, __m512 s, __mma
     _mm512_storeu_ps(m->p[i], p);
 }
 
-INLINE void add_values(const AttnArgs *a, const int Q, Softmax *m, const uint16_t *values, int n_tokens) {
+INLINE void add_values(const AttnArgs *a, const int Q, Softmax *m, const uint16_t *values, ptrdiff_t ahead,
+                       int n_tokens) {
     for (int d = 0; d < a->head_dim; d += 16) {
         __m512 acc[QUERY_TILE];
         UNROLL for (int i = 0; i < Q; i++) acc[i] = _mm512_loadu_ps(&m->acc[i][d]);
         for (int t = 0; t < n_tokens; t++) {
-            __m512 value = half_lanes(values + (size_t)t * (size_t)a->head_dim + (size_t)d);
+            const uint16_t *at = values + (size_t)t * (size_t)a->head_dim + (size_t)d;
+            __m512 value = half_lanes(at);
+            if (d % 32 == 0) _mm_prefetch((const char *)(at + ahead), _MM_HINT_T0);
             UNROLL for (int i = 0; i < Q; i++) acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(m->p[i][t]), value, acc[i]);
         }
         UNROLL for (int i = 0; i < Q; i++) _mm512_storeu_ps(&m->acc[i][d], acc[i]);
     }
 }
 
-// Queries [first, first + Q); keys_of(i) = keys that query i sees.
+// What will be read after this block: the sequence's next one, or (first < 0) the next head's first.
+INLINE const uint16_t *next_block(const AttnArgs *a, int first) {
+    if (first >= 0) return a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
+    return a->kv + (size_t)a->blocks[0] * a->block_stride + (size_t)a->head_dim * 32;
+}
+
+// Queries [first_q, first_q + Q).
 INLINE void attend(const AttnArgs *a, const int Q, int first_q) {
     Softmax m;
     int n_keys[QUERY_TILE], most = 0;
@@ -87,14 +99,15 @@ INLINE void attend(const AttnArgs *a, const int Q, int first_q) {
     const float *q = a->q + (size_t)first_q * a->q_stride;
     for (int first = 0; first < most; first += 16) {
         const uint16_t *keys = a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
+        ptrdiff_t ahead = next_block(a, first + 16 < most ? first + 16 : -1) - keys;
         __m512 s[QUERY_TILE];
-        block_scores(a, Q, q, keys, s);
+        block_scores(a, Q, q, keys, ahead, s);
         UNROLL for (int i = 0; i < Q; i++) {
             int n = n_keys[i] - first;
             __mmask16 visible = n >= 16 ? (__mmask16)0xFFFF : n > 0 ? (__mmask16)((1u << n) - 1) : (__mmask16)0;
             update_softmax(a, &m, i, s[i], visible);
         }
-        add_values(a, Q, &m, keys + (size_t)a->head_dim * 16, most - first < 16 ? most - first : 16);
+        add_values(a, Q, &m, keys + (size_t)a->head_dim * 16, ahead, most - first < 16 ? most - first : 16);
     }
     UNROLL for (int i = 0; i < Q; i++) {
         float *out = a->out + (size_t)(first_q + i) * a->out_stride;

@@ -56,8 +56,8 @@ void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile
             int32_t sum_a = _mm512_reduce_add_epi32(a), sum_b = _mm512_reduce_add_epi32(b);
             store16(tile, 32 * j, row, a);
             store16(tile, 32 * j + 16, row, b);
-            nsums[16 * j + row] = -sum_a;
-            nsums[16 * j + 8 + row] = -sum_b;
+            nsums[16 * j + row] = -32 * sum_a;
+            nsums[16 * j + 8 + row] = -32 * sum_b;
             pair16[16 * j + 2 * row] = (int16_t)sum_a;
             pair16[16 * j + 2 * row + 1] = (int16_t)sum_b;
             pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(sum_a + sum_b);

@@ -68,13 +68,16 @@ INLINE __m512i broadcast32(const void *p) {
     return _mm512_set1_epi32(v);
 }
 
-// Where the sums of sub-block `at` start: -offset * (sum of activations), or 0. Blocks of 256 know the
-// sums of 16 activations, so that a sub-block of 32 takes two of them.
+// Where the sums of sub-block `at` start: -offset * (sum of activations), or 0. The tile holds -1 times
+// the sums of 32 for blocks of 32, -32 times the sums of 16 for blocks of 256 (acts.h).
 INLINE __m512i sums_start(const Planes f, const int32_t *nsums, int at, int row) {
     if (f.offset_shift < 0) return _mm512_setzero_si512();
+    const int shift = f.block == 256 ? f.offset_shift - 5 : f.offset_shift;
     __m512i sum = _mm512_set1_epi32(nsums[8 * at + row]);
     if (f.block == 256 && f.sub == 32) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[8 * (at + 1) + row]));
-    return _mm512_slli_epi32(sum, (unsigned)f.offset_shift);
+    return shift > 0   ? _mm512_slli_epi32(sum, (unsigned)shift)
+           : shift < 0 ? _mm512_srai_epi32(sum, (unsigned)-shift)
+                       : sum;
 }
 
 typedef struct Tile {
@@ -108,33 +111,29 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m512 y[ACT
     }
 }
 
-INLINE __m512 scale_lanes(const uint8_t *scales, __m512 d) {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)scales);
-    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
-}
-
-// One chunk of 32 columns in a block of 256: chunk c of the tile's whole row.
-INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales,
-                         __m512 d, int c, bool fetch, __m512 y[ACT_TILE_ROWS]) {
+// One chunk of 32 columns in a block of 256: chunk c of the tile's whole row. Adds scale * (dot product)
+// of its sub-blocks to the block's integer sums.
+INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales, int c,
+                         bool fetch, __m512i sums[ACT_TILE_ROWS]) {
     __m512i w[STEPS];
     if (fetch) prefetch(chunk + planes_panel_bytes(f, t.k), (f.low + f.high) * 64);
     unpack_chunk(f, chunk, w);
     const int8_t *q = t.q + 256 * (ptrdiff_t)c;
     const int per_chunk = CHUNK / f.sub, steps = STEPS / per_chunk;
     UNROLL for (int j = 0; j < per_chunk; j++) {
-        __m512 scale = scale_lanes(scales + 16 * j, d);
+        __m512i scale = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(scales + 16 * j)));
         UNROLL for (int r = 0; r < R; r++) {
             __m512i sum = sums_start(f, t.nsums, c * 2 + j, r);
             UNROLL for (int s = j * steps; s < (j + 1) * steps; s++)
                 sum = _mm512_dpbusd_epi32(sum, w[s], broadcast32(q + 32 * s + 4 * r));
-            y[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, y[r]);
+            sums[r] = _mm512_add_epi32(sums[r], _mm512_mullo_epi32(sum, scale));
         }
     }
 }
 
-// y -= dmin * (sum over sub-blocks of minimum times activation sum), two sub-blocks a step.
+// t -= dmin * (sum over sub-blocks of minimum times activation sum), two sub-blocks a step.
 INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, const uint8_t *mins, __m512 dmin,
-                            __m512 y[ACT_TILE_ROWS]) {
+                            __m512 t[ACT_TILE_ROWS]) {
     __m512i sums[ACT_TILE_ROWS];
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
     UNROLL for (int j = 0; j < 256 / f.sub / 2; j++) {
@@ -142,7 +141,7 @@ INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, c
         UNROLL for (int r = 0; r < R; r++)
             sums[r] = _mm512_dpwssd_epi32(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
     }
-    UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, y[r]);
+    UNROLL for (int r = 0; r < R; r++) t[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, t[r]);
 }
 
 INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m512 y[ACT_TILE_ROWS]) {
@@ -151,17 +150,19 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m512 y[AC
     const uint8_t *block = t.panel + planes_head_bytes(f, t.k);
     const int16_t *pairs = f.sub == 16 ? act_pair16(t.q, t.k) : act_pair32(t.q, t.k);
     for (int b = 0; b < n_blocks; b++, block += planes_block_bytes(f)) {
+        __m512i sums[ACT_TILE_ROWS];
         __m512 in_block[ACT_TILE_ROWS];
-        UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_setzero_ps();
-        __m512 scale = half_lanes(d + 16 * b);
+        UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
         const uint8_t *chunk = block + planes_scale_bytes(f), *scales = block;
         const bool fetch = R > 2 && b % t.n_tiles == t.tile;
         if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
         _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
-            chunk_of_256(f, R, t, chunk, scales, scale, 8 * b + c, fetch, in_block);
+            chunk_of_256(f, R, t, chunk, scales, 8 * b + c, fetch, sums);
             chunk += planes_chunk_bytes(f);
             scales += 16 * (CHUNK / f.sub);
         }
+        __m512 scale = half_lanes(d + 16 * b);
+        UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), scale);
         if (f.has_min)
             subtract_minima(f, R, pairs + (ptrdiff_t)b * (n_subs / 2) * 16, block + n_subs * 16,
                             half_lanes(dmin + 16 * b), in_block);

@@ -49,7 +49,7 @@ void scalar_act_write_q8_256(const float *x, int k, int from, int to, void *tile
         act_scales(ACT_Q8_256, tile, k)[i / 256 * 8 + row] = quantize(x + i, 256, i, q, row);
         for (int j = i / 16; j < i / 16 + 16; j++) {
             int32_t sum = sum_of(q, row, 16 * j, 16);
-            nsums[8 * j + row] = -sum;
+            nsums[8 * j + row] = -32 * sum;
             pair16[j / 2 * 16 + 2 * row + j % 2] = (int16_t)sum;
         }
         for (int j = i / 32; j < i / 32 + 8; j++)

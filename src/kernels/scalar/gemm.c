@@ -48,13 +48,13 @@ static float block32(const WeightFormat *f, const DecodedBlock *b, const int16_t
 
 static float block256(const WeightFormat *f, const DecodedBlock *b, const int16_t *w, const void *tile, int k,
                       int row, int from, float y) {
-    float d = half_to_float(b->d), t = 0;
-    int32_t min_sum = 0;
+    int32_t scaled_sum = 0, min_sum = 0;
     for (int j = 0; j < 256 / f->sub; j++) {
         int32_t sum = dot(w + j * f->sub, tile, row, from + j * f->sub, f->sub);
-        t = fmaf((float)sum, d * (float)b->scales[j], t);
+        scaled_sum += b->scales[j] * sum;
         if (f->has_min) min_sum += b->mins[j] * row_sum(tile, row, from + j * f->sub, f->sub);
     }
+    float t = (float)scaled_sum * half_to_float(b->d);
     if (f->has_min) t = fmaf((float)min_sum, -half_to_float(b->dmin), t);
     return fmaf(t, act_scales(ACT_Q8_256, tile, k)[from / 256 * 8 + row], y);
 }
