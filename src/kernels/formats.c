@@ -134,13 +134,14 @@ static void decode_q5_k(const uint8_t *b, DecodedBlock *o) {
 // ql[128], qh[64], scales[16], d. Each half of 128: four runs of 32.
 static void decode_q6_k(const uint8_t *b, DecodedBlock *o) {
     const uint8_t *ql = b, *qh = b + 128;
+    uint8_t *u = o->u;
     o->d = load_u16(b + 208);
     for (int j = 0; j < 16; j++) o->scales[j] = (int8_t)b[192 + j];
-    for (int i = 0; i < 256; i++) {
-        int half = i / 128, run = i % 128 / 32, at = i % 32;
-        int low = ql[64 * half + 32 * (run % 2) + at] >> (run / 2 * 4) & 0x0F;
-        int high = qh[32 * half + at] >> (run * 2) & 3;
-        o->u[i] = (uint8_t)(low | high << 4);
+    for (int run = 0; run < 8; run++, u += 32) {
+        const uint8_t *low = ql + 64 * (run / 4) + 32 * (run % 2), *high = qh + 32 * (run / 4);
+        int low_shift = run % 4 / 2 * 4, high_shift = run % 4 * 2;
+        for (int i = 0; i < 32; i++)
+            u[i] = (uint8_t)((low[i] >> low_shift & 0x0F) | (high[i] >> high_shift & 3) << 4);
     }
 }
 

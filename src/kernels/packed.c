@@ -14,22 +14,32 @@ size_t packed_panel_bytes(WeightType type, int k) {
     return planes_panel_bytes(planes_of[type], k);
 }
 
-// The bit planes of 32 columns of one row; the panel starts zeroed, so bits are only added.
-static void put_chunk(Planes f, const uint8_t *u, int row, uint8_t *chunk) {
-    uint8_t *high = chunk + f.low * 64;
-    for (int col = 0; col < CHUNK; col++) {
-        int step = col / 4, at = 4 * row + col % 4;
-        int low_bits = u[col] & ((1 << f.low) - 1), high_bits = u[col] >> f.low;
-        if (f.low == 8) {
-            chunk[64 * step + at] = u[col];
-        } else if (f.low == 4) {
-            chunk[64 * (step % 4) + at] |= (uint8_t)(low_bits << (step / 4 * 4));
-        } else {
-            chunk[64 * (step / 4) + at] |= (uint8_t)(low_bits << (step % 4 * 2));
-        }
-        if (f.high == 1) high[at] |= (uint8_t)(high_bits << step);
-        if (f.high == 2) high[64 * (step / 4) + at] |= (uint8_t)(high_bits << (step % 4 * 2));
+// The low or high bits of four columns, in each byte of a word.
+static uint32_t bits_of(uint32_t columns, int from, int n) {
+    return columns >> from & ((1u << n) - 1) * 0x01010101u;
+}
+
+// The words of one plane for one row: each byte joins 8 / bits fields, of steps that lie `stride` apart.
+static void put_plane(const uint32_t *fields, int bits, int stride, uint8_t *plane, int row) {
+    int per_word = 8 / bits;
+    for (int v = 0; v < 8 / per_word; v++) {
+        uint32_t word = 0;
+        for (int i = 0; i < per_word; i++) word |= fields[stride * i + v * (stride == 1 ? per_word : 1)] << (i * bits);
+        memcpy(plane + 64 * v + 4 * row, &word, sizeof word);
     }
+}
+
+// The bit planes of 32 columns of one row: eight words of four columns each.
+static void put_chunk(Planes f, const uint8_t *u, int row, uint8_t *chunk) {
+    uint32_t low[8], high[8];
+    for (int step = 0; step < 8; step++) {
+        uint32_t columns;
+        memcpy(&columns, u + 4 * step, sizeof columns);
+        low[step] = bits_of(columns, 0, f.low);
+        high[step] = bits_of(columns, f.low % 8, f.high);
+    }
+    put_plane(low, f.low, f.low == 4 ? 4 : 1, chunk, row);
+    if (f.high) put_plane(high, f.high, 1, chunk + f.low * 64, row);
 }
 
 static void put_block(Planes f, const DecodedBlock *b, int row, uint8_t *out) {
