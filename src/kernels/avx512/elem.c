@@ -5,19 +5,31 @@
 
 #include <string.h>
 
-static __m512i quantize16(const float *x, __m512 inverse) {
+static __m128i quantize16(const float *x, __m512 inverse) {
     __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse)); // nearest even
-    q = _mm512_min_epi32(q, _mm512_set1_epi32(127));
-    return _mm512_max_epi32(q, _mm512_set1_epi32(-127));
+    return _mm512_cvtsepi32_epi8(_mm512_max_epi32(q, _mm512_set1_epi32(-127))); // saturates at 127
 }
 
-// Four groups of four columns go to four places 32 bytes apart.
-static void store16(int8_t *q, int from, int row, __m512i v) {
-    __m128i bytes = _mm512_cvtepi32_epi8(v);
+static __m256i quantize32(const float *x, __m512 inverse) {
+    return _mm256_set_m128i(quantize16(x + 16, inverse), quantize16(x, inverse));
+}
+
+static __m512i quantize64(const float *x, __m512 inverse) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(quantize32(x, inverse)), quantize32(x + 32, inverse), 1);
+}
+
+// n words of four columns each go to places 32 bytes apart.
+static void spread(int8_t *q, int from, int row, const int32_t *words, int n) {
     int8_t *out = q + from / 4 * 32 + row * 4;
-    int32_t group[4];
-    _mm_storeu_si128((__m128i *)group, bytes);
-    for (int i = 0; i < 4; i++) memcpy(out + 32 * i, &group[i], 4);
+    for (int i = 0; i < n; i++) memcpy(out + 32 * i, &words[i], 4);
+}
+
+// The sums of each 16 of 64 columns.
+static void sum16s(__m512i q, int32_t sums[4]) {
+    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), q);
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+    _mm_storeu_si128((__m128i *)sums, _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s)));
 }
 
 static float max_abs(const float *x, int n) {
@@ -32,11 +44,13 @@ void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile,
     for (int i = from; i < to; i += 32) {
         float max = max_abs(x + i, 32);
         __m512 inverse = _mm512_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
-        __m512i a = quantize16(x + i, inverse), b = quantize16(x + i + 16, inverse);
-        int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+        __m256i q = quantize32(x + i, inverse);
+        int32_t words[8], sums[4];
+        _mm256_storeu_si256((__m256i *)words, q);
+        spread(tile, i, row, words, 8);
+        sum16s(_mm512_zextsi256_si512(q), sums);
+        int32_t sum = sums[0] + sums[1];
         int at = i / 32 * 8 + row;
-        store16(tile, i, row, a);
-        store16(tile, i + 16, row, b);
         scales[at] = max / 127.0f;
         nsums[at] = -sum;
         ssums[at] = max / 127.0f * (float)sum;
@@ -51,16 +65,18 @@ void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile
         float max = max_abs(x + i, 256);
         __m512 inverse = _mm512_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
         scales[i / 256 * 8 + row] = max / 127.0f;
-        for (int j = i / 32; j < i / 32 + 8; j++) {
-            __m512i a = quantize16(x + 32 * j, inverse), b = quantize16(x + 32 * j + 16, inverse);
-            int32_t sum_a = _mm512_reduce_add_epi32(a), sum_b = _mm512_reduce_add_epi32(b);
-            store16(tile, 32 * j, row, a);
-            store16(tile, 32 * j + 16, row, b);
-            nsums[16 * j + row] = -32 * sum_a;
-            nsums[16 * j + 8 + row] = -32 * sum_b;
-            pair16[16 * j + 2 * row] = (int16_t)sum_a;
-            pair16[16 * j + 2 * row + 1] = (int16_t)sum_b;
-            pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(sum_a + sum_b);
+        for (int j = i; j < i + 256; j += 64) { // j / 64: the pair of sums of 32
+            __m512i q = quantize64(x + j, inverse);
+            int32_t words[16], sums[4];
+            _mm512_storeu_si512(words, q);
+            spread(tile, j, row, words, 16);
+            sum16s(q, sums);
+            for (int n = 0; n < 4; n++) {
+                nsums[(j / 16 + n) * 8 + row] = -32 * sums[n];
+                pair16[(j / 32 + n / 2) * 16 + 2 * row + n % 2] = (int16_t)sums[n];
+            }
+            pair32[j / 64 * 16 + 2 * row] = (int16_t)(sums[0] + sums[1]);
+            pair32[j / 64 * 16 + 2 * row + 1] = (int16_t)(sums[2] + sums[3]);
         }
     }
 }
