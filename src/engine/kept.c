@@ -29,6 +29,8 @@ static bool allocate(SamplerScratch *s) {
 }
 
 SamplerScratch *sampler_scratch_new(int32_t n_vocab, Err *err) {
+    CpuRung rung;
+    if (!cpu_rung(&rung, err)) return NULL;
     if (n_vocab < 1 || n_vocab > INT32_MAX / 64) {
         err_set(err, ERR_INVALID, "sampler: a vocabulary of %d tokens", n_vocab);
         return NULL;
@@ -38,6 +40,7 @@ SamplerScratch *sampler_scratch_new(int32_t n_vocab, Err *err) {
         s->n_vocab = n_vocab;
         s->n_blocks = logits_n_blocks(n_vocab);
         s->id_bits = bits_of((uint32_t)n_vocab - 1);
+        s->kernels = kernels_get(rung);
         if (allocate(s)) return s;
     }
     sampler_scratch_free(s);
@@ -79,10 +82,10 @@ static void gather(SamplerScratch *s, float threshold) {
     if (!(threshold >= -FLT_MAX)) threshold = -FLT_MAX;
     for (int32_t b = 0; b < s->n_blocks; b++) {
         if (s->block_max[b] < threshold) continue;
-        for (int32_t i = b * LOGITS_BLOCK, last = i + LOGITS_BLOCK; i < last; i++) {
-            s->found[n] = i;
-            n += s->x[i] >= threshold;
-        }
+        int32_t end = b + 1;
+        while (end < s->n_blocks && s->block_max[end] >= threshold) end++;
+        n += s->kernels->collect(s->x, b * LOGITS_BLOCK, end * LOGITS_BLOCK, threshold, s->found + n);
+        b = end;
     }
     for (int32_t k = 0; k < n; k++) s->keys[k] = distance_key(s, s->x[s->found[k]], s->found[k]);
     s->n = n;

@@ -16,8 +16,10 @@
 
 #include "engine/sampler.h"
 #include "engine/select.h"
+#include "kernels/kernels.h"
 
 struct SamplerScratch {
+    const Kernels *kernels;
     int32_t n_vocab, n_blocks;
     int id_bits;       // bits of a key that hold the id
     float max, scale;  // largest logit; see logits_scale

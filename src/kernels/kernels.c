@@ -21,12 +21,14 @@ static void fill_scalar(Kernels *t) {
     t->silu_mul = scalar_silu_mul;
     t->attention = scalar_attention;
     t->kv_write = scalar_kv_write;
+    t->collect = scalar_collect;
 }
 
 const Kernels *kernels_get(CpuRung rung) {
     static Kernels tables[CPU_N_RUNGS];
     Kernels *t = &tables[rung];
-    *t = (Kernels){.rung = rung};
+    if (t->collect) return t;
+    t->rung = rung;
     fill_scalar(t);
 #if defined(__x86_64__)
     if (rung >= CPU_AVX2) avx2_fill(t);

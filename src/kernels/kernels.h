@@ -77,11 +77,15 @@ typedef struct Kernels {
     // One token's key and value [head_dim] of one head into slot 0 … 15 of a KV block (keys at `block`,
     // values behind them), rounded to half precision, clamped to its finite range.
     void (*kv_write)(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+    // The indices from <= i < to with x[i] >= threshold, ascending, into `out` (room for to - from,
+    // rounded up to 16); returns how many.
+    int32_t (*collect)(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 } Kernels;
 
 enum { ATTN_MAX_HEAD_DIM = 256, ATTN_MAX_QUERIES = 16 }; // n_q of one call
 
-// The table of a rung (which this CPU must have).
+// The table of a rung (which this CPU must have). The first call for a rung fills it; call it on one
+// thread before others use it.
 const Kernels *kernels_get(CpuRung rung);
 
 #endif

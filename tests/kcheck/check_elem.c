@@ -1,4 +1,5 @@
-// Norm and SwiGLU: every tail, bit-equal to the scalar rung, and close to the formula in doubles.
+// Norm, SwiGLU, KV writes and collecting: every tail, bit-equal to the scalar rung; the first two also
+// close to the formula in doubles.
 #include "kcheck.h"
 
 #include "kernels/exp.h"
@@ -116,6 +117,52 @@ static void body_silu_oracle(Case *c) {
     }
 }
 
+// Every slot and head size: the key's column and the value's row, and nothing else, as scalar writes them.
+static void body_kv_write(Case *c) {
+    for (int hd = 16; hd <= ATTN_MAX_HEAD_DIM; hd += hd < 128 ? 16 : 64)
+        for (int slot = 0; slot < 16; slot++) {
+            RowStyle style = (RowStyle)(slot % (ROW_HUGE + 1));
+            size_t bytes = (size_t)hd * 16 * 2 * sizeof(uint16_t);
+            case_at(c, "head_dim=%d slot=%d style=%d", hd, slot, (int)style);
+            float *key = row_new(c, style, hd), *value = row_new(c, style, hd);
+            key[3] = NAN;
+            value[5] = INFINITY;
+            value[6] = -1e30f;
+            uint16_t *want = guard_new(c, bytes), *got = guard_new(c, bytes);
+            memset(want, 0x5A, bytes);
+            memset(got, 0x5A, bytes);
+            c->scalar->kv_write(key, value, hd, want, slot);
+            c->kernels->kv_write(key, value, hd, got, slot);
+            case_same_bytes(c, "block", want, got, bytes);
+            if (got[(size_t)16 * 3 + (size_t)slot] != 0x7BFF) case_fail(c, "a NaN became %04x", got[16 * 3 + slot]);
+            guard_release(c);
+        }
+}
+
+// Few hits, many, all and none; ties with the threshold, infinities, NaN; every start and tail.
+static void body_collect(Case *c) {
+    static const float thresholds[] = {-INFINITY, -1, 0, 0.5f, 2, INFINITY};
+    for (int i = 0, n; (n = next_n(i)); i++)
+        for (size_t t = 0; t < sizeof thresholds / sizeof thresholds[0]; t++) {
+            int from = n > 3 ? i % 3 : 0;
+            size_t room = ((size_t)(n - from) + 15) / 16 * 16 * sizeof(int32_t);
+            case_at(c, "from=%d to=%d threshold=%g", from, n, (double)thresholds[t]);
+            float *x = row_new(c, ROW_NORMAL, n);
+            for (int j = 0; j < n; j += 5) x[j] = thresholds[(size_t)j % 6];
+            x[n / 2] = NAN;
+            guard_freeze(x);
+            int32_t *want = guard_new(c, room), *got = guard_new(c, room);
+            int n_want = c->scalar->collect(x, from, n, thresholds[t], want);
+            int n_got = c->kernels->collect(x, from, n, thresholds[t], got);
+            if (n_want != n_got) case_fail(c, "%d found, not %d", n_got, n_want);
+            case_same_bytes(c, "indices", want, got, (size_t)n_want * sizeof *want);
+            int at = 0;
+            for (int j = from; j < n; j++)
+                if (x[j] >= thresholds[t] && (at >= n_got || got[at++] != j)) case_fail(c, "index %d missing", j);
+            guard_release(c);
+        }
+}
+
 void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "rms_norm", "tails", body_norm_tails);
     session_run(s, k, -1, -1, "rms_norm", "extremes", body_norm_extremes);
@@ -123,4 +170,6 @@ void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "silu_mul", "tails", body_silu_tails);
     session_run(s, k, -1, -1, "silu_mul", "sweep", body_silu_sweep);
     session_run(s, k, -1, -1, "silu_mul", "oracle", body_silu_oracle);
+    session_run(s, k, -1, -1, "kv_write", "slots", body_kv_write);
+    session_run(s, k, -1, -1, "collect", "tails", body_collect);
 }

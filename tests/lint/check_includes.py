@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"base"},
     "gguf": {"base"},
     "model": {"base", "kernels", "gguf"},
-    "engine": {"base", "model"},
+    "engine": {"base", "kernels", "model"},
     "text": {"base", "gguf"},
     "chat": {"base", "gguf", "text"},
     "constrain": {"base", "gguf", "text"},

@@ -109,3 +109,19 @@ void avx512_silu_mul(float *gate, const float *up, int n) {
         _mm512_mask_storeu_ps(gate + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, up + i)));
     }
 }
+
+// Compressed in a register and stored whole: a compressing store is microcode on some CPUs.
+int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
+    const __m512 bound = _mm512_set1_ps(threshold);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i ids = _mm512_add_epi32(lanes, _mm512_set1_epi32(from));
+    int32_t found = 0;
+    for (int32_t i = from; i < to; i += 16) {
+        __mmask16 in = first_lanes(to - i);
+        __mmask16 hits = _mm512_mask_cmp_ps_mask(in, _mm512_maskz_loadu_ps(in, x + i), bound, _CMP_GE_OQ);
+        _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(hits, ids));
+        found += __builtin_popcount(hits);
+        ids = _mm512_add_epi32(ids, _mm512_set1_epi32(16));
+    }
+    return found;
+}

@@ -15,4 +15,5 @@ void avx512_fill(Kernels *t) {
     t->silu_mul = avx512_silu_mul;
     t->attention = avx512_attention;
     t->kv_write = avx512_kv_write;
+    t->collect = avx512_collect;
 }

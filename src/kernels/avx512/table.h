@@ -14,5 +14,6 @@ void avx512_rms_norm(const float *x, const float *w, float eps, int n, float *y)
 void avx512_silu_mul(float *gate, const float *up, int n);
 void avx512_attention(const AttnArgs *a);
 void avx512_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 
 #endif

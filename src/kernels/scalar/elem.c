@@ -124,3 +124,12 @@ void scalar_kv_write(const float *key, const float *value, int head_dim, uint16_
         values[d] = finite_half(value[d]);
     }
 }
+
+int32_t scalar_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
+    int32_t found = 0;
+    for (int32_t i = from; i < to; i++) {
+        out[found] = i;
+        found += x[i] >= threshold;
+    }
+    return found;
+}

@@ -15,5 +15,6 @@ void scalar_rms_norm(const float *x, const float *w, float eps, int n, float *y)
 void scalar_silu_mul(float *gate, const float *up, int n);
 void scalar_attention(const AttnArgs *a);
 void scalar_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+int32_t scalar_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 
 #endif
