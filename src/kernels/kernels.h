@@ -34,6 +34,8 @@ typedef struct GemmArgs {
     float *out;          // out[r * out_stride + weight row]
     size_t out_stride;
     bool add;            // add to what `out` holds (a residual), instead of replacing it
+    const void *ahead;   // memory that somebody will read soon, or NULL: a kernel may fetch it into
+    size_t ahead_bytes;  //   the caches while it computes
 } GemmArgs;
 
 typedef struct MatKernel {

@@ -25,6 +25,7 @@ struct ModelContext {
     Workers *workers;
     ModelContextConfig config;
     KvStore kv;
+    ModelPhases phases;
     int q_dim, kv_dim, qkv_dim;
     // Scratch of a step; rows = config.max_rows.
     float *x;             // [rows][n_embd] the residual stream
@@ -40,6 +41,8 @@ struct ModelContext {
     int32_t *row_seq;          // [rows]
     int32_t *logits_row;       // [max_logits] the row that each logits row comes from
     AttnChunk *chunks;         // [rows]
+    int32_t *kv_blocks;        // [n_blocks] those that attention will read, to be fetched ahead
+    int32_t n_kv_blocks;
     void *arena;               // all of the above
     size_t arena_bytes;
 };

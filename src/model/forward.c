@@ -50,7 +50,8 @@ typedef struct Product {
     size_t stride[3];
     int n_mats, m;
     bool add;
-    int panels_per_task;
+    bool fetch_kv; // attention comes next: fetch the keys and values that it will read
+    int panels_per_task, n_panels;
 } Product;
 
 static int panels_of(const Mat *m) {
@@ -61,11 +62,28 @@ static int tasks_of(const Product *p, int i) {
     return (panels_of(p->mats[i]) + p->panels_per_task - 1) / p->panels_per_task;
 }
 
+// The share of the layer's keys and values that goes with panel `panel` of all. Decoding reads the
+// blocks of every sequence once a layer, straight from memory, while products are limited by
+// arithmetic: fetched beside them, the blocks wait in the caches.
+static void share_of_kv(const Product *p, int panel, GemmArgs *a) {
+    const ModelContext *c = p->s->c;
+    size_t block_bytes = c->kv.head_stride * (size_t)c->kv.n_kv_heads * sizeof(uint16_t);
+    size_t total = block_bytes * (size_t)c->n_kv_blocks, share = total / (size_t)p->n_panels / 64 * 64;
+    size_t at = share * (size_t)panel;
+    const uint16_t *block = kv_store_head(&c->kv, p->s->layer_index, 0) +
+                            (size_t)c->kv_blocks[at / block_bytes] * c->kv.block_stride;
+    a->ahead = (const char *)block + at % block_bytes;
+    a->ahead_bytes = share < block_bytes - at % block_bytes ? share : block_bytes - at % block_bytes;
+}
+
 static void product_task(void *ctx, int task, int worker) {
     (void)worker;
     const Product *p = ctx;
-    int i = 0;
-    while (task >= tasks_of(p, i)) task -= tasks_of(p, i++);
+    int i = 0, before = 0;
+    for (; task >= tasks_of(p, i); i++) {
+        task -= tasks_of(p, i);
+        before += panels_of(p->mats[i]);
+    }
     const Mat *m = p->mats[i];
     int first = task * p->panels_per_task, left = panels_of(m) - first;
     GemmArgs a = {
@@ -80,7 +98,15 @@ static void product_task(void *ctx, int task, int worker) {
         .out_stride = p->stride[i],
         .add = p->add,
     };
-    m->kernel->gemm(m->type, &a);
+    if (!p->fetch_kv) {
+        m->kernel->gemm(m->type, &a);
+        return;
+    }
+    for (int end = a.panel + a.n_panels; a.panel < end; a.panel++) {
+        a.n_panels = 1;
+        share_of_kv(p, before + a.panel, &a);
+        m->kernel->gemm(m->type, &a);
+    }
 }
 
 // Eight tasks a worker keep the team even without making tasks so small that handing them out costs.
@@ -89,6 +115,7 @@ static void run_product(Product *p) {
     Workers *workers = p->s->c->workers;
     int panels = 0, tasks = 0;
     for (int i = 0; i < p->n_mats; i++) panels += panels_of(p->mats[i]);
+    p->n_panels = panels;
     p->panels_per_task = (int)num_max(1, (size_t)(panels / (workers_count(workers) * TASKS_PER_WORKER)));
     for (int i = 0; i < p->n_mats; i++) tasks += tasks_of(p, i);
     workers_run(workers, product_task, p, tasks);
@@ -181,6 +208,21 @@ static void rotate_task(void *ctx, int row, int worker) {
     }
 }
 
+// The blocks that attention will read in each layer, if the caches can hold a layer's worth.
+static void list_kv_blocks(const Step *s) {
+    enum { MAX_BYTES = 12 << 20 };
+    ModelContext *c = s->c;
+    size_t block_bytes = c->kv.head_stride * (size_t)c->kv.n_kv_heads * sizeof(uint16_t);
+    c->n_kv_blocks = 0;
+    for (int i = 0; i < s->b->n_seqs; i++) {
+        const BatchSeq *q = &s->b->seqs[i];
+        for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++) {
+            if ((size_t)c->n_kv_blocks * block_bytes >= MAX_BYTES || c->n_kv_blocks == c->config.n_blocks) return;
+            c->kv_blocks[c->n_kv_blocks++] = q->blocks[j];
+        }
+    }
+}
+
 // Cuts the sequences' rows into chunks of at most ATTN_MAX_QUERIES queries for a KV head. A task is a
 // chunk with as many neighbouring KV heads as leaves enough tasks: their memory is contiguous.
 static void plan_attention(Step *s) {
@@ -255,14 +297,17 @@ static void attention_block(Step *s) {
     int rows = s->b->n_rows;
     size_t stride = (size_t)c->qkv_dim;
     norm(s, l->attn_norm, NULL, rows, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
-    Product qkv = {.s = s, .mats = {&l->q, &l->k, &l->v}, .n_mats = 3, .m = rows, .stride = {stride, stride, stride},
+    Product qkv = {.s = s, .fetch_kv = rows > 2 && c->n_kv_blocks > 0, .mats = {&l->q, &l->k, &l->v}, .n_mats = 3, .m = rows, .stride = {stride, stride, stride},
                    .out = {c->qkv, c->qkv + c->q_dim, c->qkv + c->q_dim + c->kv_dim}};
     run_product(&qkv);
+    phases_end(&c->phases, PHASE_QKV);
     workers_run(c->workers, rotate_task, s, rows);
     workers_run(c->workers, attention_task, s, s->n_chunks * (hp->n_kv_heads / s->heads_per_task));
+    phases_end(&c->phases, PHASE_ATTENTION);
     workers_run(c->workers, attention_acts_task, s, n_tiles(rows) * column_parts(c->q_dim));
     product(s, &l->o, c->x, (size_t)hp->n_embd, rows, true);
     for (int r = 0; l->o_bias && r < rows; r++) add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
+    phases_end(&c->phases, PHASE_OUTPUT);
 }
 
 // ---- feed-forward ---------------------------------------------------------------------------
@@ -292,6 +337,7 @@ static void feed_forward_block(Step *s) {
     run_product(&p);
     workers_run(c->workers, swiglu_task, s, n_tiles(rows) * column_parts(c->model->hp.n_ff));
     product(s, &l->down, c->x, (size_t)c->model->hp.n_embd, rows, true);
+    phases_end(&c->phases, PHASE_FFN);
 }
 
 // ---- the step -------------------------------------------------------------------------------
@@ -318,9 +364,12 @@ float *forward_step(void *context, const Batch *b) {
     const Weights *w = &c->model->weights;
     Step s = {.c = c, .b = b, .kernels = w->kernels};
     CHECK(b->n_rows >= 1 && b->n_rows <= c->config.max_rows && b->n_logits <= c->config.max_logits);
+    phases_begin(&c->phases);
     lay_out_rows(&s);
     plan_attention(&s);
+    list_kv_blocks(&s);
     workers_run(c->workers, embed_task, &s, b->n_rows);
+    phases_end(&c->phases, PHASE_OTHER);
     for (int i = 0; i < c->model->hp.n_layers; i++) {
         s.layer = &w->layers[i];
         s.layer_index = i;
@@ -331,5 +380,6 @@ float *forward_step(void *context, const Batch *b) {
         norm(&s, w->output_norm, c->logits_row, b->n_logits, (const Mat *const[]){&w->output}, 1);
         product(&s, &w->output, c->logits, (size_t)c->model->hp.n_vocab, b->n_logits, false);
     }
+    phases_end(&c->phases, PHASE_HEAD);
     return c->logits;
 }

@@ -13,6 +13,7 @@
 #include "base/workers.h"
 #include "gguf/gguf.h"
 #include "model/batch.h"
+#include "model/phases.h"
 
 typedef struct Model Model;
 
@@ -50,5 +51,6 @@ typedef struct ModelContext ModelContext;
 ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Workers *workers, Err *err);
 void model_context_free(ModelContext *c); // NULL is allowed
 StepModel model_step(ModelContext *c);    // for the engine; borrows c
+const ModelPhases *model_phases(const ModelContext *c); // lives as long as c; any thread may read it
 
 #endif

@@ -7,6 +7,7 @@
 #include "kcheck.h"
 
 #include "kernels/half.h"
+#include "kernels/limits.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,17 +51,17 @@ static void call(const Bench *b, const uint8_t *panels, int n) {
 // Multiply-adds per second on n rows in the cache.
 static double time_cached(const Bench *b, int n) {
     double best = 0;
-    double begin = cpu_seconds();
+    double begin = limit_clock();
     call(b, b->stream, n);
     do {
-        double start = cpu_seconds();
+        double start = limit_clock();
         int calls = 0;
-        while (cpu_seconds() - start < 2e-3 || calls == 0) {
+        while (limit_clock() - start < 2e-3 || calls == 0) {
             call(b, b->stream, n);
             calls++;
         }
-        best = fmax(best, (double)calls * n * K * b->m / (cpu_seconds() - start));
-    } while (cpu_seconds() - begin < 15e-3);
+        best = fmax(best, (double)calls * n * K * b->m / (limit_clock() - start));
+    } while (limit_clock() - begin < 15e-3);
     return best;
 }
 
@@ -69,14 +70,14 @@ static double time_streamed(const Bench *b) {
     size_t matrix_bytes = b->panel_bytes * (N / 16), total = (size_t)STREAM_MB << 20;
     double best = 0;
     for (int round = 0; round < 2; round++) {
-        double start = cpu_seconds();
+        double start = limit_clock();
         double macs = 0;
         for (size_t at = 0; at + matrix_bytes <= total; at += matrix_bytes) {
             call(b, b->stream + at, N);
             macs += (double)N * K * b->m;
-            if (cpu_seconds() - start > 30e-3) break;
+            if (limit_clock() - start > 30e-3) break;
         }
-        best = fmax(best, macs / (cpu_seconds() - start));
+        best = fmax(best, macs / (limit_clock() - start));
     }
     return best;
 }
@@ -103,9 +104,9 @@ static double scalar_rate(const Bench *b) {
     Rng rng = {s.type};
     rand_weights(&rng, s.type, WEIGHTS_RANDOM, 16, K, rows);
     s.kernels->mat[s.type].pack(s.type, rows, 16, K, s.stream);
-    double start = cpu_seconds();
+    double start = limit_clock();
     call(&s, s.stream, 16);
-    double rate = 16.0 * K * s.m / (cpu_seconds() - start);
+    double rate = 16.0 * K * s.m / (limit_clock() - start);
     free(rows);
     free(s.stream);
     return rate;
@@ -172,13 +173,13 @@ static void call_attention_8(const Kernels *k, Elem *e) {
 
 static double time_elem(const Kernels *k, Elem *e, ElemCall *elem) {
     double best = INFINITY;
-    double begin = cpu_seconds();
+    double begin = limit_clock();
     do {
         memcpy(e->y, e->x, sizeof e->y);
-        double start = cpu_seconds();
+        double start = limit_clock();
         elem(k, e);
-        best = fmin(best, (cpu_seconds() - start));
-    } while (cpu_seconds() - begin < 20e-3);
+        best = fmin(best, (limit_clock() - start));
+    } while (limit_clock() - begin < 20e-3);
     return best;
 }
 
@@ -214,8 +215,8 @@ static void bench_elems(const Options *o, const Kernels *k) {
 }
 
 static void bench_rung(const Options *o, Bench *b) {
-    b->int8_macs = limit_int8_macs(b->kernels->rung);
-    b->fma_macs = limit_fma_macs(b->kernels->rung);
+    b->int8_macs = limit_macs_rate(LIMIT_INT8, b->kernels->rung);
+    b->fma_macs = limit_macs_rate(LIMIT_FLOAT, b->kernels->rung);
     printf("\n%s: limits of one core now: int8 %.0f GMAC/s, float %.0f GMAC/s, reading %.1f GB/s\n",
            cpu_rung_name(b->kernels->rung), b->int8_macs * 1e-9, b->fma_macs * 1e-9, b->bandwidth * 1e-9);
     bench_elems(o, b->kernels);
@@ -244,7 +245,7 @@ void bench_run(const Options *o) {
         }
     }
     memset(b.stream, 1, (size_t)STREAM_MB << 20);
-    b.bandwidth = limit_read_bandwidth(b.stream, (size_t)STREAM_MB << 20);
+    b.bandwidth = limit_read_rate(b.stream, (size_t)STREAM_MB << 20);
     for (int rung = CPU_AVX2; rung <= (int)cpu_best_rung(); rung++) {
         if (o->rung >= 0 && o->rung != rung) continue;
         b.kernels = kernels_get((CpuRung)rung);

@@ -122,15 +122,8 @@ void check_elem(Session *s, const Kernels *k);
 void check_attn(Session *s, const Kernels *k);
 void check_formats(Session *s); // not of a rung: decoders, half precision, exp
 
-// ---- bench.c, limits.c ----
+// ---- bench.c ----
 
 void bench_run(const Options *o);
-
-double cpu_seconds(void); // of the calling thread
-
-// What one core of this machine can do, measured now. Zero where the CPU lacks the instruction.
-double limit_int8_macs(CpuRung rung);                 // multiply-adds per second, operands in registers
-double limit_fma_macs(CpuRung rung);                  // the same for 32-bit floats
-double limit_read_bandwidth(const void *p, size_t n); // bytes per second
 
 #endif

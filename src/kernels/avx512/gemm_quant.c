@@ -42,6 +42,17 @@ INLINE void prefetch(const uint8_t *p, const int n_bytes) {
     UNROLL for (int i = 0; i < n_bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
 }
 
+// Memory to fetch besides the panels (GemmArgs.ahead): some lines with every chunk.
+typedef struct Ahead {
+    const char *at;
+    int lines;
+} Ahead;
+
+INLINE void fetch_ahead(Ahead *ahead) {
+    for (int i = 0; i < ahead->lines; i++) _mm_prefetch(ahead->at + 64 * i, _MM_HINT_T1);
+    ahead->at += 64 * ahead->lines;
+}
+
 // The 32 columns of a chunk as eight vectors of unsigned bytes.
 INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS]) {
     const uint8_t *high = chunk + f.low * 64;
@@ -89,13 +100,14 @@ typedef struct Tile {
     int tile, n_tiles; // of rows
 } Tile;
 
-INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m512 y[ACT_TILE_ROWS]) {
+INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
     const uint16_t *d = (const uint16_t *)t.panel, *m = d + t.k / 32 * 16;
     const uint8_t *chunk = t.panel + planes_head_bytes(f, t.k);
     const float *ssums = act_ssums(t.q, t.k);
     for (int b = 0; b < t.k / 32; b++, chunk += planes_chunk_bytes(f)) {
         __m512i w[STEPS];
         if (R > 2 && b % t.n_tiles == t.tile) prefetch(chunk + planes_panel_bytes(f, t.k), (f.low + f.high) * 64);
+        if (R > 2) fetch_ahead(ahead);
         unpack_chunk(f, chunk, w);
         __m512 scale = half_lanes(d + 16 * b);
         const int8_t *q = t.q + 256 * b;
@@ -144,7 +156,7 @@ INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, c
     UNROLL for (int r = 0; r < R; r++) t[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, t[r]);
 }
 
-INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m512 y[ACT_TILE_ROWS]) {
+INLINE void blocks_of_256(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
     const int n_blocks = t.k / 256, n_subs = 256 / f.sub;
     const uint16_t *d = (const uint16_t *)t.panel, *dmin = d + n_blocks * 16;
     const uint8_t *block = t.panel + planes_head_bytes(f, t.k);
@@ -157,6 +169,7 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m512 y[AC
         const bool fetch = R > 2 && b % t.n_tiles == t.tile;
         if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
         _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
+            if (R > 2) fetch_ahead(ahead);
             chunk_of_256(f, R, t, chunk, scales, 8 * b + c, fetch, sums);
             chunk += planes_chunk_bytes(f);
             scales += 16 * (CHUNK / f.sub);
@@ -181,13 +194,14 @@ INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel,
     }
 }
 
-INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, int first_row, int panel) {
+INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, Ahead *ahead, int first_row,
+                      int panel) {
     __m512 y[ACT_TILE_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_setzero_ps();
     if (f.block == 32)
-        blocks_of_32(f, R, t, y);
+        blocks_of_32(f, R, t, ahead, y);
     else
-        blocks_of_256(f, R, t, y);
+        blocks_of_256(f, R, t, ahead, y);
     store_rows(a, R, first_row, panel, y);
 }
 
@@ -196,20 +210,21 @@ INLINE void gemm(const Planes f, const GemmArgs *a) {
     const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
     const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
     const int n_tiles = (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
+    Ahead ahead = {a->ahead, (int)(a->ahead_bytes / 64 / (size_t)(a->n_panels * n_tiles * (a->k / CHUNK)))};
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const int8_t *q = a->acts;
         for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {
             Tile t = {(const uint8_t *)a->weights + (size_t)p * panel_bytes, a->k, q, act_scales(act, q, a->k),
                       act_nsums(act, q, a->k), row / ACT_TILE_ROWS, n_tiles};
             switch (a->m - row) {
-            case 1: tile_rows(f, 1, a, t, row, p); break;
-            case 2: tile_rows(f, 2, a, t, row, p); break;
-            case 3: tile_rows(f, 3, a, t, row, p); break;
-            case 4: tile_rows(f, 4, a, t, row, p); break;
-            case 5: tile_rows(f, 5, a, t, row, p); break;
-            case 6: tile_rows(f, 6, a, t, row, p); break;
-            case 7: tile_rows(f, 7, a, t, row, p); break;
-            default: tile_rows(f, 8, a, t, row, p); break;
+            case 1: tile_rows(f, 1, a, t, &ahead, row, p); break;
+            case 2: tile_rows(f, 2, a, t, &ahead, row, p); break;
+            case 3: tile_rows(f, 3, a, t, &ahead, row, p); break;
+            case 4: tile_rows(f, 4, a, t, &ahead, row, p); break;
+            case 5: tile_rows(f, 5, a, t, &ahead, row, p); break;
+            case 6: tile_rows(f, 6, a, t, &ahead, row, p); break;
+            case 7: tile_rows(f, 7, a, t, &ahead, row, p); break;
+            default: tile_rows(f, 8, a, t, &ahead, row, p); break;
             }
         }
     }
