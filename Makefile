@@ -95,7 +95,7 @@ ARGS          ?=
 FUZZ_SECONDS  ?= 60
 export SAN
 
-.PHONY: help setup serve test lint kcheck unit models fuzz format clean
+.PHONY: help setup serve test lint kcheck unit models peers fuzz format clean
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
@@ -107,6 +107,7 @@ help:
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
 	@echo 'make lint             the checks of the source text'
 	@echo 'make models           fetch the default model, make the benchmark model (synthetic weights)'
+	@echo 'make peers            install the servers that bench/peers.py compares with, into .venv/peers'
 	@echo 'make fuzz             run each fuzz target for FUZZ_SECONDS=60 (clang)'
 	@echo 'make format           clang-format over the C sources'
 	@echo 'make clean            remove build/'
@@ -145,6 +146,13 @@ models:
 
 $(BENCH_MODEL): tools/make_model.py $(wildcard tools/modelgen/*.py)
 	@$(PYTHON) tools/make_model.py qwen3-0.6b --type q4_k_m --out $@
+
+# An environment of their own: what they depend on must not move what tools/ and tests/ have pinned.
+peers:
+	@tools/setup.sh venv
+	@test -x .venv/peers/bin/pip || $(PYTHON) -m venv .venv/peers
+	@.venv/peers/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --retries 5 \
+	  -r bench/requirements.txt
 
 # Fuzz targets: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/corpus/NAME, finds in build/fuzz/NAME.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -23,6 +23,7 @@ typedef struct Loop {
     Rng rng;
     int32_t *prompt;    // [n_prompt]
     int32_t *generated; // [requests]
+    uint64_t *ids;      // [requests]
     double *ttft_ms;    // [requests], in the order of their ends
     int64_t started, with_token, ended;
     int64_t tokens, keys; // generated in the measured time; keys and values read for them
@@ -53,26 +54,28 @@ static int64_t tokens_of_request(const BenchTarget *t, const BenchLoad *load) {
     return load->context + prefill_steps(t, load) + 2 * load->output_tokens;
 }
 
-static bool check_context(const BenchTarget *t, const BenchLoad *load, Err *err) {
+static bool check_pool(const BenchTarget *t, const BenchLoad *load, Err *err) {
     EngineStats stats;
     engine_stats(t->engine, &stats);
-    if (load->concurrency > t->max_running)
-        return err_set(err, ERR_LIMIT, "--context with %lld requests at once: the engine runs %d (--max-running)",
-                       (long long)load->concurrency, t->max_running);
     int64_t each = (int64_t)num_div_up((size_t)tokens_of_request(t, load), KV_BLOCK_TOKENS);
     if (each * load->concurrency <= stats.blocks_total) return true;
-    return err_set(err, ERR_LIMIT,
-                   "--context %lld with %lld requests at once needs %lld tokens in the KV pool (--kv-tokens), which has %d",
-                   (long long)load->context, (long long)load->concurrency,
-                   (long long)(each * load->concurrency * KV_BLOCK_TOKENS), stats.blocks_total * KV_BLOCK_TOKENS);
+    return err_set(
+        err, ERR_LIMIT,
+        "--context %lld with %lld requests at once needs %lld tokens in the KV pool (--kv-tokens), which has %d",
+        (long long)load->context, (long long)load->concurrency,
+        (long long)(each * load->concurrency * KV_BLOCK_TOKENS), stats.blocks_total * KV_BLOCK_TOKENS);
 }
 
 bool bench_load_check(const BenchTarget *t, const BenchLoad *load, Err *err) {
     int32_t most = engine_max_sequence(t->engine);
+    if (load->context && load->concurrency > t->max_running)
+        return err_set(err, ERR_LIMIT,
+                       "--context with %lld requests at once: the engine runs %d (--max-running)",
+                       (long long)load->concurrency, t->max_running);
     if (load->context > most || load->prompt_tokens > most || tokens_of_request(t, load) > most)
         return err_set(err, ERR_LIMIT, "requests of this load have up to %lld tokens; a sequence may have %d",
                        (long long)tokens_of_request(t, load), most);
-    return !load->context || check_context(t, load, err);
+    return !load->context || check_pool(t, load, err);
 }
 
 // ---- the loop ----
@@ -86,9 +89,7 @@ static bool submit(Loop *l, Err *err) {
                        .sampling = l->load->sampling,
                        .user = &l->generated[l->started]};
     r.sampling.seed = rng_next(&l->rng);
-    uint64_t id;
-    l->started++;
-    return engine_submit(l->t->engine, &r, &id, err) == SUBMIT_OK;
+    return engine_submit(l->t->engine, &r, &l->ids[l->started++], err) == SUBMIT_OK;
 }
 
 static void begin_measure(Loop *l) {
@@ -96,12 +97,11 @@ static void begin_measure(Loop *l) {
     l->begin = snapshot(l->t);
 }
 
-// Ids count from 1 in the order of submission over the engine's life; ended ones are ignored.
 static void end_measure(Loop *l) {
     l->measuring = false;
     l->stopping = true;
     l->end = snapshot(l->t);
-    for (uint64_t id = 1; id <= l->end.stats.requests; id++) engine_cancel(l->t->engine, id);
+    for (int64_t i = 0; i < l->started; i++) engine_cancel(l->t->engine, l->ids[i]);
 }
 
 static void on_token(Loop *l, int32_t *generated) {
@@ -164,7 +164,8 @@ static void summarise_times(const Loop *l, BenchResult *r) {
     r->ttft_mean_ms = sum / (double)n;
     r->ttft_p99_ms = l->ttft_ms[rank - 1];
     r->inter_token_ms = l->n_gaps ? l->gaps_ms / (double)l->n_gaps : 0;
-    if (l->load->context) r->inter_token_ms = r->seconds * 1e3 * (double)r->concurrency / (double)r->generated_tokens;
+    if (l->load->context)
+        r->inter_token_ms = r->seconds * 1e3 * (double)r->concurrency / (double)r->generated_tokens;
 }
 
 static void summarise_steps(const Loop *l, BenchResult *r) {
@@ -180,12 +181,14 @@ static void summarise_steps(const Loop *l, BenchResult *r) {
         r->phase_ms[i] = (double)(l->end.phases[i] - l->begin.phases[i]) * 1e-6 / steps;
         r->sampling_ms -= r->phase_ms[i];
     }
+    if (r->sampling_ms < 0) r->sampling_ms = 0; // a step was under way when decoding alone was measured
 }
 
 static void count_work(const Loop *l, BenchResult *r) {
     const ModelInfo *info = l->t->info;
     r->macs = (double)r->rows * (double)info->macs_per_row + (double)l->tokens * (double)info->macs_per_logit;
-    r->bytes = (double)r->steps * (double)info->weight_bytes + (double)l->keys * (double)info->kv_bytes_per_token;
+    r->bytes =
+        (double)r->steps * (double)info->weight_bytes + (double)l->keys * (double)info->kv_bytes_per_token;
 }
 
 static void summarise(const Loop *l, BenchResult *r) {
@@ -212,12 +215,15 @@ bool bench_load_run(const BenchTarget *t, const BenchLoad *load, BenchResult *ou
               .rng = {PROMPT_SEED},
               .prompt = malloc((size_t)n_prompt * sizeof *l.prompt),
               .generated = calloc((size_t)load->requests, sizeof *l.generated),
+              .ids = calloc((size_t)load->requests, sizeof *l.ids),
               .ttft_ms = calloc((size_t)load->requests, sizeof *l.ttft_ms)};
-    bool ok = l.prompt && l.generated && l.ttft_ms;
-    ok = ok ? run_loop(&l, err) : err_set(err, ERR_NOMEM, "out of memory for %lld requests", (long long)load->requests);
+    bool ok = l.prompt && l.generated && l.ids && l.ttft_ms;
+    ok = ok ? run_loop(&l, err)
+            : err_set(err, ERR_NOMEM, "out of memory for %lld requests", (long long)load->requests);
     if (ok) summarise(&l, out);
     free(l.prompt);
     free(l.generated);
+    free(l.ids);
     free(l.ttft_ms);
     return ok;
 }
@@ -237,6 +243,7 @@ void bench_result_limit(BenchResult *r, BenchLimits limits) {
     r->mac_limit_tokens_per_s = tokens * limits.macs / r->macs;
     r->read_limit_tokens_per_s = tokens * limits.reading / r->bytes;
     r->limit_tokens_per_s = r->mac_limit_tokens_per_s;
-    if (r->read_limit_tokens_per_s < r->limit_tokens_per_s) r->limit_tokens_per_s = r->read_limit_tokens_per_s;
+    if (r->read_limit_tokens_per_s < r->limit_tokens_per_s)
+        r->limit_tokens_per_s = r->read_limit_tokens_per_s;
     r->fraction_of_limit = r->tokens_per_s / r->limit_tokens_per_s;
 }

@@ -24,7 +24,7 @@ typedef struct BenchTarget {
 typedef struct BenchLoad {
     int64_t concurrency, requests; // with a context: the same
     int64_t prompt_tokens, output_tokens;
-    int64_t context; // tokens of the prompts when only decoding is measured; 0: measure all
+    int64_t context;         // tokens of the prompts when only decoding is measured; 0: measure all
     SamplingParams sampling; // the seed is set for each request
 } BenchLoad;
 
@@ -35,7 +35,7 @@ typedef struct BenchResult {
     double ttft_mean_ms, ttft_p99_ms, inter_token_ms;
     int64_t steps, rows, preemptions;
     double rows_per_step, step_ms;
-    double context_mean; // keys that a generated token looked at
+    double context_mean;                          // keys that a generated token looked at
     double phase_ms[N_MODEL_PHASES], sampling_ms; // of a step, on average
     // The counted work (without the arithmetic of attention), and what it would take at the limits.
     double macs, bytes; // bytes: the weights once a step, keys and values once a token
@@ -48,7 +48,8 @@ typedef struct BenchResult {
 bool bench_load_check(const BenchTarget *t, const BenchLoad *load, Err *err);
 bool bench_load_run(const BenchTarget *t, const BenchLoad *load, BenchResult *out, Err *err);
 
-// One prompt alone, with one token generated. Tokens are the prompt's: tokens_per_s and the limits count those.
+// One prompt alone, with one token generated. Tokens are the prompt's: tokens_per_s and the limits count
+// those.
 bool bench_prompt_run(const BenchTarget *t, const BenchLoad *load, BenchResult *out, Err *err);
 
 // Fills in what follows `limits`.

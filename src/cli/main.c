@@ -20,6 +20,7 @@ static const Command commands[] = {
     {"tokenize", cmd_tokenize, "turn text into tokens and back"},
     {"template", cmd_template, "render a conversation with the model's chat template"},
     {"eval", cmd_eval, "compute log-probabilities of a text"},
+    {"bench", cmd_bench, "time the engine, beside what the machine could do"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

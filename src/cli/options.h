@@ -18,7 +18,8 @@ typedef enum OptionCommand {
     COMMAND_SERVE = 1,
     COMMAND_RUN = 2,
     COMMAND_EVAL = 4,
-    COMMAND_ANY = 7,
+    COMMAND_BENCH = 8,
+    COMMAND_ANY = 15,
 } OptionCommand;
 
 // Where a value came from, weakest first.

@@ -90,10 +90,10 @@ __attribute__((target("avx2,fma"))) static void loop_fma256(void) {
 #endif
 
 static const Burst bursts[][2] = {
-    [CPU_SCALAR] = {{plain_int8, (double)PLAIN_N * PLAIN_LOOPS}, {plain_float, (double)PLAIN_N * PLAIN_LOOPS}},
+    [CPU_SCALAR] = {{plain_int8, (double)PLAIN_N *PLAIN_LOOPS}, {plain_float, (double)PLAIN_N *PLAIN_LOOPS}},
 #if defined(__x86_64__)
-    [CPU_AVX2] = {{loop_maddubs, 32.0 * SUMS_256 * LOOPS}, {loop_fma256, 8.0 * SUMS_256 * LOOPS}},
-    [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS * LOOPS}, {loop_fma512, 16.0 * SUMS * LOOPS}},
+    [CPU_AVX2] = {{loop_maddubs, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
+    [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
 #endif
 };
 

@@ -210,7 +210,8 @@ INLINE void gemm(const Planes f, const GemmArgs *a) {
     const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
     const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
     const int n_tiles = (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
-    Ahead ahead = {a->ahead, (int)(a->ahead_bytes / 64 / (size_t)(a->n_panels * n_tiles * (a->k / CHUNK)))};
+    const int n_chunks = a->n_panels * n_tiles * (a->k / CHUNK);
+    Ahead ahead = {a->ahead, n_chunks ? (int)(a->ahead_bytes / 64 / (size_t)n_chunks) : 0};
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const int8_t *q = a->acts;
         for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {
