@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avx512vnni"};
 
@@ -51,9 +52,8 @@ bool cpu_rung(CpuRung *out, Err *err) {
 
 int cpu_count(void) {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : 1; // the set holds 1024 CPUs; a larger machine makes the call fail
 }
 
 int cpu_cgroup_limit(void) {

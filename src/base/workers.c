@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "base/workers.h"
 
+#include "base/cpu.h"
+
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -24,7 +26,6 @@
 enum {
     SPINS_BEFORE_SLEEP = 4000,  // about 40-80 µs: longer than any gap inside a step
     SPINS_BEFORE_YIELD = 2000,  // the caller waits for a straggler that the system has descheduled
-    MAX_WORKERS = 256,
 };
 
 typedef struct Member {
@@ -117,8 +118,8 @@ void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks) {
 
 Workers *workers_new(int n_workers, Err *err) {
     CHECK(n_workers >= 1);
-    if (n_workers > MAX_WORKERS) {
-        err_set(err, ERR_LIMIT, "%d compute threads asked for, at most %d are possible", n_workers, MAX_WORKERS);
+    if (n_workers > WORKERS_MAX) {
+        err_set(err, ERR_LIMIT, "%d compute threads asked for, at most %d are possible", n_workers, WORKERS_MAX);
         return NULL;
     }
     size_t size = sizeof(Workers) + (size_t)n_workers * sizeof(Member);
@@ -152,6 +153,11 @@ void workers_free(Workers *w) {
     publish(w);
     for (int i = 1; i < w->n_workers; i++) pthread_join(w->members[i].thread, NULL);
     free(w);
+}
+
+int workers_default_count(void) {
+    int n = cpu_cgroup_limit();
+    return n < WORKERS_MAX ? n : WORKERS_MAX;
 }
 
 int workers_count(const Workers *w) {

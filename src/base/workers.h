@@ -11,12 +11,15 @@
 
 #include "base/err.h"
 
+enum { WORKERS_MAX = 256 };
+
 typedef struct Workers Workers;
 
 // task: 0 … n_tasks-1; worker: 0 … workers_count()-1, for per-worker scratch.
 typedef void (*WorkerFn)(void *ctx, int task, int worker);
 
-Workers *workers_new(int n_workers, Err *err); // n_workers >= 1, including the caller
+Workers *workers_new(int n_workers, Err *err); // 1 … WORKERS_MAX, including the caller
+int workers_default_count(void); // as many as the CPUs that this process, or its container, may use
 void workers_free(Workers *w);                 // joins the threads; NULL is allowed
 int workers_count(const Workers *w);
 

@@ -2,8 +2,8 @@
 // continuations, raw logits and raw tensors; what the truth tests compare with other programs.
 #include "cli/commands.h"
 
-#include "base/cpu.h"
 #include "cli/options.h"
+#include "cli/runtime.h"
 #include "kernels/formats.h"
 #include "model/model.h"
 #include "model/weights.h"
@@ -44,8 +44,10 @@ static bool parse_tokens(const char *text, int32_t n_vocab, TokenList *out, Err 
         long id = strtol(at, &end, 10);
         if (end == at || id < 0 || id >= n_vocab)
             return err_set(err, ERR_INVALID, "'%.20s' is not a token id below %d", at, n_vocab);
-        if (!token_list_push(out, (int32_t)id)) return err_set(err, ERR_NOMEM, "out of memory for the tokens");
-        for (at = end; *at == ',' || *at == ' ' || *at == '\n' || *at == '\r'; at++) {}
+        if (!token_list_push(out, (int32_t)id))
+            return err_set(err, ERR_NOMEM, "out of memory for the tokens");
+        for (at = end; *at == ',' || *at == ' ' || *at == '\n' || *at == '\r'; at++) {
+        }
     }
     return true;
 }
@@ -53,18 +55,20 @@ static bool parse_tokens(const char *text, int32_t n_vocab, TokenList *out, Err 
 // ---- computing ----
 
 static bool open_eval(Eval *e, Err *err) {
-    int n_threads = e->o->threads ? (int)e->o->threads : cpu_cgroup_limit();
+    int n_threads = e->o->threads ? (int)e->o->threads : workers_default_count();
     if (!e->o->model[0]) return err_set(err, ERR_INVALID, "no model is named: give --model FILE");
-    return (e->workers = workers_new(n_threads, err)) && (e->model = model_open(e->o->model, e->workers, NULL, NULL, err));
+    return (e->workers = workers_new(n_threads, err)) &&
+           (e->model = model_open(e->o->model, e->workers, NULL, NULL, err));
 }
 
 // Room for one sequence of n_tokens, computed prefill_chunk rows at a time.
 static bool open_context(Eval *e, size_t n_tokens, Err *err) {
     int32_t context = model_info(e->model)->max_context;
     if (n_tokens > (size_t)context)
-        return err_set(err, ERR_LIMIT, "%zu tokens are more than the model's context of %d", n_tokens, context);
+        return err_set(err, ERR_LIMIT, "%zu tokens are more than the model's context of %d", n_tokens,
+                       context);
     int32_t rows = (int32_t)e->o->prefill_chunk, n_blocks = (int32_t)(n_tokens / KV_BLOCK_TOKENS) + 1;
-    ModelContextConfig config = {.n_blocks = n_blocks, .max_rows = rows, .max_seqs = 1, .max_logits = rows};
+    ModelContextConfig config = {.n_blocks = n_blocks, .max_rows = rows, .max_logits = rows};
     e->blocks = malloc((size_t)n_blocks * sizeof *e->blocks);
     if (!e->blocks) return err_set(err, ERR_NOMEM, "out of memory");
     for (int32_t i = 0; i < n_blocks; i++) e->blocks[i] = i;
@@ -88,7 +92,8 @@ static void close_eval(Eval *e) {
 }
 
 static bool open_tokenizer(Eval *e, Err *err) {
-    return e->tokenizer || (e->tokenizer = tokenizer_open(model_gguf(e->model), err));
+    if (!e->tokenizer) e->tokenizer = tokenizer_open(model_gguf(e->model), err);
+    return e->tokenizer && runtime_check_vocabulary(e->model, e->tokenizer, err);
 }
 
 // One run of rows; all of them give logits, or only the last.
@@ -154,7 +159,8 @@ static bool eval_perplexity(Eval *e, const TokenList *tokens, Err *err) {
     Perplexity p = {tokens, e->step.n_vocab, 0};
     for_each_row(e, tokens, add_log_prob, &p);
     double value = exp(-p.sum / (double)(tokens->n - 1));
-    printf(e->o->json ? "{\"tokens\": %zu, \"perplexity\": %.6f}\n" : "tokens %zu, perplexity %.4f\n", tokens->n, value);
+    printf(e->o->json ? "{\"tokens\": %zu, \"perplexity\": %.6f}\n" : "tokens %zu, perplexity %.4f\n",
+           tokens->n, value);
     return true;
 }
 
@@ -172,7 +178,8 @@ static bool continue_tokens(Eval *e, TokenList *all, Err *err) {
     while (all->n - n_prompt < (size_t)e->o->greedy) {
         const float *logits = NULL;
         while (done < all->n) {
-            size_t left = all->n - done, n = left < (size_t)e->step.max_rows ? left : (size_t)e->step.max_rows;
+            size_t left = all->n - done,
+                   n = left < (size_t)e->step.max_rows ? left : (size_t)e->step.max_rows;
             logits = compute(e, all->ids + done, (int32_t)done, (int32_t)n, false);
             done += n;
         }
@@ -243,7 +250,8 @@ static bool dump_tensor(const Options *o, Err *err) {
     if (ok && !row) ok = err_set(err, ERR_NOMEM, "out of memory for a row");
     for (size_t at = 0; ok && at < t->n_bytes; at += t->row_bytes) {
         weight_dequantize_row(weight_type_of(t->type), t->data + at, (int)t->dims[0], row);
-        if (fwrite(row, sizeof *row, t->dims[0], f) != t->dims[0]) ok = err_set(err, ERR_IO, "cannot write %s", o->out);
+        if (fwrite(row, sizeof *row, t->dims[0], f) != t->dims[0])
+            ok = err_set(err, ERR_IO, "cannot write %s", o->out);
     }
     free(row);
     if (f && fclose(f) != 0 && ok) ok = err_set(err, ERR_IO, "cannot write %s", o->out);
@@ -261,7 +269,8 @@ static bool read_tokens(Eval *e, TokenList *out, Err *err) {
     if (ok && o->tokens_file[0])
         ok = parse_tokens(text.ptr ? text.ptr : "", model_info(e->model)->n_vocab, out, err);
     else if (ok)
-        ok = open_tokenizer(e, err) && tokenizer_encode(e->tokenizer, buf_str(&text), (EncodeOptions){.bos_eos = true}, out, err);
+        ok = open_tokenizer(e, err) &&
+             tokenizer_encode(e->tokenizer, buf_str(&text), (EncodeOptions){.bos_eos = true}, out, err);
     buf_free(&text);
     if (ok && out->n == 0) ok = err_set(err, ERR_INVALID, "there are no tokens to evaluate");
     return ok;
@@ -273,9 +282,11 @@ static bool run(Eval *e, Err *err) {
     if (!open_eval(e, err)) return false;
     if (o->prompt_file[0]) return eval_prompts(e, err);
     if (!o->tokens[0] && !o->tokens_file[0] && !o->text_file[0])
-        return err_set(err, ERR_INVALID, "nothing to evaluate: give --text-file, --tokens, --tokens-file or --prompt-file");
+        return err_set(err, ERR_INVALID,
+                       "nothing to evaluate: give --text-file, --tokens, --tokens-file or --prompt-file");
     TokenList tokens = {0};
-    bool ok = read_tokens(e, &tokens, err) && (o->logits[0] ? eval_logits(e, &tokens, err) : eval_perplexity(e, &tokens, err));
+    bool ok = read_tokens(e, &tokens, err) &&
+              (o->logits[0] ? eval_logits(e, &tokens, err) : eval_perplexity(e, &tokens, err));
     token_list_free(&tokens);
     return ok;
 }
@@ -288,7 +299,8 @@ int cmd_eval(int argc, char **argv) {
         fprintf(stderr, "cllm eval: %s\n", err.msg);
         code = 2;
     } else if (o.help) {
-        puts("usage: cllm eval --model FILE [options]\n\nPerplexity, greedy continuations, raw logits and tensors.");
+        puts(
+            "usage: cllm eval --model FILE [options]\n\nPerplexity, greedy continuations, raw logits and tensors.");
         options_print_help(COMMAND_EVAL, stdout);
     } else {
         Eval e = {.o = &o};

@@ -79,11 +79,17 @@ static bool wait_readable(int fd) {
 // ---- one answer ----
 
 // What a model writes must not steer the terminal: control bytes other than newline and tab go.
+static size_t control_bytes(Str s) {
+    unsigned char c = (unsigned char)s.ptr[0], next = s.len > 1 ? (unsigned char)s.ptr[1] : 0;
+    if (c == 0xC2 && next >= 0x80 && next <= 0x9F) return 2; // U+0080 … U+009F, which some terminals obey
+    return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F;
+}
+
 static void show(const Session *s, Str text) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
-        if (!(control && s->to_terminal)) putchar(c);
+    while (text.len) {
+        size_t control = s->to_terminal ? control_bytes(text) : 0;
+        if (!control) putchar(text.ptr[0]);
+        text = str_skip(text, control ? control : 1);
     }
     fflush(stdout);
 }
@@ -115,10 +121,7 @@ static bool submit(const Session *s, const TokenList *prompt, uint64_t *id, Err 
                              .sampling = sampling(s->o),
                              .end_tokens = end,
                              .n_end_tokens = (int32_t)n_end};
-    SubmitResult result = engine_submit(s->runtime.engine, &request, id, err);
-    if (result == SUBMIT_OK) return true;
-    return result == SUBMIT_BAD ? false
-                                : err_set(err, ERR_LIMIT, "the engine refused the request (%d)", (int)result);
+    return engine_submit(s->runtime.engine, &request, id, err) == SUBMIT_OK;
 }
 
 // Shows and collects what has come; true when the END has been seen.

@@ -1,7 +1,6 @@
 #include "cli/runtime.h"
 
 #include "base/clock.h"
-#include "base/cpu.h"
 #include "base/log.h"
 #include "cli/pool_size.h"
 
@@ -56,7 +55,7 @@ static void end_progress(const Progress *p) {
 // ---- parts ----
 
 static bool open_model(Runtime *r, const Options *o, Err *err) {
-    int n_threads = o->threads ? (int)o->threads : cpu_cgroup_limit();
+    int n_threads = o->threads ? (int)o->threads : workers_default_count();
     r->workers = workers_new(n_threads, err);
     if (!r->workers) return false;
     Progress p = {.started_ns = clock_now_ns(), .on_terminal = isatty(STDERR_FILENO)};
@@ -89,17 +88,23 @@ static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err
 
 static bool open_context(Runtime *r, const Options *o, Err *err) {
     ModelContextConfig config = {.max_rows = (int32_t)o->row_budget,
-                                 .max_seqs = (int32_t)o->max_running,
                                  .max_logits = (int32_t)o->max_running};
     if (!plan_pool(r, o, &config.n_blocks, err)) return false;
     r->context = model_context_new(r->model, &config, r->workers, err);
     return r->context != NULL;
 }
 
+bool runtime_check_vocabulary(const Model *m, const Tokenizer *t, Err *err) {
+    int32_t tokens = tokenizer_n_vocab(t), rows = model_info(m)->n_vocab;
+    if (tokens <= rows) return true;
+    return err_set(err, ERR_INVALID, "%s: the tokenizer has %d tokens, but the model only %d embeddings",
+                   gguf_path(model_gguf(m)), tokens, rows);
+}
+
 static bool open_text(Runtime *r, Err *err) {
     const Gguf *g = model_gguf(r->model);
     r->tokenizer = tokenizer_open(g, err);
-    if (!r->tokenizer) return false;
+    if (!r->tokenizer || !runtime_check_vocabulary(r->model, r->tokenizer, err)) return false;
     Str source;
     Err why;
     if (!gguf_get_str(g, "tokenizer.chat_template", &source)) return true;

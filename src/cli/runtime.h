@@ -29,6 +29,9 @@ bool runtime_check_model(const Options *o, Err *err);
 bool runtime_open(Runtime *r, const Options *o, Err *err);
 void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is allowed
 
+// A tokenizer must not make tokens that the model has no embedding for.
+bool runtime_check_vocabulary(const Model *m, const Tokenizer *t, Err *err);
+
 // Opens the log as log_level and log_file say.
 bool runtime_open_log(const Options *o, Err *err);
 

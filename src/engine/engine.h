@@ -3,7 +3,7 @@
 // One engine thread owns all sequences, blocks and the scheduler, and runs step after step while
 // there is work; it sleeps when there is none. One front thread (the event loop) submits, cancels
 // and collects events. The two are joined by two bounded single-producer single-consumer queues
-// and two eventfds; nothing else is shared, and there is no mutex.
+// and two eventfds, and some atomics (statistics, stop); there is no mutex.
 //
 // Promise: every accepted request yields zero or more TOKEN events and then exactly one END event,
 // whatever happens (finish, length, cancel, deadline, shutdown). After END the engine never refers

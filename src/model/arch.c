@@ -11,18 +11,25 @@ static const Arch archs[] = {
     {"qwen3", ROPE_HALVES, true},
 };
 
-enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_LAYERS = 1024, MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24 };
+enum {
+    N_ARCHS = sizeof archs / sizeof archs[0],
+    MAX_LAYERS = 1024,
+    MAX_DIM = 1 << 20,
+    MAX_CONTEXT = 1 << 24
+};
 
 static const Arch *find_arch(const Gguf *g, Err *err) {
     Str name;
     if (!gguf_get_str(g, "general.architecture", &name)) {
-        err_set(err, ERR_INVALID, "%s: general.architecture is missing; this is not a language model", gguf_path(g));
+        err_set(err, ERR_INVALID, "%s: general.architecture is missing; this is not a language model",
+                gguf_path(g));
         return NULL;
     }
     for (int i = 0; i < N_ARCHS; i++)
         if (str_eq(name, str_from(archs[i].name))) return &archs[i];
-    err_set(err, ERR_UNSUPPORTED, "%s: architecture '%.*s' is not supported; supported are llama, qwen2 and qwen3",
-            gguf_path(g), (int)num_min(name.len, 40), name.ptr);
+    err_set(err, ERR_UNSUPPORTED,
+            "%s: architecture '%.*s' is not supported; supported are llama, qwen2 and qwen3", gguf_path(g),
+            (int)num_min(name.len, 40), name.ptr);
     return NULL;
 }
 
@@ -42,25 +49,28 @@ static const char *full_key(const Reader *r, const char *key, char out[96]) {
 static void fail_range(Reader *r, const char *key, double value, double low, double high) {
     if (r->failed) return;
     r->failed = true;
-    err_set(r->err, ERR_INVALID, "%s: %s is %g; it must lie between %g and %g", gguf_path(r->g), key, value, low, high);
+    err_set(r->err, ERR_INVALID, "%s: %s is %g; it must lie between %g and %g", gguf_path(r->g), key, value,
+            low, high);
+}
+
+static int32_t fail_key(Reader *r, ErrCode code, const char *key, const char *what) {
+    if (!r->failed) err_set(r->err, code, "%s: %s %s", gguf_path(r->g), key, what);
+    r->failed = true;
+    return 1;
 }
 
 // An integer in [1, high]; `fallback` > 0 stands in for a missing key, 0 makes the key mandatory.
+// After a failure: 1, so that what is computed from it stays defined.
 static int32_t read_int(Reader *r, const char *key, int32_t fallback, int32_t high) {
     char name[96];
     uint64_t value = (uint64_t)fallback;
-    bool found = gguf_get_u64(r->g, full_key(r, key, name), &value);
-    if (!found && gguf_has(r->g, name) && !r->failed) {
-        r->failed = true;
-        err_set(r->err, ERR_UNSUPPORTED, "%s: %s is not a single whole number", gguf_path(r->g), name);
-    } else if (!found && fallback == 0 && !r->failed) {
-        r->failed = true;
-        err_set(r->err, ERR_INVALID, "%s: %s is missing", gguf_path(r->g), name);
-    } else if (value < 1 || value > (uint64_t)high) {
-        fail_range(r, name, (double)value, 1, high);
-        return 1;
+    if (!gguf_get_u64(r->g, full_key(r, key, name), &value)) {
+        if (gguf_has(r->g, name)) return fail_key(r, ERR_UNSUPPORTED, name, "is not a single whole number");
+        if (fallback == 0) return fail_key(r, ERR_INVALID, name, "is missing");
     }
-    return (int32_t)value;
+    if (value >= 1 && value <= (uint64_t)high) return (int32_t)value;
+    fail_range(r, name, (double)value, 1, high);
+    return 1;
 }
 
 static double read_float(Reader *r, const char *key, double fallback, double low, double high) {
@@ -92,7 +102,8 @@ static void read_scaling(Reader *r, HyperParams *hp) {
         hp->scaling = ROPE_SCALING_YARN;
     else if (!r->failed) {
         r->failed = true;
-        err_set(r->err, ERR_UNSUPPORTED, "%s: rope scaling '%.*s' is not supported; supported are none, linear and yarn",
+        err_set(r->err, ERR_UNSUPPORTED,
+                "%s: rope scaling '%.*s' is not supported; supported are none, linear and yarn",
                 gguf_path(r->g), (int)num_min(type.len, 40), type.ptr);
     }
 }
@@ -115,17 +126,19 @@ static int32_t vocabulary(Reader *r) {
 static bool check_shapes(const Gguf *g, const HyperParams *hp, Err *err) {
     const char *path = gguf_path(g);
     if (hp->n_heads % hp->n_kv_heads)
-        return err_set(err, ERR_INVALID, "%s: %d query heads cannot be shared by %d KV heads", path, hp->n_heads,
-                       hp->n_kv_heads);
+        return err_set(err, ERR_INVALID, "%s: %d query heads cannot be shared by %d KV heads", path,
+                       hp->n_heads, hp->n_kv_heads);
     if (hp->head_dim % 16 || hp->head_dim > ATTN_MAX_HEAD_DIM)
-        return err_set(err, ERR_UNSUPPORTED, "%s: the head size %d is not supported; it must be a multiple of 16 up to %d",
-                       path, hp->head_dim, ATTN_MAX_HEAD_DIM);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: the head size %d is not supported; it must be a multiple of 16 up to %d", path,
+                       hp->head_dim, ATTN_MAX_HEAD_DIM);
     if (hp->rope_dims % 2 || hp->rope_dims > hp->head_dim)
-        return err_set(err, ERR_INVALID, "%s: RoPE over %d dimensions does not fit a head of %d", path, hp->rope_dims,
-                       hp->head_dim);
+        return err_set(err, ERR_INVALID, "%s: RoPE over %d dimensions does not fit a head of %d", path,
+                       hp->rope_dims, hp->head_dim);
     if (hp->n_embd % 32 || hp->n_ff % 32)
-        return err_set(err, ERR_UNSUPPORTED, "%s: embedding length %d and feed-forward length %d must be multiples of 32",
-                       path, hp->n_embd, hp->n_ff);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: embedding length %d and feed-forward length %d must be multiples of 32", path,
+                       hp->n_embd, hp->n_ff);
     return true;
 }
 
@@ -149,7 +162,7 @@ bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err) {
     read_scaling(&r, hp);
     if (r.failed) return false;
     if (value_dim != hp->head_dim)
-        return err_set(err, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions are not supported", gguf_path(g),
-                       hp->head_dim, value_dim);
+        return err_set(err, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions are not supported",
+                       gguf_path(g), hp->head_dim, value_dim);
     return check_shapes(g, hp, err);
 }

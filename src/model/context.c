@@ -72,8 +72,8 @@ static bool alloc_scratch(ModelContext *c, Err *err) {
     if (!count.overflow)
         region = mmap(NULL, count.used, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (region == MAP_FAILED)
-        return err_set(err, ERR_NOMEM, "no memory for steps of %d rows (%zu MB); ask for fewer", c->config.max_rows,
-                       count.used >> 20);
+        return err_set(err, ERR_NOMEM, "no memory for steps of %d rows (%zu MB); ask for fewer",
+                       c->config.max_rows, count.used >> 20);
     c->arena = region;
     c->arena_bytes = count.used;
     Carver hand_out = {.base = region};
@@ -82,7 +82,7 @@ static bool alloc_scratch(ModelContext *c, Err *err) {
 }
 
 ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Workers *workers, Err *err) {
-    CHECK(config->n_blocks >= 1 && config->max_rows >= 1 && config->max_seqs >= 1 && config->max_logits >= 1);
+    CHECK(config->n_blocks >= 1 && config->max_rows >= 1 && config->max_logits >= 1);
     ModelContext *c = calloc(1, sizeof *c);
     if (!c) {
         err_set(err, ERR_NOMEM, "out of memory for the model's context");

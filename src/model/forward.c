@@ -36,6 +36,17 @@ static int column_parts(int k) {
     return (k + ACT_COLUMNS - 1) / ACT_COLUMNS;
 }
 
+// What a quantising task covers: rows [first, last) of one tile, columns [from, to).
+typedef struct ActPart {
+    int tile, first, last, from, to;
+} ActPart;
+
+static ActPart act_part(int task, int k, int n_rows) {
+    int parts = column_parts(k), tile = task / parts, from = task % parts * ACT_COLUMNS;
+    int first = tile * ACT_TILE_ROWS, last = first + ACT_TILE_ROWS, to = from + ACT_COLUMNS;
+    return (ActPart){tile, first, last < n_rows ? last : n_rows, from, to < k ? to : k};
+}
+
 static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) {
     return (char *)c->acts[format] + (size_t)tile * act_tile_bytes(format, k);
 }
@@ -140,15 +151,17 @@ typedef struct NormStage {
 static void norm_task(void *ctx, int task, int worker) {
     const NormStage *n = ctx;
     const ModelContext *c = n->s->c;
-    int k = c->model->hp.n_embd, parts = column_parts(k), tile = task / parts, first = tile * ACT_TILE_ROWS;
-    int from = task % parts * ACT_COLUMNS, to = from + ACT_COLUMNS < k ? from + ACT_COLUMNS : k;
+    int k = c->model->hp.n_embd;
+    ActPart part = act_part(task, k, n->n_rows);
     float *row = worker_row(n->s, worker);
-    for (int i = first; i < first + ACT_TILE_ROWS && i < n->n_rows; i++) {
+    for (int i = part.first; i < part.last; i++) {
         const float *x = c->x + (size_t)(n->rows ? n->rows[i] : i) * (size_t)k;
         n->s->kernels->rms_norm(x, n->weight, c->model->hp.rms_eps, k, row);
-        for (int f = 0; f < N_ACT_FORMATS; f++)
-            if (n->wanted[f])
-                n->s->kernels->act_write[f](row, k, from, to, act_tile(c, (ActFormat)f, k, tile), i - first);
+        for (int f = 0; f < N_ACT_FORMATS; f++) {
+            if (!n->wanted[f]) continue;
+            void *tile = act_tile(c, (ActFormat)f, k, part.tile);
+            n->s->kernels->act_write[f](row, k, part.from, part.to, tile, i - part.first);
+        }
     }
 }
 
@@ -174,12 +187,12 @@ static void embed_task(void *ctx, int row, int worker) {
 
 // ---- attention ------------------------------------------------------------------------------
 
-// Bias, head norms and rotation of a row's queries and keys; its keys and values go into the KV.
 static void add_bias(float *x, const float *bias, int n) {
     for (int i = 0; bias && i < n; i++) x[i] += bias[i];
 }
 
-static void turn_heads(const Step *s, float *heads, int n_heads, const float *norm_weight, const float *table) {
+static void turn_heads(const Step *s, float *heads, int n_heads, const float *norm_weight,
+                       const float *table) {
     const HyperParams *hp = &s->c->model->hp;
     for (int h = 0; h < n_heads; h++) {
         float *head = heads + (size_t)h * (size_t)hp->head_dim;
@@ -188,6 +201,7 @@ static void turn_heads(const Step *s, float *heads, int n_heads, const float *no
     }
 }
 
+// Bias, head norms and rotation of a row's queries and keys; its keys and values go into the KV.
 static void rotate_task(void *ctx, int row, int worker) {
     (void)worker;
     const Step *s = ctx;
@@ -204,7 +218,8 @@ static void rotate_task(void *ctx, int row, int worker) {
     int32_t block = s->b->seqs[c->row_seq[row]].blocks[position / KV_BLOCK_TOKENS];
     for (int h = 0; h < hp->n_kv_heads; h++) {
         uint16_t *at = kv_store_head(&c->kv, s->layer_index, h) + (size_t)block * c->kv.block_stride;
-        s->kernels->kv_write(k + h * hp->head_dim, v + h * hp->head_dim, hp->head_dim, at, position % KV_BLOCK_TOKENS);
+        s->kernels->kv_write(k + h * hp->head_dim, v + h * hp->head_dim, hp->head_dim, at,
+                             position % KV_BLOCK_TOKENS);
     }
 }
 
@@ -217,7 +232,8 @@ static void list_kv_blocks(const Step *s) {
     for (int i = 0; i < s->b->n_seqs; i++) {
         const BatchSeq *q = &s->b->seqs[i];
         for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++) {
-            if ((size_t)c->n_kv_blocks * block_bytes >= MAX_BYTES || c->n_kv_blocks == c->config.n_blocks) return;
+            if ((size_t)c->n_kv_blocks * block_bytes >= MAX_BYTES || c->n_kv_blocks == c->config.n_blocks)
+                return;
             c->kv_blocks[c->n_kv_blocks++] = q->blocks[j];
         }
     }
@@ -259,14 +275,22 @@ static void attend(const Step *s, const AttnChunk *chunk, int kv_head, int part,
         for (size_t i = 0; i < width; i++) q[(size_t)r * width + i] = from[i] * scale;
     }
     AttnArgs a = {
-        .q = q, .q_stride = hd, .out = out, .out_stride = hd,
-        .n_q = chunk->n_rows * heads, .group = heads, .head_dim = hp->head_dim,
-        .kv = kv_store_head(&c->kv, s->layer_index, kv_head), .block_stride = c->kv.block_stride,
-        .blocks = seq->blocks, .n_keys = seq->start + chunk->first_row + 1,
+        .q = q,
+        .q_stride = hd,
+        .out = out,
+        .out_stride = hd,
+        .n_q = chunk->n_rows * heads,
+        .group = heads,
+        .head_dim = hp->head_dim,
+        .kv = kv_store_head(&c->kv, s->layer_index, kv_head),
+        .block_stride = c->kv.block_stride,
+        .blocks = seq->blocks,
+        .n_keys = seq->start + chunk->first_row + 1,
     };
     s->kernels->attention(&a);
     for (int r = 0; r < chunk->n_rows; r++)
-        memcpy(c->attn + (size_t)(row + r) * (size_t)c->q_dim + head_at, out + (size_t)r * width, width * sizeof *out);
+        memcpy(c->attn + (size_t)(row + r) * (size_t)c->q_dim + head_at, out + (size_t)r * width,
+               width * sizeof *out);
 }
 
 static void attention_task(void *ctx, int task, int worker) {
@@ -283,11 +307,13 @@ static void attention_acts_task(void *ctx, int task, int worker) {
     const Step *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->o.kernel->act;
-    int k = c->q_dim, parts = column_parts(k), tile = task / parts, first = tile * ACT_TILE_ROWS;
-    int from = task % parts * ACT_COLUMNS, to = from + ACT_COLUMNS < k ? from + ACT_COLUMNS : k;
-    void *out = act_tile(c, format, k, tile);
-    for (int i = first; i < first + ACT_TILE_ROWS && i < s->b->n_rows; i++)
-        s->kernels->act_write[format](c->attn + (size_t)i * (size_t)k, k, from, to, out, i - first);
+    int k = c->q_dim;
+    ActPart part = act_part(task, k, s->b->n_rows);
+    void *tile = act_tile(c, format, k, part.tile);
+    for (int i = part.first; i < part.last; i++) {
+        const float *row = c->attn + (size_t)i * (size_t)k;
+        s->kernels->act_write[format](row, k, part.from, part.to, tile, i - part.first);
+    }
 }
 
 static void attention_block(Step *s) {
@@ -297,7 +323,12 @@ static void attention_block(Step *s) {
     int rows = s->b->n_rows;
     size_t stride = (size_t)c->qkv_dim;
     norm(s, l->attn_norm, NULL, rows, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
-    Product qkv = {.s = s, .fetch_kv = rows > 2 && c->n_kv_blocks > 0, .mats = {&l->q, &l->k, &l->v}, .n_mats = 3, .m = rows, .stride = {stride, stride, stride},
+    Product qkv = {.s = s,
+                   .fetch_kv = rows > 2 && c->n_kv_blocks > 0,
+                   .mats = {&l->q, &l->k, &l->v},
+                   .n_mats = 3,
+                   .m = rows,
+                   .stride = {stride, stride, stride},
                    .out = {c->qkv, c->qkv + c->q_dim, c->qkv + c->q_dim + c->kv_dim}};
     run_product(&qkv);
     phases_end(&c->phases, PHASE_QKV);
@@ -306,7 +337,8 @@ static void attention_block(Step *s) {
     phases_end(&c->phases, PHASE_ATTENTION);
     workers_run(c->workers, attention_acts_task, s, n_tiles(rows) * column_parts(c->q_dim));
     product(s, &l->o, c->x, (size_t)hp->n_embd, rows, true);
-    for (int r = 0; l->o_bias && r < rows; r++) add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
+    for (int r = 0; l->o_bias && r < rows; r++)
+        add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
     phases_end(&c->phases, PHASE_OUTPUT);
 }
 
@@ -316,13 +348,15 @@ static void swiglu_task(void *ctx, int task, int worker) {
     (void)worker;
     const Step *s = ctx;
     const ModelContext *c = s->c;
-    int k = c->model->hp.n_ff, parts = column_parts(k), tile = task / parts, first = tile * ACT_TILE_ROWS;
-    int from = task % parts * ACT_COLUMNS, to = from + ACT_COLUMNS < k ? from + ACT_COLUMNS : k;
     ActFormat format = s->layer->down.kernel->act;
-    for (int i = first; i < first + ACT_TILE_ROWS && i < s->b->n_rows; i++) {
+    int k = c->model->hp.n_ff;
+    ActPart part = act_part(task, k, s->b->n_rows);
+    void *tile = act_tile(c, format, k, part.tile);
+    for (int i = part.first; i < part.last; i++) {
         float *gate = c->gate + (size_t)i * (size_t)k;
-        s->kernels->silu_mul(gate + from, c->up + (size_t)i * (size_t)k + from, to - from);
-        s->kernels->act_write[format](gate, k, from, to, act_tile(c, format, k, tile), i - first);
+        const float *up = c->up + (size_t)i * (size_t)k;
+        s->kernels->silu_mul(gate + part.from, up + part.from, part.to - part.from);
+        s->kernels->act_write[format](gate, k, part.from, part.to, tile, i - part.first);
     }
 }
 
@@ -332,7 +366,11 @@ static void feed_forward_block(Step *s) {
     size_t stride = (size_t)c->model->hp.n_ff;
     int rows = s->b->n_rows;
     norm(s, l->ffn_norm, NULL, rows, (const Mat *const[]){&l->gate, &l->up}, 2);
-    Product p = {.s = s, .mats = {&l->gate, &l->up}, .n_mats = 2, .m = rows, .stride = {stride, stride},
+    Product p = {.s = s,
+                 .mats = {&l->gate, &l->up},
+                 .n_mats = 2,
+                 .m = rows,
+                 .stride = {stride, stride},
                  .out = {c->gate, c->up}};
     run_product(&p);
     workers_run(c->workers, swiglu_task, s, n_tiles(rows) * column_parts(c->model->hp.n_ff));
@@ -350,6 +388,8 @@ static void lay_out_rows(const Step *s) {
         const BatchSeq *q = &b->seqs[i];
         CHECK(q->first_row == next && q->n_rows >= 1 && q->n_logits <= q->n_rows);
         for (int r = 0; r < q->n_rows; r++) {
+            int32_t token = b->tokens[next + r];
+            CHECK(token >= 0 && token < c->model->hp.n_vocab);
             c->row_seq[next + r] = i;
             c->row_position[next + r] = q->start + r;
         }

@@ -15,9 +15,11 @@ bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int h
     s->block_stride = (size_t)n_layers * (size_t)n_kv_heads * s->head_stride;
     if (!num_mul((size_t)n_blocks, s->block_stride * sizeof(uint16_t), &s->bytes))
         return err_set(err, ERR_LIMIT, "a KV pool of %d blocks is too large", n_blocks);
-    void *base = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base =
+        mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
-        return err_set(err, ERR_NOMEM, "no memory for a KV pool of %zu MB; ask for a smaller one", s->bytes >> 20);
+        return err_set(err, ERR_NOMEM, "no memory for a KV pool of %zu MB; ask for a smaller one",
+                       s->bytes >> 20);
     madvise(base, s->bytes, MADV_HUGEPAGE); // a block of all layers is about the size of a huge page
     s->base = base;
     return true;

@@ -41,7 +41,6 @@ const Gguf *model_gguf(const Model *m); // for the tokenizer and the template; l
 typedef struct ModelContextConfig {
     int32_t n_blocks;   // KV blocks of KV_BLOCK_TOKENS tokens
     int32_t max_rows;   // rows of a step
-    int32_t max_seqs;   // sequences of a step
     int32_t max_logits; // logits rows of a step
 } ModelContextConfig;
 

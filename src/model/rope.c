@@ -48,7 +48,8 @@ void rope_table(const Rope *r, int32_t position, float *table) {
     }
 }
 
-static void turn_halves(int n, const float *restrict c, const float *restrict s, float *restrict a, float *restrict b) {
+static void turn_halves(int n, const float *restrict c, const float *restrict s, float *restrict a,
+                        float *restrict b) {
     for (int i = 0; i < n; i++) {
         float x = a[i], y = b[i];
         a[i] = x * c[i] - y * s[i];

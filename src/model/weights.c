@@ -56,7 +56,8 @@ static bool shape_is(Binder *b, const GgufTensor *t, int64_t k, int64_t n) {
     if (t->dims[0] == (uint64_t)k && t->dims[1] == want_n && t->dims[2] == 1 && t->dims[3] == 1) return true;
     if (!b->failed) {
         b->failed = true;
-        err_set(b->err, ERR_INVALID, "%s: tensor %.*s is %llu x %llu, but the model's dimensions ask for %lld x %llu",
+        err_set(b->err, ERR_INVALID,
+                "%s: tensor %.*s is %llu x %llu, but the model's dimensions ask for %lld x %llu",
                 gguf_path(b->g), (int)t->name.len, t->name.ptr, (unsigned long long)t->dims[0],
                 (unsigned long long)t->dims[1], (long long)k, (unsigned long long)want_n);
     }
@@ -175,7 +176,8 @@ static void pack_mat(const Mat *m, const Gguf *g, Workers *workers) {
         int end = p + piece < n_panels ? p + piece : n_panels;
         PackJob job = {m, p, PANELS_PER_TASK, end};
         workers_run(workers, pack_task, &job, (int)num_div_up((size_t)(end - p), PANELS_PER_TASK));
-        size_t from = (size_t)p * panel_file_bytes, to = num_min((size_t)end * panel_file_bytes, m->tensor->n_bytes);
+        size_t from = (size_t)p * panel_file_bytes,
+               to = num_min((size_t)end * panel_file_bytes, m->tensor->n_bytes);
         gguf_release_pages(g, m->tensor->data + from, to - from);
     }
 }
@@ -190,7 +192,8 @@ static bool pack_all(Binder *b, Workers *workers, ModelProgress progress, void *
     Weights *w = b->w;
     void *region = mmap(NULL, w->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (region == MAP_FAILED)
-        return err_set(b->err, ERR_NOMEM, "%s: no memory for %zu MB of weights", gguf_path(b->g), w->region_bytes >> 20);
+        return err_set(b->err, ERR_NOMEM, "%s: no memory for %zu MB of weights", gguf_path(b->g),
+                       w->region_bytes >> 20);
     madvise(region, w->region_bytes, MADV_HUGEPAGE); // fewer TLB misses where the system has them
     w->region = region;
     int n_layers = b->hp->n_layers;

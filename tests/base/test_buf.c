@@ -82,5 +82,6 @@ static void test_err(void **state) {
     free(longer);
 }
 
-SUITE(base_buf, cmocka_unit_test(test_grows), cmocka_unit_test(test_impossible_size), cmocka_unit_test(test_utf8),
-      cmocka_unit_test(test_views), cmocka_unit_test(test_checked_numbers), cmocka_unit_test(test_err))
+SUITE(base_buf, cmocka_unit_test(test_grows), cmocka_unit_test(test_impossible_size),
+      cmocka_unit_test(test_utf8), cmocka_unit_test(test_views), cmocka_unit_test(test_checked_numbers),
+      cmocka_unit_test(test_err))

@@ -18,7 +18,7 @@ typedef struct Rig {
 } Rig;
 
 static void rig_open(Rig *r, int n_workers) {
-    ModelContextConfig config = {.n_blocks = N_BLOCKS, .max_rows = MAX_ROWS, .max_seqs = N_SEQS, .max_logits = MAX_ROWS};
+    ModelContextConfig config = {.n_blocks = N_BLOCKS, .max_rows = MAX_ROWS, .max_logits = MAX_ROWS};
     Err err;
     r->workers = workers_new(n_workers, NULL);
     r->model = model_open(tiny_model_write(NULL), r->workers, NULL, NULL, &err);
@@ -118,8 +118,10 @@ static void test_not_constant(void **state) {
         BatchSeq seq = {.blocks = blocks, .n_rows = 1, .n_logits = 1};
         Batch b = {.tokens = &token, .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
         float *logits = r.step.forward(r.step.self, &b);
-        if (token == 3) memcpy(first, logits, sizeof first);
-        else assert_memory_not_equal(first, logits, sizeof first);
+        if (token == 3)
+            memcpy(first, logits, sizeof first);
+        else
+            assert_memory_not_equal(first, logits, sizeof first);
     }
     rig_close(&r);
 }
@@ -138,7 +140,11 @@ static void test_info(void **state) {
 
 static void test_bad_models(void **state) {
     (void)state;
-    static const struct { TinyFault fault; ErrCode code; const char *says; } cases[] = {
+    static const struct {
+        TinyFault fault;
+        ErrCode code;
+        const char *says;
+    } cases[] = {
         {{.arch = "mamba"}, ERR_UNSUPPORTED, "architecture 'mamba' is not supported"},
         {{.drop = "block_count"}, ERR_INVALID, "qwen3.block_count is missing"},
         {{.drop = "token_embd.weight"}, ERR_INVALID, "tensor token_embd.weight is missing"},
@@ -161,5 +167,24 @@ static void test_bad_models(void **state) {
     workers_free(w);
 }
 
+// Every mandatory number, missing or of a wrong kind: an error that names it, whatever is computed from it.
+static void test_bad_hyper_parameters(void **state) {
+    (void)state;
+    static const char *const keys[] = {"block_count", "context_length", "embedding_length",
+                                       "feed_forward_length", "attention.head_count"};
+    Workers *w = workers_new(1, NULL);
+    for (size_t i = 0; i < 2 * sizeof keys / sizeof keys[0]; i++) {
+        const char *key = keys[i / 2];
+        TinyFault fault = i % 2 ? (TinyFault){.drop = key} : (TinyFault){.as_float = key};
+        Err err = {0};
+        assert_null(model_open(tiny_model_write(&fault), w, NULL, NULL, &err));
+        tiny_model_remove();
+        assert_non_null(strstr(err.msg, key));
+        assert_non_null(strstr(err.msg, i % 2 ? "is missing" : "is not a single whole number"));
+    }
+    workers_free(w);
+}
+
 SUITE(model_forward, cmocka_unit_test(test_any_company), cmocka_unit_test(test_not_constant),
-      cmocka_unit_test(test_info), cmocka_unit_test(test_bad_models))
+      cmocka_unit_test(test_info), cmocka_unit_test(test_bad_models),
+      cmocka_unit_test(test_bad_hyper_parameters))

@@ -26,8 +26,13 @@ static void put_uint(Writer *w, const char *name, uint32_t value) {
     if (dropped(w, name)) return;
     char key[64];
     snprintf(key, sizeof key, "qwen3.%s", name);
-    bytes_key_uint(&w->keys, key, GGUF_U32, value, 4);
     w->n_keys++;
+    if (w->fault->as_float && strcmp(w->fault->as_float, name) == 0) {
+        bytes_key(&w->keys, key, GGUF_F32);
+        bytes_f32(&w->keys, (float)value);
+        return;
+    }
+    bytes_key_uint(&w->keys, key, GGUF_U32, value, 4);
 }
 
 static float random_float(Writer *w) {
@@ -39,7 +44,8 @@ static void put_tensor(Writer *w, const char *name, int k, int n) {
     if (dropped(w, name)) return;
     if (w->fault->misshape && strcmp(w->fault->misshape, name) == 0) k += 32;
     bytes_align(&w->data, 32);
-    bytes_tensor(&w->directory, name, (uint64_t)k, (uint64_t)n, n ? GGUF_TYPE_Q8_0 : GGUF_TYPE_F32, w->data.len);
+    bytes_tensor(&w->directory, name, (uint64_t)k, (uint64_t)n, n ? GGUF_TYPE_Q8_0 : GGUF_TYPE_F32,
+                 w->data.len);
     w->n_tensors++;
     if (n == 0) {
         for (int i = 0; i < k; i++) bytes_f32(&w->data, 1 + 0.1f * random_float(w));
@@ -52,7 +58,10 @@ static void put_tensor(Writer *w, const char *name, int k, int n) {
 }
 
 static void put_layer(Writer *w, int layer) {
-    static const struct { const char *part; int k, n; } parts[] = {
+    static const struct {
+        const char *part;
+        int k, n;
+    } parts[] = {
         {"attn_norm", TINY_EMBD, 0},
         {"attn_q", TINY_EMBD, TINY_HEADS * TINY_HEAD_DIM},
         {"attn_k", TINY_EMBD, TINY_KV_HEADS * TINY_HEAD_DIM},

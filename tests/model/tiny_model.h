@@ -11,6 +11,7 @@ enum { TINY_VOCAB = 50, TINY_EMBD = 64, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_
 typedef struct TinyFault {
     const char *arch;     // instead of "qwen3"
     const char *drop;     // a tensor or key (without "qwen3.") that is left out
+    const char *as_float; // a key that is written as F32
     const char *misshape; // a tensor that gets 32 columns more
     int head_dim;         // instead of TINY_HEAD_DIM, in the metadata
     int kv_heads;         // instead of TINY_KV_HEADS, in the metadata
