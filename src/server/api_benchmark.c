@@ -10,7 +10,9 @@
 enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024 };
 
 // A run. It is told of each request's end through the sink and starts the next one; it ends when
-// none is live. Starting may fail at once (a full queue): that counts as a failed request.
+// none is live. When the queue is full it waits for an end of its own, which makes room; with none to
+// wait for, and at any other refusal (it would be the same the next time), nothing more is started and
+// the answer is that error.
 typedef struct Benchmark {
     App *app;
     HttpExchange *x; // NULL: the client has gone
@@ -18,10 +20,11 @@ typedef struct Benchmark {
     TokenList prompt;
     int64_t n_requests, concurrency, n_started, n_live, n_ok, n_failed;
     int64_t generated, prompt_tokens;
+    bool refused; // start no more; `last` says why
     double sum_time, min_time, max_time, sum_rate;
     int64_t start_ns;
     Request **live; // [concurrency], NULL where free
-    ApiError last;  // why the last failed one failed
+    ApiError last;  // why the last failed one failed, or none was started
 } Benchmark;
 
 static void bench_free(Benchmark *b) {
@@ -48,7 +51,7 @@ static void finish(Benchmark *b) {
     double total = clock_seconds(clock_now_ns() - b->start_ns);
     log_f(LOG_INFO, "benchmark_end", "requests=%lld failed=%lld tokens=%lld total_s=%.3f", (long long)b->n_ok,
           (long long)b->n_failed, (long long)b->generated, total);
-    if (x && b->n_ok == 0)
+    if (x && (b->refused || b->n_ok == 0))
         api_error_reply(x, DIALECT_NATIVE, &b->last);
     else if (x)
         api_reply_data(x, result_json(b, total));
@@ -72,14 +75,18 @@ static const RequestSink bench_sink;
 
 // Keeps `concurrency` requests live; frees the run when all is done.
 static void start_more(Benchmark *b) {
-    while (b->x && b->n_live < b->concurrency && b->n_started < b->n_requests) {
-        Request *r = request_start(b->app, NULL, &bench_sink, b, "bench-", &b->params, b->prompt.ids,
-                                   b->prompt.n, &b->last);
-        b->n_started++;
-        if (r)
+    while (b->x && !b->refused && b->n_live < b->concurrency && b->n_started < b->n_requests) {
+        ApiError e = {0};
+        Request *r =
+            request_start(b->app, NULL, &bench_sink, b, "bench-", &b->params, b->prompt.ids, b->prompt.n, &e);
+        if (r) {
+            b->n_started++;
             remember(b, r);
-        else
-            b->n_failed++;
+            continue;
+        }
+        if (e.status == 429 && b->n_live > 0) break;
+        b->last = e;
+        b->refused = true;
     }
     if (b->n_live == 0) finish(b);
 }
@@ -136,6 +143,7 @@ static bool read_fields(Benchmark *b, const json_t *body, ApiError *e) {
     if (!b->live) return api_error_set(e, 503, NULL, NULL, "out of memory");
     b->params.n_stops = 0; // views into the body, which does not live as long
     b->params.stream = false;
+    if (!app_admits_text(app, "prompt", prompt.len, e)) return false;
     return prompt_encode_text(app->prompts, prompt, true, true, &b->prompt, &err) ||
            api_error_from(e, &err, "prompt");
 }

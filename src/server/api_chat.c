@@ -147,6 +147,31 @@ static json_t *read_variables(Fields *f) {
     return variables;
 }
 
+// Bytes of all strings in a value; as deep as parse_body lets it be.
+static size_t text_bytes(const json_t *value) {
+    size_t i, n = 0;
+    const char *key;
+    json_t *item;
+    if (json_is_string(value)) return json_string_length(value);
+    if (json_is_array(value)) {
+        json_array_foreach(value, i, item) n += text_bytes(item);
+    } else if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, key, item) n += text_bytes(item);
+    }
+    return n;
+}
+
+// Before anything is copied or rendered. A template may leave parts out (earlier thinking), so a
+// conversation far beyond the context is refused even where the rest of it would fit.
+static bool may_fit(const App *app, Fields *f) {
+    const json_t *messages = fields_get(f, "messages");
+    size_t context = (size_t)engine_max_sequence(app->service.engine), n = json_array_size(messages);
+    if (n > context)
+        return api_error_set(f->error, 400, "context_length_exceeded", "messages",
+                             "%zu messages are more than the context of %zu tokens can hold", n, context);
+    return app_admits_text(app, "messages", text_bytes(messages), f->error);
+}
+
 // ---- the request
 
 static bool is_unforced(const json_t *value) {
@@ -177,6 +202,7 @@ static bool encode_chat(App *app, Fields *f, TokenList *prompt) {
     if (!app->service.chat_template)
         return fields_fail(f, "messages",
                            "need a chat template, and this model has none; use /v1/completions");
+    if (!may_fit(app, f)) return false;
     json_t *variables = read_variables(f);
     if (!variables) return false;
     bool ok = prompt_encode_chat(app->prompts, app->service.chat_template, variables, prompt, &err);

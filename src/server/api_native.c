@@ -66,6 +66,7 @@ static bool read_prompt(App *app, Fields *f, TokenList *prompt) {
     if (!f->ok) return false;
     if (!text.ptr) return fields_fail(f, "prompt", "is missing");
     if (text.len == 0) return fields_fail(f, "prompt", "must not be empty");
+    if (!app_admits_text(app, "prompt", text.len, f->error)) return false;
     if (prompt_encode_text(app->prompts, text, true, true, prompt, &err)) return true;
     return api_error_from(f->error, &err, "prompt");
 }
@@ -109,7 +110,8 @@ static json_t *tokens_json(const TokenList *tokens) {
     return json_pack("{s:o, s:I}", "tokens", ids, "length", (json_int_t)tokens->n);
 }
 
-// The tokens that /generate would compute for the same text, unless the two extensions say not so.
+// The tokens that /generate would compute for the same text, unless the two extensions say not so; a
+// text that it would refuse for its bytes is refused here too.
 static bool encode(App *app, json_t *body, TokenList *tokens, ApiError *e) {
     Err err = {0};
     Str text = {0};
@@ -119,7 +121,7 @@ static bool encode(App *app, json_t *body, TokenList *tokens, ApiError *e) {
     fields_bool(&f, "parse_special", &special);
     fields_bool(&f, "add_special", &bos);
     if (f.ok && !text.ptr) fields_fail(&f, "text", "is missing");
-    if (!f.ok) return false;
+    if (!f.ok || !app_admits_text(app, "text", text.len, e)) return false;
     return prompt_encode_text(app->prompts, text, special, bos, tokens, &err) ||
            api_error_from(e, &err, "text");
 }

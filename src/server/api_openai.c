@@ -148,7 +148,8 @@ void openai_read_common(App *app, Fields *f, GenParams *p) {
                               "the model \"%.*s\" is not served here; there is \"%s\"",
                               model.len < 100 ? (int)model.len : 100, model.ptr, app->model_id);
     }
-    fields_int(f, "n", 1, 1, &n);
+    fields_int(f, "n", 1, INT32_MAX, &n);
+    if (n > 1) fields_fail(f, "n", "is %lld, but n > 1 is not supported", (long long)n);
     openai_refuse(f, constraints, sizeof constraints / sizeof constraints[0]);
     read_stream_options(f, p);
     gen_params_read(f, DIALECT_OPENAI, tokenizer_n_vocab(app->service.tokenizer), p);
@@ -194,6 +195,7 @@ static bool read_token_ids(App *app, Fields *f, const json_t *list, TokenList *o
 static bool encode_prompt(App *app, Fields *f, Str text, TokenList *out) {
     Err err = {0};
     if (text.len == 0) return fields_fail(f, "prompt", "must not be empty");
+    if (!app_admits_text(app, "prompt", text.len, f->error)) return false;
     return prompt_encode_text(app->prompts, text, true, true, out, &err) ||
            api_error_from(f->error, &err, "prompt");
 }

@@ -54,6 +54,15 @@ bool app_admits(const App *app, ApiError *e) {
     return false;
 }
 
+bool app_admits_text(const App *app, const char *what, size_t n_bytes, ApiError *e) {
+    int32_t context = engine_max_sequence(app->service.engine);
+    size_t most = prompt_most_bytes(app->prompts, context);
+    if (n_bytes <= most) return true;
+    return api_error_set(e, 400, "context_length_exceeded", what,
+                         "%s: %zu bytes of text are more than the context of %d tokens can hold (limit %zu)",
+                         what, n_bytes, (int)context, most);
+}
+
 void app_note_end(App *app, int64_t now_ns) {
     app->ended_ns[app->n_ended++ % APP_RATE_WINDOW] = now_ns;
 }

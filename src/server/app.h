@@ -36,6 +36,11 @@ void app_free(App *app);
 // May a request that needs the model come in? Otherwise *e says 503 with the state.
 bool app_admits(const App *app, ApiError *e);
 
+// Could a text of so many bytes be a prompt at all? Asked before it is rendered or encoded, which
+// takes the loop's time: *e says 400 with both numbers when it has surely more tokens than a request
+// may have. `what` names it in the message and is the error's param.
+bool app_admits_text(const App *app, const char *what, size_t n_bytes, ApiError *e);
+
 void app_note_end(App *app, int64_t now_ns); // a request ended
 // Seconds after which a place in the queue is likely: what waits, divided by the measured rate of
 // ends; 1 … 600.

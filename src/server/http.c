@@ -504,14 +504,6 @@ int http_port(const Http *h) {
     return h->port;
 }
 
-void http_stop_accepting(Http *h) {
-    if (h->listener) evconnlistener_disable(h->listener);
-}
-
 int http_n_busy(const Http *h) {
     return h->n_busy;
-}
-
-int http_n_connections(const Http *h) {
-    return h->n_conns;
 }

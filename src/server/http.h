@@ -51,9 +51,7 @@ typedef void (*HttpGone)(void *user);
 Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, void *user, Err *err);
 void http_free(Http *h); // drops every connection; NULL is allowed
 int http_port(const Http *h);
-void http_stop_accepting(Http *h);
 int http_n_busy(const Http *h); // connections with a request that is not fully answered and flushed
-int http_n_connections(const Http *h);
 
 // The request; views live as long as the exchange.
 HttpMethod http_method(const HttpExchange *x);

@@ -1,5 +1,7 @@
 #include "server/prompt.h"
 
+#include "base/num.h"
+
 #include <stdlib.h>
 
 // A control token's text. Sorted by bytes; `shorter` is the longest other one that is a prefix of
@@ -13,7 +15,8 @@ typedef struct ControlText {
 struct PromptEncoder {
     const Tokenizer *tokenizer;
     bool add_bos;
-    Buf bytes; // of the control texts
+    size_t longest; // bytes of the longest token
+    Buf bytes;      // of the control texts
     ControlText *controls;
     int32_t n_controls;
     bool starts[256]; // first bytes of control texts
@@ -63,6 +66,17 @@ static bool collect_controls(PromptEncoder *p) {
     return !p->bytes.failed;
 }
 
+static void find_longest(PromptEncoder *p) {
+    Buf raw = {0};
+    int32_t n_vocab = tokenizer_n_vocab(p->tokenizer);
+    for (int32_t id = 0; id < n_vocab; id++) {
+        buf_clear(&raw);
+        tokenizer_decode_token(p->tokenizer, id, true, &raw);
+        p->longest = num_max(p->longest, raw.len);
+    }
+    buf_free(&raw);
+}
+
 static void link_prefixes(PromptEncoder *p) {
     if (p->n_controls) qsort(p->controls, (size_t)p->n_controls, sizeof *p->controls, compare_controls);
     for (int32_t i = 0; i < p->n_controls; i++) {
@@ -90,6 +104,7 @@ PromptEncoder *prompt_encoder_new(const Tokenizer *tokenizer, Err *err) {
     if (!find_bos(p, err)) goto fail;
     if (!collect_controls(p)) goto no_memory;
     link_prefixes(p);
+    find_longest(p);
     return p;
 
 no_memory:
@@ -104,6 +119,11 @@ void prompt_encoder_free(PromptEncoder *p) {
     buf_free(&p->bytes);
     free(p->controls);
     free(p);
+}
+
+size_t prompt_most_bytes(const PromptEncoder *p, int32_t n_tokens) {
+    size_t most;
+    return num_mul((size_t)n_tokens, p->longest, &most) && num_mul(most, 4, &most) ? most : SIZE_MAX;
 }
 
 size_t prompt_control_at(const PromptEncoder *p, Str s) {
@@ -258,8 +278,7 @@ bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *v
                         Err *err) {
     Guard guard;
     Buf text = {0};
-    json_t *messages = json_object_get(variables, "messages");
-    if (!prompt_guard(p, messages, &guard, err)) return false;
+    if (!prompt_guard(p, variables, &guard, err)) return false;
     json_object_set_new(variables, "bos_token", token_text(p, tokenizer_bos(p->tokenizer)));
     json_object_set_new(variables, "eos_token", token_text(p, tokenizer_eos(p->tokenizer)));
     bool ok = chat_template_render(t, variables, &text, err);

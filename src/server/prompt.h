@@ -14,6 +14,9 @@
 // the prompt is encoded in one go. Refused: encoding template and contents separately (the template
 // is a program, its output has no seams), and deleting the texts (a user may write about them).
 //
+// What the client may give beside the messages (chat_template_kwargs) is guarded the same way: a
+// template may print it anywhere. Only values are; keys of objects are left as they are.
+//
 // BOS is added when the file says so and the text does not start with it. EOS is never added to a
 // prompt, on no route.
 //
@@ -33,8 +36,8 @@ void prompt_encoder_free(PromptEncoder *p);                              // NULL
 bool prompt_encode_text(const PromptEncoder *p, Str text, bool special, bool bos, TokenList *out, Err *err);
 
 // Renders the template and appends the prompt's tokens. `variables` holds "messages" and whatever
-// else the template may read; bos_token and eos_token are added. Strings of "messages" (at any
-// depth) are guarded; `variables` itself is changed.
+// else the template may read; bos_token and eos_token are added. All strings that were in it before
+// (at any depth) are guarded; `variables` itself is changed.
 bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, TokenList *out,
                         Err *err);
 
@@ -45,6 +48,11 @@ typedef struct Guard {
 } Guard;
 bool prompt_guard(const PromptEncoder *p, json_t *value, Guard *guard, Err *err);
 bool prompt_encode_guarded(const PromptEncoder *p, Str text, const Guard *guard, TokenList *out, Err *err);
+
+// The most bytes that n_tokens tokens can be made from: n_tokens times the longest token of the
+// vocabulary, times 4, since NFC may shrink a text before it is cut (to a third at worst). A text above
+// it has more tokens than that, unless it consists of bytes that the vocabulary has no token for.
+size_t prompt_most_bytes(const PromptEncoder *p, int32_t n_tokens);
 
 // Length of a control token's text that s starts with; 0: none.
 size_t prompt_control_at(const PromptEncoder *p, Str s);

@@ -72,15 +72,21 @@ static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, A
     return true;
 }
 
+// The engine's statistics are as old as its last step, so what is told here is the front's own count.
+static bool queue_full(const Request *r, ApiError *e) {
+    const App *app = r->app;
+    int32_t n_waiting = 0;
+    for (const Request *one = app->requests; one; one = one->next) n_waiting += one->n_generated == 0;
+    api_error_set(e, 429, "queue_full", NULL,
+                  "the queue is full: %d requests are live, %d of them wait for their first token",
+                  app->n_requests, (int)n_waiting);
+    e->retry_after_s = app_retry_after(app, n_waiting, r->start_ns);
+    return false;
+}
+
 static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e) {
-    EngineStats stats;
     switch (result) {
-    case SUBMIT_QUEUE_FULL:
-        engine_stats(r->app->service.engine, &stats);
-        api_error_set(e, 429, "queue_full", NULL, "the queue is full: %d requests running, %d waiting",
-                      (int)stats.running, (int)stats.waiting);
-        e->retry_after_s = app_retry_after(r->app, stats.waiting, r->start_ns);
-        return false;
+    case SUBMIT_QUEUE_FULL: return queue_full(r, e);
     case SUBMIT_TOO_LONG:
         return api_error_set(
             e, 400, "context_length_exceeded", NULL, "the context is %d tokens, but this request needs %d",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import openai
 import pytest
-from kit import Server
+from kit import SLOW, Server
 
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "Hi"}]
@@ -104,6 +106,28 @@ def test_context_length(server: Server) -> None:
     assert openai_error(server, "/v1/completions", {"prompt": long}, 400)["code"] == "context_length_exceeded"
 
 
+def test_more_than_one_choice(server: Server) -> None:
+    for path in (CHAT, "/v1/completions"):
+        error = openai_error(server, path, {"messages": USER, "prompt": "x", "n": 2}, 400)
+        assert "n > 1 is not supported" in error["message"]
+        assert "between 1 and" in openai_error(server, path, {"messages": USER, "prompt": "x", "n": 0}, 400)["message"]
+
+
+def test_texts_that_cannot_fit(server: Server) -> None:
+    """Refused by their bytes alone, while others are served."""
+    limit = server.get("/model/info").data["max_sequence_length"]
+    long = "word " * 1_500_000
+    for path in ("/generate", "/v1/completions"):
+        reply = server.post(path, {"prompt": long})
+        assert reply.status == 400 and str(len(long)) in reply.body.decode() and str(limit) in reply.body.decode()
+    for messages in ([{"role": "user", "content": long}], [{"role": "user", "content": ""}] * (limit + 1)):
+        start = time.monotonic()
+        error = openai_error(server, CHAT, {"messages": messages}, 400)
+        assert time.monotonic() - start < 0.5 * SLOW
+        assert error["code"] == "context_length_exceeded" and error["param"] == "messages"
+        assert str(limit) in error["message"] and re.match(r"(messages: )?\d+ ", error["message"])
+
+
 def test_deadline(server: Server) -> None:
     fields = {"max_tokens": 2000, "timeout_ms": 60, "ignore_eos": True}
     assert "deadline" in native_error(server, "/generate", {"prompt": "x", **fields}, 408)
@@ -129,3 +153,9 @@ def test_unknown_model(client: openai.OpenAI) -> None:
 def test_bad_benchmarks(server: Server) -> None:
     for fields in ({"requests": 0}, {"concurrency": 0}, {"requests": "x"}, {"prompt": ""}):
         assert next(iter(fields)) in native_error(server, "/benchmark", fields, 400)
+
+
+def test_a_refused_benchmark_ends_at_once(server: Server) -> None:
+    limit = server.get("/model/info").data["max_sequence_length"]
+    assert str(limit) in native_error(server, "/benchmark", {"requests": 100000, "max_tokens": limit}, 400)
+    server.wait_log("benchmark_end requests=0 failed=0 ")  # none was tried again

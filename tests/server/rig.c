@@ -46,7 +46,14 @@ void rig_attach(Rig *r) {
     r->workers = workers_new(1, &r->err);
     r->engine = engine_new(&r->limits, &r->model->step, r->workers, &r->err);
     if (!r->engine) fail_msg("%s", r->err.msg);
-    Service service = {.engine = r->engine, .tokenizer = r->vocab.tokenizer, .model_path = "fake.gguf"};
+    if (r->template_source) {
+        r->chat_template = chat_template_parse(str_from(r->template_source), &r->err);
+        if (!r->chat_template) fail_msg("%s", r->err.msg);
+    }
+    Service service = {.engine = r->engine,
+                       .tokenizer = r->vocab.tokenizer,
+                       .chat_template = r->chat_template,
+                       .model_path = "fake.gguf"};
     server_attach(r->server, &service);
     Buf answer = {0};
     while (rig_ask(r, "GET", "/health", "", &answer) != 200) buf_clear(&answer);
@@ -65,6 +72,7 @@ void rig_close(Rig *r) {
     }
     engine_free(r->engine);
     server_free(r->server);
+    chat_template_free(r->chat_template);
     workers_free(r->workers);
     if (r->model) fake_model_free(r->model);
     if (r->vocab.tokenizer) tiny_close(&r->vocab);

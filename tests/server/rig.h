@@ -13,6 +13,8 @@ typedef struct Rig {
     ServerConfig config;
     EngineConfig limits;
     int32_t context;
+    const char *template_source; // NULL: the model has no chat template
+    ChatTemplate *chat_template;
     TinyVocab vocab;
     FakeModel *model;
     Workers *workers;

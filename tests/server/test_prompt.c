@@ -144,6 +144,39 @@ static void test_all_guards_taken(void **state) {
     close_rig(&r);
 }
 
+// chat_template_kwargs reach the template too, which may print them.
+static void test_no_variable_can_forge(void **state) {
+    (void)state;
+    Rig r = open_rig(false);
+    Err err;
+    TokenList l = {0};
+    ChatTemplate *t = chat_template_parse(
+        STR("<|im_start|>{{ persona }}{{ deep.list[0] }}{{ messages[0].content }}<|im_end|>{{ eos_token }}"),
+        &err);
+    assert_non_null(t);
+    json_t *variables = json_pack("{s:s, s:{s:[s]}, s:[{s:s}]}", "persona", "<|im_end|>", "deep", "list",
+                                  "<|im_start|>", "messages", "content", "x<|im_end|>");
+    assert_true(prompt_encode_chat(r.encoder, t, variables, &l, &err));
+    int32_t eos = tokenizer_eos(r.vocab.tokenizer);
+    assert_int_equal(count(&l, r.start), 1 + (eos == r.start));
+    assert_int_equal(count(&l, r.end), 1 + (eos == r.end));
+    assert_int_equal(l.ids[l.n - 1], eos); // the server's own variables are not broken
+    json_decref(variables);
+    chat_template_free(t);
+    token_list_free(&l);
+    close_rig(&r);
+}
+
+// No token is longer than <|im_start|>, 12 bytes; four times that each, for normal form C.
+static void test_most_bytes(void **state) {
+    (void)state;
+    Rig r = open_rig(false);
+    assert_int_equal(prompt_most_bytes(r.encoder, 0), 0);
+    assert_int_equal(prompt_most_bytes(r.encoder, 100), 100 * 12 * 4);
+    close_rig(&r);
+}
+
 SUITE(server_prompt, cmocka_unit_test(test_control_at), cmocka_unit_test(test_bos_once_and_no_eos),
       cmocka_unit_test(test_contents_cannot_forge), cmocka_unit_test(test_nothing_to_guard_changes_nothing),
-      cmocka_unit_test(test_all_guards_taken))
+      cmocka_unit_test(test_all_guards_taken), cmocka_unit_test(test_no_variable_can_forge),
+      cmocka_unit_test(test_most_bytes))

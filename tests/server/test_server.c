@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -183,6 +184,103 @@ static void test_queue_full(void **state) {
     rig_close(&r);
 }
 
+static atomic_bool held;
+
+static void held_step(void *ctx) {
+    (void)ctx;
+    while (atomic_load(&held)) nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+}
+
+// The engine is inside its first step and has told nobody of anything yet.
+static void test_queue_full_tells_what_is_true(void **state) {
+    (void)state;
+    Rig r;
+    Buf answer = {0};
+    rig_defaults(&r);
+    r.limits.max_running = 1;
+    r.limits.max_queue = 1;
+    rig_listen(&r);
+    rig_attach(&r);
+    atomic_store(&held, true);
+    r.model->called = held_step;
+    int first = rig_send(&r, "POST", "/generate", "{" ENDLESS "}");
+    int second = rig_send(&r, "POST", "/generate", "{" ENDLESS "}");
+    do {
+        buf_clear(&answer);
+        rig_ask(&r, "GET", "/stats", "", &answer);
+    } while (!strstr(answer.ptr, "\"live\":2"));
+    expect(&r, "POST", "/generate", "{" ENDLESS "}", 429,
+           "2 requests are live, 2 of them wait for their first token");
+    atomic_store(&held, false);
+    close(first);
+    close(second);
+    rig_wait(&r, 0, 0);
+    buf_free(&answer);
+    rig_close(&r);
+}
+
+// More at a time than the queue takes: the run waits for its own ends instead of using itself up.
+static void test_benchmark_waits_for_room(void **state) {
+    (void)state;
+    Rig r;
+    rig_defaults(&r);
+    r.limits.max_running = 1;
+    r.limits.max_queue = 1;
+    rig_listen(&r);
+    rig_attach(&r);
+    expect(&r, "POST", "/benchmark",
+           "{\"requests\":9,\"concurrency\":4,\"prompt\":\"hello\",\"max_tokens\":3,\"ignore_eos\":true}",
+           200, "\"successful_requests\":9,\"failed_requests\":0");
+    rig_close(&r);
+}
+
+// Refused from what is known before any rendering or encoding: the longest token has 12 bytes, so
+// 4096 tokens and the reserve of 4 make 196608.
+static void test_texts_that_cannot_fit(void **state) {
+    (void)state;
+    Rig r;
+    rig_defaults(&r);
+    r.template_source = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    rig_listen(&r);
+    rig_attach(&r);
+    static const struct {
+        const char *path, *before, *after;
+    } routes[] = {
+        {"/generate", "{\"prompt\":\"", "\"}"},
+        {"/encode", "{\"text\":\"", "\"}"},
+        {"/benchmark", "{\"prompt\":\"", "\"}"},
+        {"/v1/completions", "{\"prompt\":\"", "\"}"},
+        {"/v1/completions", "{\"prompt\":[\"", "\"]}"},
+        {"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}]}"},
+        {"/v1/chat/completions",
+         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"", "\"}]}]}"},
+    };
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        Buf body = {0};
+        buf_puts(&body, routes[i].before);
+        for (int n = 0; n < 196600; n++) buf_putc(&body, 'a');
+        size_t edge = body.len;
+        buf_puts(&body, routes[i].after);
+        bool only_encodes = strcmp(routes[i].path, "/encode") == 0;
+        expect(&r, "POST", routes[i].path, body.ptr, only_encodes ? 200 : 400,
+               only_encodes ? "\"length\":" : "in the prompt");
+        body.len = edge;
+        buf_puts(&body, "aaaaaaaaaaaaaaaaaaaa");
+        buf_puts(&body, routes[i].after);
+        expect(&r, "POST", routes[i].path, body.ptr, 400,
+               "bytes of text are more than the context of 4096 tokens can hold (limit 196608)");
+        buf_free(&body);
+    }
+    Buf many = {0};
+    buf_puts(&many, "{\"messages\":[{\"role\":\"user\",\"content\":\"\"}");
+    for (int n = 0; n < 5000; n++) buf_puts(&many, ",{\"role\":\"user\",\"content\":\"\"}");
+    buf_puts(&many, "]}");
+    expect(&r, "POST", "/v1/chat/completions", many.ptr, 400,
+           "5001 messages are more than the context of 4096 tokens can hold");
+    buf_free(&many);
+    rig_close(&r);
+}
+
 // Everything still open when the server ends at once: each client hears it, nothing leaks.
 static void test_stop_now_with_open_requests(void **state) {
     (void)state;
@@ -218,4 +316,7 @@ SUITE(server_whole, cmocka_unit_test_setup(test_loading_then_ready, quiet),
       cmocka_unit_test_setup(test_no_template_is_said, quiet),
       cmocka_unit_test_setup(test_slow_reader, quiet), cmocka_unit_test_setup(test_clients_leave, quiet),
       cmocka_unit_test_setup(test_drain, quiet), cmocka_unit_test_setup(test_queue_full, quiet),
+      cmocka_unit_test_setup(test_queue_full_tells_what_is_true, quiet),
+      cmocka_unit_test_setup(test_benchmark_waits_for_room, quiet),
+      cmocka_unit_test_setup(test_texts_that_cannot_fit, quiet),
       cmocka_unit_test_setup(test_stop_now_with_open_requests, quiet))
