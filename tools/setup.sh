@@ -49,6 +49,7 @@ missing_packages() {
   fi
   if [ "$what" = tests ]; then
     find_header cmocka.h || echo libcmocka-dev
+    command -v curl >/dev/null || echo curl # the printed command line is tried out
   fi
 }
 
