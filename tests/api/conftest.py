@@ -14,7 +14,7 @@ from kit import CLLM, MODEL, Server
 def _present() -> None:
     for path in (CLLM, MODEL):
         if not path.exists():
-            pytest.skip(f"{path} is missing", allow_module_level=True)
+            pytest.fail(f"{path} is missing: run `make` and `make models`", pytrace=False)
 
 
 @pytest.fixture(scope="session")

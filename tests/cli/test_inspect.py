@@ -32,7 +32,7 @@ def inspect_json(path: Path, *args: str) -> dict[str, Any]:
 def model_path(name: str) -> Path:
     path = ROOT / "models" / name
     if not path.exists():
-        pytest.skip(f"{name} is not here")
+        pytest.fail(f"{name} is not here: run `make models`", pytrace=False)
     return path
 
 

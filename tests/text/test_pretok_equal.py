@@ -82,7 +82,7 @@ PUBLISHED = {
 @pytest.fixture(scope="module")
 def meta() -> dict[str, Any]:
     if not MODEL.exists():
-        pytest.skip(f"{MODEL} is missing: run tools/fetch_model.py")
+        pytest.fail(f"{MODEL} is missing: run tools/fetch_model.py", pytrace=False)
     return {key: value for key, value in read_metadata(MODEL).items() if key.startswith("tokenizer.ggml.")}
 
 

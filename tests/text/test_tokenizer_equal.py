@@ -54,7 +54,7 @@ class Case:
 def smollm2() -> Case:
     path = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
     if not path.exists():
-        pytest.skip(f"{path} is missing: run tools/fetch_model.py")
+        pytest.fail(f"{path} is missing: run tools/fetch_model.py", pytrace=False)
     meta = read_metadata(path)
     vocab = {token: i for i, token in enumerate(meta["tokenizer.ggml.tokens"])}
     merges = [tuple(m.split(" ")) for m in meta["tokenizer.ggml.merges"]]
@@ -80,7 +80,7 @@ def qwen3() -> Case:
     path = ROOT / "models/qwen3-0.6b-q4_k_m.gguf"
     published = sorted((ROOT / "models/.cache").glob("**/tokenizer.json"))
     if not path.exists() or not published:
-        pytest.skip(f"{path} or its tokenizer.json is missing: run tools/make_model.py")
+        pytest.fail(f"{path} or its tokenizer.json is missing: run tools/make_model.py", pytrace=False)
     meta = read_metadata(path)
     definition = json.loads(published[0].read_text(encoding="utf-8"))
     # Which added tokens a text may not forge is said by the model file: <|fim_prefix|> counts as a control
