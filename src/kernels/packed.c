@@ -19,14 +19,12 @@ static uint32_t bits_of(uint32_t columns, int from, int n) {
     return columns >> from & ((1u << n) - 1) * 0x01010101u;
 }
 
-// The words of one plane for one row: each byte joins 8 / bits fields, of steps that lie `stride` apart.
-static void put_plane(const uint32_t *fields, int bits, int stride, uint8_t *plane, int row) {
+// Vector v of a plane for one row: each byte joins 8 / bits fields, of steps that lie `stride` apart.
+static void put_vector(const uint32_t *fields, int bits, int stride, int v, uint8_t *vector, int row) {
     int per_word = 8 / bits;
-    for (int v = 0; v < 8 / per_word; v++) {
-        uint32_t word = 0;
-        for (int i = 0; i < per_word; i++) word |= fields[stride * i + v * (stride == 1 ? per_word : 1)] << (i * bits);
-        memcpy(plane + 64 * v + 4 * row, &word, sizeof word);
-    }
+    uint32_t word = 0;
+    for (int i = 0; i < per_word; i++) word |= fields[stride * i + v * (stride == 1 ? per_word : 1)] << (i * bits);
+    memcpy(vector + 4 * row, &word, sizeof word);
 }
 
 // The bit planes of 32 columns of one row: eight words of four columns each.
@@ -38,41 +36,32 @@ static void put_chunk(Planes f, const uint8_t *u, int row, uint8_t *chunk) {
         low[step] = bits_of(columns, 0, f.low);
         high[step] = bits_of(columns, f.low % 8, f.high);
     }
-    put_plane(low, f.low, f.low == 4 ? 4 : 1, chunk, row);
-    if (f.high) put_plane(high, f.high, 1, chunk + f.low * 64, row);
+    for (int i = 0; i < f.low; i++) put_vector(low, f.low, f.low == 4 ? 4 : 1, i, chunk + planes_low_at(f, i), row);
+    for (int h = 0; h < f.high; h++) put_vector(high, f.high, 1, h, chunk + planes_high_at(f, h), row);
 }
 
-static void put_block(Planes f, const DecodedBlock *b, int row, uint8_t *out) {
-    if (f.block == 256) {
-        int n_subs = f.block / f.sub;
-        uint8_t *mins = out + n_subs * 16;
-        for (int j = 0; j < n_subs; j++) {
-            out[16 * j + row] = (uint8_t)b->scales[j];
-            if (f.has_min) mins[32 * (j / 2) + 2 * row + j % 2] = b->mins[j];
-        }
+static void put_block(Planes f, const DecodedBlock *d, int b, int row, uint8_t *panel) {
+    uint16_t *head = (uint16_t *)(panel + planes_head_at(f, b));
+    head[row] = d->d;
+    if (f.has_min) head[PANEL_ROWS + row] = d->dmin;
+    for (int j = 0; f.block == 256 && j < f.block / f.sub; j++) {
+        panel[planes_scales_at(f, b) + (size_t)(16 * j + row)] = (uint8_t)d->scales[j];
+        if (f.has_min) panel[planes_mins_at(f, b) + (size_t)(32 * (j / 2) + 2 * row + j % 2)] = d->mins[j];
     }
-    uint8_t *chunks = out + planes_scale_bytes(f);
-    for (int c = 0; c < f.block / CHUNK; c++)
-        put_chunk(f, b->u + CHUNK * c, row, chunks + (size_t)c * planes_chunk_bytes(f));
+    uint8_t *chunk = panel + planes_chunks_at(f, b);
+    for (int c = 0; c < f.block / CHUNK; c++, chunk += planes_chunk_bytes(f)) put_chunk(f, d->u + CHUNK * c, row, chunk);
 }
 
 static void write_quantized(WeightType type, const uint8_t *rows, int n_rows, int k, uint8_t *panel) {
     Planes f = planes_of[type];
-    int n_blocks = k / f.block;
     size_t row_bytes = weight_row_bytes(type, k);
-    uint16_t *heads = (uint16_t *)panel;
     memset(panel, 0, planes_panel_bytes(f, k));
-    DecodedBlock b = {0};
+    DecodedBlock decoded = {0};
     for (int row = 0; row < n_rows; row++) {
         const uint8_t *src = rows + (size_t)row * row_bytes;
-        uint8_t *out = panel + planes_head_bytes(f, k);
-        for (int i = 0; i < n_blocks; i++) {
-            weight_decode_block(type, src, &b);
-            heads[16 * i + row] = b.d;
-            if (f.has_min) heads[16 * (n_blocks + i) + row] = b.dmin;
-            put_block(f, &b, row, out);
-            src += weight_formats[type].block_bytes;
-            out += planes_block_bytes(f);
+        for (int b = 0; b < k / f.block; b++, src += weight_formats[type].block_bytes) {
+            weight_decode_block(type, src, &decoded);
+            put_block(f, &decoded, b, row, panel);
         }
     }
 }

@@ -1,16 +1,22 @@
 // Weight matrices repacked into panels of 16 rows, one vector lane each.
 //
-// All vector rungs share this layout. A panel of k columns is
+// All vector rungs share this layout. A kernel reads a panel of k columns once, in ascending order:
+// memory is at its fastest then, because hardware prefetchers follow one ascending stream. So what a
+// block needs stands beside it and in the order of its use:
 //
-//   heads   d f16 [k/block][16], then, for formats with minima, dmin (or m) f16 [k/block][16];
-//           padded to 64 bytes
-//   blocks  for blocks of 256: scales i8 [256/sub][16], then minima u8 [256/sub/2][16][2];
-//           then for every 32 columns a chunk of bit planes:
-//             4 bits  64 B × 4: byte (row, c) of vector i = column 4i+c (low), 16+4i+c (high nibble)
-//             2 bits  64 B × 2: vector h, byte (row, c): field i (2 bits) = column 16h+4i+c
-//             8 bits  64 B × 8: vector s, byte (row, c) = column 4s+c
-//             1 bit   64 B:     byte (row, c): bit s = column 4s+c
-//           Q3_K = 2 + 1, Q5 = 4 + 1, Q6_K = 4 + 2 planes, low bits first.
+//   blocks of 256  d f16 [16] and dmin f16 [16] (or a gap); scales i8 [256/sub][16]; eight chunks;
+//                  with minima, mins u8 [256/sub/2][16][2]
+//   blocks of 32   d f16 [16] and m f16 [16]; a chunk. Without m, two blocks share a head: d [2][16],
+//                  two chunks (the last may be missing)
+//
+// A chunk is the bit planes of 32 columns, 64-byte vectors of which byte (row, c) holds column c of 4:
+//
+//   8 bits  8 vectors: vector s = columns 4s+c
+//   4 bits  4 vectors: vector i = columns 4i+c (low nibble), 16+4i+c (high nibble)
+//   2 bits  2 vectors: vector h, field i of 2 bits = columns 16h+4i+c
+//   1 bit   1 vector: bit s = columns 4s+c
+//   Q3_K = 2 + 1 bits, Q5 = 4 + 1, Q6_K = 4 + 2. The first vector of the high plane stands in front
+//   of the low plane, the second behind it.
 //
 // Float formats: [k][16] elements of the file's type. Rows past the matrix's end are zeros.
 #ifndef CLLM_KERNELS_PACKED_H
@@ -45,22 +51,42 @@ static inline size_t planes_chunk_bytes(Planes f) {
     return (size_t)(f.low + f.high) * 64;
 }
 
-static inline size_t planes_head_bytes(Planes f, int k) {
-    return ((size_t)(k / f.block) * 32 * (size_t)(1 + f.has_min) + 63) & ~(size_t)63;
+// Where vector i of a chunk's low plane begins, and vector h of its high plane.
+static inline size_t planes_low_at(Planes f, int i) {
+    return (size_t)(i + (f.high > 0)) * 64;
+}
+static inline size_t planes_high_at(Planes f, int h) {
+    return h == 0 ? 0 : (size_t)(f.low + 1) * 64;
 }
 
-// Bytes of scales and minima in front of the chunks of a block.
-static inline size_t planes_scale_bytes(Planes f) {
-    if (f.block == 32) return 0;
-    return (size_t)(f.block / f.sub) * 16 * (size_t)(1 + f.has_min);
+// Where the parts of block b begin, in bytes from the start of its panel.
+static inline size_t planes_scale_bytes(Planes f) { // of a block of 256; its minima take as much
+    return (size_t)(f.block / f.sub) * 16;
 }
-
-static inline size_t planes_block_bytes(Planes f) {
-    return planes_scale_bytes(f) + (size_t)(f.block / CHUNK) * planes_chunk_bytes(f);
+static inline size_t planes_block_bytes(Planes f) { // of 256, or of 32 with minima
+    size_t parts = f.block == 32 ? 0 : planes_scale_bytes(f) * (size_t)(1 + f.has_min);
+    return 64 + parts + (size_t)(f.block / CHUNK) * planes_chunk_bytes(f);
+}
+static inline size_t planes_head_at(Planes f, int b) { // d f16 [16]; with minima, dmin or m follows
+    if (f.block == 256 || f.has_min) return (size_t)b * planes_block_bytes(f);
+    return (size_t)(b / 2) * (64 + 2 * planes_chunk_bytes(f)) + (size_t)(b % 2) * 32;
+}
+static inline size_t planes_scales_at(Planes f, int b) { // blocks of 256
+    return planes_head_at(f, b) + 64;
+}
+static inline size_t planes_chunks_at(Planes f, int b) {
+    if (f.block == 256) return planes_scales_at(f, b) + planes_scale_bytes(f);
+    if (f.has_min) return planes_head_at(f, b) + 64;
+    return planes_head_at(f, b & ~1) + 64 + (size_t)(b % 2) * planes_chunk_bytes(f);
+}
+static inline size_t planes_mins_at(Planes f, int b) { // blocks of 256
+    return planes_chunks_at(f, b) + 8 * planes_chunk_bytes(f);
 }
 
 static inline size_t planes_panel_bytes(Planes f, int k) {
-    return planes_head_bytes(f, k) + (size_t)(k / f.block) * planes_block_bytes(f);
+    int n = k / f.block;
+    if (f.block == 256 || f.has_min) return (size_t)n * planes_block_bytes(f);
+    return (size_t)((n + 1) / 2) * 64 + (size_t)n * planes_chunk_bytes(f);
 }
 
 // Bytes of a packed panel of k columns.

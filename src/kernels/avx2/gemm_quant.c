@@ -34,12 +34,13 @@ INLINE int is_signed(const Planes f) {
 
 // Four columns of 8 rows: unsigned bytes, or signed ones (is_signed). `chunk` points at the half.
 INLINE __m256i unpack_step(const Planes f, const uint8_t *chunk, const int s) {
-    const uint8_t *high = chunk + f.low * 64;
-    __m256i w = load(chunk + 64 * (f.low == 8 ? s : f.low == 4 ? s % 4 : s / 4));
+    __m256i w = load(chunk + planes_low_at(f, f.low == 8 ? s : f.low == 4 ? s % 4 : s / 4));
     if (f.low == 4) w = field(w, s / 4 * 4, 0, 4);
     if (f.low == 2) w = field(w, s % 4 * 2, 0, 2);
-    if (f.high == 1) w = _mm256_or_si256(w, field(load(high), s, f.low, 1));
-    if (f.high == 2) w = _mm256_or_si256(w, field(load(high + 64 * (s / 4)), s % 4 * 2, f.low, 2));
+    if (f.high) {
+        __m256i high = load(chunk + planes_high_at(f, f.high == 2 ? s / 4 : 0));
+        w = _mm256_or_si256(w, field(high, f.high == 2 ? s % 4 * 2 : s, f.low, f.high));
+    }
     if (f.codebook)
         w = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)iq4_values)), w);
     return is_signed(f) ? _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80)) : w;
@@ -100,20 +101,20 @@ typedef struct Tile {
 } Tile;
 
 INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m256 y[ROWS]) {
-    const uint16_t *d = (const uint16_t *)t.panel + 8 * t.half, *m = d + t.k / 32 * 16;
-    const uint8_t *chunk = t.panel + planes_head_bytes(f, t.k) + 32 * t.half;
     const float *ssums = act_ssums(t.base, t.k);
-    for (int b = 0; b < t.k / 32; b++, chunk += planes_chunk_bytes(f)) {
+    for (int b = 0; b < t.k / 32; b++) {
+        const uint8_t *chunk = t.panel + planes_chunks_at(f, b) + 32 * t.half;
+        const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)) + 8 * t.half, *m = d + PANEL_ROWS;
         __m256i sums[ROWS];
         UNROLL for (int r = 0; r < R; r++) sums[r] = sums_start(f, t.nsums, b, t.row + r);
         add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)b, 0, STEPS, _mm256_set1_epi16(1), sums);
-        __m256 scale = half_lanes(d + 16 * b);
+        __m256 scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) {
             __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r]), _mm256_set1_ps(t.scales[8 * b + t.row + r]));
             y[r] = _mm256_fmadd_ps(scaled, scale, y[r]);
         }
         if (!f.has_min) continue;
-        __m256 minimum = half_lanes(m + 16 * b);
+        __m256 minimum = half_lanes(m);
         UNROLL for (int r = 0; r < R; r++)
             y[r] = _mm256_fmadd_ps(minimum, _mm256_set1_ps(ssums[8 * b + t.row + r]), y[r]);
     }
@@ -151,28 +152,25 @@ INLINE void weighted_sums(const int R, const int n_pairs, const int16_t *pairs, 
 
 INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m256 y[ROWS]) {
     const int n_blocks = t.k / 256, n_pairs = 256 / f.sub / 2;
-    const uint16_t *d = (const uint16_t *)t.panel + 8 * t.half, *dmin = d + n_blocks * 16;
-    const uint8_t *block = t.panel + planes_head_bytes(f, t.k);
     const int16_t *pairs = f.sub == 16 ? act_pair16(t.base, t.k) : act_pair32(t.base, t.k);
-    for (int b = 0; b < n_blocks; b++, block += planes_block_bytes(f), pairs += n_pairs * 16) {
+    for (int b = 0; b < n_blocks; b++, pairs += n_pairs * 16) {
+        const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)) + 8 * t.half, *dmin = d + PANEL_ROWS;
+        const uint8_t *scales = t.panel + planes_scales_at(f, b);
         __m256i sums[ROWS], more[ROWS];
-        __m256 in_block[ROWS], scale = half_lanes(d + 16 * b);
+        __m256 in_block[ROWS], scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_setzero_si256();
-        const uint8_t *chunk = block + planes_scale_bytes(f) + 32 * t.half, *scales = block + 8 * t.half;
-        _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
-            chunk_of_256(f, R, t, chunk, scales, 8 * b + c, sums);
-            chunk += planes_chunk_bytes(f);
-            scales += 16 * (CHUNK / f.sub);
-        }
+        const uint8_t *chunk = t.panel + planes_chunks_at(f, b) + 32 * t.half;
+        _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++, chunk += planes_chunk_bytes(f))
+            chunk_of_256(f, R, t, chunk, scales + 8 * t.half + 16 * (CHUNK / f.sub) * c, 8 * b + c, sums);
         if (f.offset_shift >= 0 && !is_signed(f)) {
-            weighted_sums(R, n_pairs, pairs, t.row, block + 8 * t.half, false, more);
+            weighted_sums(R, n_pairs, pairs, t.row, scales + 8 * t.half, false, more);
             UNROLL for (int r = 0; r < R; r++)
                 sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(more[r], f.offset_shift));
         }
         UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r]), scale);
         if (f.has_min) {
-            __m256 minimum = half_lanes(dmin + 16 * b);
-            weighted_sums(R, n_pairs, pairs, t.row, block + n_pairs * 32 + 16 * t.half, true, more);
+            __m256 minimum = half_lanes(dmin);
+            weighted_sums(R, n_pairs, pairs, t.row, t.panel + planes_mins_at(f, b) + 16 * t.half, true, more);
             UNROLL for (int r = 0; r < R; r++)
                 in_block[r] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(more[r]), minimum, in_block[r]);
         }

@@ -55,13 +55,14 @@ INLINE void fetch_ahead(Ahead *ahead) {
 
 // The 32 columns of a chunk as eight vectors of unsigned bytes.
 INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS]) {
-    const uint8_t *high = chunk + f.low * 64;
     UNROLL for (int s = 0; s < STEPS; s++) {
-        if (f.low == 8) w[s] = load(chunk + 64 * s);
-        if (f.low == 4) w[s] = field(load(chunk + 64 * (s % 4)), s / 4 * 4, 0, 4);
-        if (f.low == 2) w[s] = field(load(chunk + 64 * (s / 4)), s % 4 * 2, 0, 2);
-        if (f.high == 1) w[s] = _mm512_or_si512(w[s], field(load(high), s, f.low, 1));
-        if (f.high == 2) w[s] = _mm512_or_si512(w[s], field(load(high + 64 * (s / 4)), s % 4 * 2, f.low, 2));
+        if (f.low == 8) w[s] = load(chunk + planes_low_at(f, s));
+        if (f.low == 4) w[s] = field(load(chunk + planes_low_at(f, s % 4)), s / 4 * 4, 0, 4);
+        if (f.low == 2) w[s] = field(load(chunk + planes_low_at(f, s / 4)), s % 4 * 2, 0, 2);
+        if (f.high) {
+            __m512i high = load(chunk + planes_high_at(f, f.high == 2 ? s / 4 : 0));
+            w[s] = _mm512_or_si512(w[s], field(high, f.high == 2 ? s % 4 * 2 : s, f.low, f.high));
+        }
         if (f.codebook) {
             const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)iq4_values));
             w[s] = _mm512_shuffle_epi8(table, w[s]);
@@ -101,15 +102,15 @@ typedef struct Tile {
 } Tile;
 
 INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
-    const uint16_t *d = (const uint16_t *)t.panel, *m = d + t.k / 32 * 16;
-    const uint8_t *chunk = t.panel + planes_head_bytes(f, t.k);
     const float *ssums = act_ssums(t.q, t.k);
-    for (int b = 0; b < t.k / 32; b++, chunk += planes_chunk_bytes(f)) {
+    for (int b = 0; b < t.k / 32; b++) {
+        const uint8_t *chunk = t.panel + planes_chunks_at(f, b);
+        const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)), *m = d + PANEL_ROWS;
         __m512i w[STEPS];
-        if (R > 2 && b % t.n_tiles == t.tile) prefetch(chunk + planes_panel_bytes(f, t.k), (f.low + f.high) * 64);
+        if (R > 2 && b % t.n_tiles == t.tile) prefetch(chunk + planes_panel_bytes(f, t.k) - 64, (f.low + f.high + 1) * 64);
         if (R > 2) fetch_ahead(ahead);
         unpack_chunk(f, chunk, w);
-        __m512 scale = half_lanes(d + 16 * b);
+        __m512 scale = half_lanes(d);
         const int8_t *q = t.q + 256 * b;
         UNROLL for (int r = 0; r < R; r++) {
             __m512i sum = sums_start(f, t.nsums, b, r);
@@ -118,7 +119,7 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead
             y[r] = _mm512_fmadd_ps(scaled, scale, y[r]);
         }
         if (!f.has_min) continue;
-        __m512 minimum = half_lanes(m + 16 * b);
+        __m512 minimum = half_lanes(m);
         UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(ssums[8 * b + r]), y[r]);
     }
 }
@@ -158,27 +159,28 @@ INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, c
 
 INLINE void blocks_of_256(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
     const int n_blocks = t.k / 256, n_subs = 256 / f.sub;
-    const uint16_t *d = (const uint16_t *)t.panel, *dmin = d + n_blocks * 16;
-    const uint8_t *block = t.panel + planes_head_bytes(f, t.k);
     const int16_t *pairs = f.sub == 16 ? act_pair16(t.q, t.k) : act_pair32(t.q, t.k);
-    for (int b = 0; b < n_blocks; b++, block += planes_block_bytes(f)) {
+    for (int b = 0; b < n_blocks; b++) {
+        const uint8_t *block = t.panel + planes_head_at(f, b);
+        const uint16_t *d = (const uint16_t *)block, *dmin = d + PANEL_ROWS;
         __m512i sums[ACT_TILE_ROWS];
         __m512 in_block[ACT_TILE_ROWS];
         UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
-        const uint8_t *chunk = block + planes_scale_bytes(f), *scales = block;
+        const uint8_t *chunk = t.panel + planes_chunks_at(f, b), *scales = t.panel + planes_scales_at(f, b);
         const bool fetch = R > 2 && b % t.n_tiles == t.tile;
-        if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
+        if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)(64 + planes_scale_bytes(f)));
         _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
             if (R > 2) fetch_ahead(ahead);
             chunk_of_256(f, R, t, chunk, scales, 8 * b + c, fetch, sums);
             chunk += planes_chunk_bytes(f);
             scales += 16 * (CHUNK / f.sub);
         }
-        __m512 scale = half_lanes(d + 16 * b);
+        if (fetch && f.has_min) prefetch(chunk + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
+        __m512 scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), scale);
         if (f.has_min)
-            subtract_minima(f, R, pairs + (ptrdiff_t)b * (n_subs / 2) * 16, block + n_subs * 16,
-                            half_lanes(dmin + 16 * b), in_block);
+            subtract_minima(f, R, pairs + (ptrdiff_t)b * (n_subs / 2) * 16, t.panel + planes_mins_at(f, b),
+                            half_lanes(dmin), in_block);
         UNROLL for (int r = 0; r < R; r++)
             y[r] = _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[8 * b + r]), y[r]);
     }
