@@ -29,23 +29,23 @@ enum {
 };
 
 typedef struct Member {
+    _Alignas(64) _Atomic int next; // of its share of the tasks, which others may take from too
+    int end;
+    int index;
     Workers *team;
     pthread_t thread;
-    int index;
 } Member;
 
 // One job at a time. `epoch` changes when a job is published; `pending` counts the members that
 // have not yet left it. The caller returns only at pending == 0, so no member can still be looking
-// at `next` when the following job resets it.
+// at a share when the following job resets it.
 struct Workers {
     _Alignas(64) _Atomic uint32_t epoch;
     _Atomic uint32_t n_sleeping;
     _Atomic bool stop;
-    _Alignas(64) _Atomic int next;
     _Alignas(64) _Atomic int pending;
     _Alignas(64) WorkerFn fn;
     void *ctx;
-    int n_tasks;
     int n_workers;
     Member members[];
 };
@@ -58,11 +58,14 @@ static void futex_wake_all(_Atomic uint32_t *word) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+// Its own share first, then what is left of the others'.
 static void run_tasks(Workers *w, int worker) {
-    for (;;) {
-        int task = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed);
-        if (task >= w->n_tasks) return;
-        w->fn(w->ctx, task, worker);
+    for (int i = 0; i < w->n_workers; i++) {
+        Member *m = &w->members[(worker + i) % w->n_workers];
+        while (atomic_load_explicit(&m->next, memory_order_relaxed) < m->end) {
+            int task = atomic_fetch_add_explicit(&m->next, 1, memory_order_relaxed);
+            if (task < m->end) w->fn(w->ctx, task, worker);
+        }
     }
 }
 
@@ -103,8 +106,11 @@ void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks) {
     if (n_tasks <= 0) return;
     w->fn = fn;
     w->ctx = ctx;
-    w->n_tasks = n_tasks;
-    atomic_store_explicit(&w->next, 0, memory_order_relaxed);
+    for (int i = 0; i < w->n_workers; i++) {
+        Member *m = &w->members[i];
+        atomic_store_explicit(&m->next, workers_share(n_tasks, i, w->n_workers), memory_order_relaxed);
+        m->end = workers_share(n_tasks, i + 1, w->n_workers);
+    }
     atomic_store_explicit(&w->pending, w->n_workers - 1, memory_order_relaxed);
     publish(w);
     run_tasks(w, 0);
@@ -132,7 +138,8 @@ Workers *workers_new(int n_workers, Err *err) {
     w->n_workers = 1;
     for (int i = 1; i < n_workers; i++) {
         Member *m = &w->members[i];
-        *m = (Member){.team = w, .index = i};
+        m->team = w;
+        m->index = i;
         int rc = pthread_create(&m->thread, NULL, member_main, m);
         if (rc != 0) {
             err_set(err, ERR_IO, "cannot start compute thread %d: %s", i, strerror(rc));

@@ -2,14 +2,18 @@
 //
 // The caller of workers_run is worker 0 and takes part; the others spin for a short while after
 // each job (a step is hundreds of jobs, microseconds apart) and then sleep in the kernel, so an
-// idle server burns nothing. Tasks are handed out one by one from a shared counter: a worker that
-// the system delays takes fewer. Nothing about the result may depend on who runs which task.
+// idle server burns nothing. Each worker has a share of a job's tasks, in order, and takes from the
+// others' when it is done: in jobs that are cut alike the same worker mostly gets the same data, which
+// its caches then hold (cores may have separate ones), and one that the system delays takes fewer.
+// Nothing about the result may depend on who runs which task.
 //
 // Thread: workers_run only from one thread at a time (the engine thread).
 #ifndef CLLM_BASE_WORKERS_H
 #define CLLM_BASE_WORKERS_H
 
 #include "base/err.h"
+
+#include <stdint.h>
 
 enum { WORKERS_MAX = 256 };
 
@@ -22,6 +26,11 @@ Workers *workers_new(int n_workers, Err *err); // 1 … WORKERS_MAX, including t
 int workers_default_count(void); // as many as the CPUs that this process, or its container, may use
 void workers_free(Workers *w);                 // joins the threads; NULL is allowed
 int workers_count(const Workers *w);
+
+// The first of n_tasks tasks in the share of a worker; of worker + 1: the end of that share.
+static inline int workers_share(int n_tasks, int worker, int n_workers) {
+    return (int)((int64_t)n_tasks * worker / n_workers);
+}
 
 // Runs fn(ctx, task, worker) for every task and returns when all are done.
 void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks);

@@ -108,14 +108,24 @@ static bool check_loads(const Bench *b, const BenchLoad *prompt, Err *err) {
     return !b->report.has_prompt || bench_load_check(&b->target, prompt, err);
 }
 
-// The first prompt only warms up: threads, caches, memory that is touched for the first time.
+// Computes the keys and values of the widest load once: the system hands out memory when it is first
+// touched, which costs as much as computing. (A load with a context computes them before it measures.)
+static bool warm_up(Bench *b, const BenchLoad *prompt, Err *err) {
+    BenchLoad widest = b->loads[0];
+    BenchResult unused;
+    for (int i = 1; i < b->n_runs; i++)
+        if (b->loads[i].concurrency > widest.concurrency) widest = b->loads[i];
+    if (!widest.context) widest.prompt_tokens += widest.output_tokens - 1;
+    widest.context = 0;
+    widest.output_tokens = 1;
+    widest.requests = widest.concurrency;
+    return bench_load_run(&b->target, &widest, &unused, err) &&
+           (!b->report.has_prompt || bench_prompt_run(&b->target, prompt, &unused, err));
+}
+
 static bool measure(Bench *b, Err *err) {
-    BenchLoad prompt = prompt_load(b), warm = b->loads[0];
-    warm.context = 0;
-    warm.prompt_tokens = b->o->context ? 1 : warm.prompt_tokens;
-    if (!check_loads(b, &prompt, err)) return false;
-    if (!bench_prompt_run(&b->target, b->report.has_prompt ? &prompt : &warm, &b->report.prompt, err))
-        return false;
+    BenchLoad prompt = prompt_load(b);
+    if (!check_loads(b, &prompt, err) || !warm_up(b, &prompt, err)) return false;
     b->before = bench_limiter_measure(&b->limiter);
     if (b->report.has_prompt) {
         if (!bench_prompt_run(&b->target, &prompt, &b->report.prompt, err)) return false;

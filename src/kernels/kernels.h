@@ -24,6 +24,8 @@
 #include "kernels/acts.h"
 #include "kernels/formats.h"
 
+enum { AHEAD_BYTES = 1024 };
+
 // y (+)= W x over panels of 16 weight rows.
 typedef struct GemmArgs {
     const void *weights; // scalar rung: rows as in the file; others: panels (packed.h)
@@ -34,8 +36,11 @@ typedef struct GemmArgs {
     float *out;          // out[r * out_stride + weight row]
     size_t out_stride;
     bool add;            // add to what `out` holds (a residual), instead of replacing it
-    const void *ahead;   // memory that somebody will read soon, or NULL: a kernel may fetch it into
-    size_t ahead_bytes;  //   the caches while it computes
+    // Memory that somebody will read soon: pieces of AHEAD_BYTES at ahead + ahead_at[i]. A kernel may
+    // fetch them into the caches while it computes.
+    const char *ahead;
+    const size_t *ahead_at; // [n_ahead]
+    int n_ahead;
 } GemmArgs;
 
 typedef struct MatKernel {
@@ -48,8 +53,8 @@ typedef struct MatKernel {
 // Attention of queries that share one KV head over a paged KV (see model/kv_store.h):
 // keys are stored [head_dim][16 tokens], values [16 tokens][head_dim], half precision.
 //
-// Per query, blocks in order: s[t] = (s0 + s1) + (s2 + s3), with sj the sum over the j-th quarter of
-// the dimensions, ascending, of fma(q[d], K[d][t]); m' = max(m, s);
+// Per query, blocks in order: s[t] = (s0 + s1) + (s2 + s3), with sj the sum over the dimensions
+// j, j + 4, j + 8 … of fma(q[d], K[d][t]); m' = max(m, s);
 // if m' > m: l and acc are multiplied by exp(m - m'); p[t] = exp(s[t] - m'); l[t mod 16] += p[t];
 // acc[d] = fma(p[t], V[t][d], acc[d]) for t ascending. At the end out = acc / sum16(l).
 typedef struct AttnArgs {

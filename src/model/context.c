@@ -59,7 +59,8 @@ static void carve_all(ModelContext *c, Carver *a) {
     c->row_position = carve(a, rows, sizeof(int32_t));
     c->row_seq = carve(a, rows, sizeof(int32_t));
     c->logits_row = carve(a, (size_t)c->config.max_logits, sizeof(int32_t));
-    c->kv_blocks = carve(a, (size_t)c->config.n_blocks, sizeof(int32_t));
+    c->kv_pieces = carve(a, MAX_KV_PIECES, sizeof(size_t));
+    c->kv_fetch = carve(a, (size_t)workers_count(c->workers), sizeof(KvFetch));
     c->chunks = carve(a, rows, sizeof(AttnChunk));
     for (int i = 0; i < N_ACT_FORMATS; i++)
         c->acts[i] = widest[i] ? carve(a, tiles, act_tile_bytes((ActFormat)i, widest[i])) : NULL;

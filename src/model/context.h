@@ -20,6 +20,14 @@ typedef struct AttnChunk {
     int32_t seq, first_row, n_rows;
 } AttnChunk;
 
+enum { MAX_KV_PIECES = 12 << 10 }; // 12 MB, which the caches should hold
+
+// A worker's part of the keys and values to be fetched ahead.
+typedef struct KvFetch {
+    _Alignas(64) int next; // of kv_pieces
+    int end, per_panel;
+} KvFetch;
+
 struct ModelContext {
     const Model *model;
     Workers *workers;
@@ -41,8 +49,9 @@ struct ModelContext {
     int32_t *row_seq;          // [rows]
     int32_t *logits_row;       // [max_logits] the row that each logits row comes from
     AttnChunk *chunks;         // [rows]
-    int32_t *kv_blocks;        // [n_blocks] those that attention will read, to be fetched ahead
-    int32_t n_kv_blocks;
+    size_t *kv_pieces;         // [MAX_KV_PIECES] what attention will read in a layer, to be fetched ahead:
+    int32_t n_kv_pieces;       //   bytes from the layer's part of block 0, in the order of the sequences
+    KvFetch *kv_fetch;         // [workers]
     void *arena;               // all of the above
     size_t arena_bytes;
 };

@@ -62,7 +62,7 @@ typedef struct Product {
     int n_mats, m;
     bool add;
     bool fetch_kv; // attention comes next: fetch the keys and values that it will read
-    int panels_per_task, n_panels;
+    int panels_per_task;
 } Product;
 
 static int panels_of(const Mat *m) {
@@ -73,28 +73,37 @@ static int tasks_of(const Product *p, int i) {
     return (panels_of(p->mats[i]) + p->panels_per_task - 1) / p->panels_per_task;
 }
 
-// The share of the layer's keys and values that goes with panel `panel` of all. Decoding reads the
-// blocks of every sequence once a layer, straight from memory, while products are limited by
-// arithmetic: fetched beside them, the blocks wait in the caches.
-static void share_of_kv(const Product *p, int panel, GemmArgs *a) {
+// Decoding reads the keys and values of every sequence once a layer, straight from memory, while
+// products are limited by arithmetic. So each worker fetches, some with each panel, what its share of
+// the attention tasks will read: the blocks then wait in its caches.
+static void share_kv(ModelContext *c, int n_panels) {
+    int n_workers = workers_count(c->workers);
+    for (int i = 0; i < n_workers; i++) {
+        KvFetch *f = &c->kv_fetch[i];
+        f->next = workers_share(c->n_kv_pieces, i, n_workers);
+        f->end = workers_share(c->n_kv_pieces, i + 1, n_workers);
+        f->per_panel = (f->end - f->next) * n_workers / n_panels + 1;
+    }
+}
+
+static void product_fetching_kv(const Product *p, const Mat *m, GemmArgs *a, int worker) {
     const ModelContext *c = p->s->c;
-    size_t block_bytes = c->kv.head_stride * (size_t)c->kv.n_kv_heads * sizeof(uint16_t);
-    size_t total = block_bytes * (size_t)c->n_kv_blocks, share = total / (size_t)p->n_panels / 64 * 64;
-    size_t at = share * (size_t)panel;
-    const uint16_t *block = kv_store_head(&c->kv, p->s->layer_index, 0) +
-                            (size_t)c->kv_blocks[at / block_bytes] * c->kv.block_stride;
-    a->ahead = (const char *)block + at % block_bytes;
-    a->ahead_bytes = share < block_bytes - at % block_bytes ? share : block_bytes - at % block_bytes;
+    KvFetch *f = &c->kv_fetch[worker];
+    a->ahead = (const char *)kv_store_head(&c->kv, p->s->layer_index, 0);
+    for (int end = a->panel + a->n_panels; a->panel < end; a->panel++) {
+        int left = f->end - f->next;
+        a->n_panels = 1;
+        a->ahead_at = c->kv_pieces + f->next;
+        a->n_ahead = left < f->per_panel ? left : f->per_panel;
+        f->next += a->n_ahead;
+        m->kernel->gemm(m->type, a);
+    }
 }
 
 static void product_task(void *ctx, int task, int worker) {
-    (void)worker;
     const Product *p = ctx;
-    int i = 0, before = 0;
-    for (; task >= tasks_of(p, i); i++) {
-        task -= tasks_of(p, i);
-        before += panels_of(p->mats[i]);
-    }
+    int i = 0;
+    for (; task >= tasks_of(p, i); i++) task -= tasks_of(p, i);
     const Mat *m = p->mats[i];
     int first = task * p->panels_per_task, left = panels_of(m) - first;
     GemmArgs a = {
@@ -109,15 +118,10 @@ static void product_task(void *ctx, int task, int worker) {
         .out_stride = p->stride[i],
         .add = p->add,
     };
-    if (!p->fetch_kv) {
+    if (p->fetch_kv)
+        product_fetching_kv(p, m, &a, worker);
+    else
         m->kernel->gemm(m->type, &a);
-        return;
-    }
-    for (int end = a.panel + a.n_panels; a.panel < end; a.panel++) {
-        a.n_panels = 1;
-        share_of_kv(p, before + a.panel, &a);
-        m->kernel->gemm(m->type, &a);
-    }
 }
 
 // Eight tasks a worker keep the team even without making tasks so small that handing them out costs.
@@ -126,7 +130,7 @@ static void run_product(Product *p) {
     Workers *workers = p->s->c->workers;
     int panels = 0, tasks = 0;
     for (int i = 0; i < p->n_mats; i++) panels += panels_of(p->mats[i]);
-    p->n_panels = panels;
+    if (p->fetch_kv) share_kv(p->s->c, panels);
     p->panels_per_task = (int)num_max(1, (size_t)(panels / (workers_count(workers) * TASKS_PER_WORKER)));
     for (int i = 0; i < p->n_mats; i++) tasks += tasks_of(p, i);
     workers_run(workers, product_task, p, tasks);
@@ -223,19 +227,18 @@ static void rotate_task(void *ctx, int row, int worker) {
     }
 }
 
-// The blocks that attention will read in each layer, if the caches can hold a layer's worth.
-static void list_kv_blocks(const Step *s) {
-    enum { MAX_BYTES = 12 << 20 };
+// Where in each layer's part of the KV attention will read, if the caches can hold a layer's worth.
+static void list_kv_pieces(const Step *s) {
     ModelContext *c = s->c;
     size_t block_bytes = c->kv.head_stride * (size_t)c->kv.n_kv_heads * sizeof(uint16_t);
-    c->n_kv_blocks = 0;
+    c->n_kv_pieces = 0;
     for (int i = 0; i < s->b->n_seqs; i++) {
         const BatchSeq *q = &s->b->seqs[i];
-        for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++) {
-            if ((size_t)c->n_kv_blocks * block_bytes >= MAX_BYTES || c->n_kv_blocks == c->config.n_blocks)
-                return;
-            c->kv_blocks[c->n_kv_blocks++] = q->blocks[j];
-        }
+        for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++)
+            for (size_t at = 0; at < block_bytes; at += AHEAD_BYTES) {
+                if (c->n_kv_pieces == MAX_KV_PIECES) return;
+                c->kv_pieces[c->n_kv_pieces++] = (size_t)q->blocks[j] * c->kv.block_stride * sizeof(uint16_t) + at;
+            }
     }
 }
 
@@ -324,7 +327,7 @@ static void attention_block(Step *s) {
     size_t stride = (size_t)c->qkv_dim;
     norm(s, l->attn_norm, NULL, rows, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
     Product qkv = {.s = s,
-                   .fetch_kv = rows > 2 && c->n_kv_blocks > 0,
+                   .fetch_kv = rows > 2 && c->n_kv_pieces > 0,
                    .mats = {&l->q, &l->k, &l->v},
                    .n_mats = 3,
                    .m = rows,
@@ -407,7 +410,7 @@ float *forward_step(void *context, const Batch *b) {
     phases_begin(&c->phases);
     lay_out_rows(&s);
     plan_attention(&s);
-    list_kv_blocks(&s);
+    list_kv_pieces(&s);
     workers_run(c->workers, embed_task, &s, b->n_rows);
     phases_end(&c->phases, PHASE_OTHER);
     for (int i = 0; i < c->model->hp.n_layers; i++) {

@@ -21,12 +21,11 @@ INLINE __m256 half_lanes(const uint16_t *h) {
 
 INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys,
                          __m256 s[QUERY_TILE][2]) {
-    const int quarter = a->head_dim / 4;
     __m256 sums[4][QUERY_TILE][2];
     for (int j = 0; j < 4; j++) {
         __m256 sum[QUERY_TILE][2];
         UNROLL for (int i = 0; i < Q; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
-        for (int d = j * quarter; d < (j + 1) * quarter; d++) {
+        for (int d = j; d < a->head_dim; d += 4) {
             __m256 low = half_lanes(keys + 16 * d), high = half_lanes(keys + 16 * d + 8);
             UNROLL for (int i = 0; i < Q; i++) {
                 __m256 dim = _mm256_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]);

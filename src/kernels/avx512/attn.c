@@ -24,19 +24,20 @@ INLINE __m512 half_lanes(const uint16_t *h) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h));
 }
 
-// The sums over J quarters of the dimensions from the first one on, side by side: few queries alone
-// would wait for each multiply-add to finish.
-INLINE void quarter_sums(const AttnArgs *a, const int Q, const int J, const float *q, const uint16_t *keys,
-                         ptrdiff_t ahead, int first, __m512 sums[4][QUERY_TILE]) {
-    const int quarter = a->head_dim / 4;
+// The sums over every fourth dimension from the first, second … one on: J of the four side by side,
+// since few queries alone would wait for each multiply-add to finish.
+INLINE void fourth_sums(const AttnArgs *a, const int Q, const int J, const float *q, const uint16_t *keys,
+                        ptrdiff_t ahead, int first, __m512 sums[4][QUERY_TILE]) {
     UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) sums[j][i] = _mm512_setzero_ps();
-    for (int d = 0; d < quarter; d++)
+    for (int d = first; d < a->head_dim; d += 4)
         UNROLL for (int j = 0; j < J; j++) {
-            int dim = (first + j) * quarter + d;
-            __m512 key = half_lanes(keys + 16 * dim);
-            if (d % 2 == 0) _mm_prefetch((const char *)(keys + 16 * dim + ahead), _MM_HINT_T0);
-            UNROLL for (int i = 0; i < Q; i++)
-                sums[j][i] = _mm512_fmadd_ps(_mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)dim]), key, sums[j][i]);
+            const uint16_t *at = keys + 16 * (d + j);
+            __m512 key = half_lanes(at);
+            if (j % 2 == 0) _mm_prefetch((const char *)(at + ahead), _MM_HINT_T0);
+            UNROLL for (int i = 0; i < Q; i++) {
+                __m512 dim = _mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)(d + j)]);
+                sums[j][i] = _mm512_fmadd_ps(dim, key, sums[j][i]);
+            }
         }
 }
 
@@ -44,7 +45,7 @@ INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const u
                          __m512 s[QUERY_TILE]) {
     __m512 sums[4][QUERY_TILE];
     const int together = Q <= 4 ? 4 : 1;
-    UNROLL for (int j = 0; j < 4; j += together) quarter_sums(a, Q, together, q, keys, ahead, j, sums + j);
+    UNROLL for (int j = 0; j < 4; j += together) fourth_sums(a, Q, together, q, keys, ahead, j, sums + j);
     UNROLL for (int i = 0; i < Q; i++)
         s[i] = _mm512_add_ps(_mm512_add_ps(sums[0][i], sums[1][i]), _mm512_add_ps(sums[2][i], sums[3][i]));
 }
@@ -64,19 +65,36 @@ INLINE void update_softmax(const AttnArgs *a, Softmax *m, int i, __m512 s, __mma
     _mm512_storeu_ps(m->p[i], p);
 }
 
+// G vectors of dimensions from `d` on, for all tokens of the block.
+INLINE void add_dims(const AttnArgs *a, const int Q, const int G, Softmax *m, const uint16_t *values,
+                     ptrdiff_t ahead, int n_tokens, int d) {
+    __m512 acc[QUERY_TILE][QUERY_TILE];
+    UNROLL for (int i = 0; i < Q; i++) UNROLL for (int g = 0; g < G; g++)
+        acc[i][g] = _mm512_loadu_ps(&m->acc[i][d + 16 * g]);
+    for (int t = 0; t < n_tokens; t++) {
+        const uint16_t *at = values + (size_t)t * (size_t)a->head_dim + (size_t)d;
+        UNROLL for (int g = 0; g < G; g++) {
+            __m512 value = half_lanes(at + 16 * g);
+            if ((d / 16 + g) % 2 == 0) _mm_prefetch((const char *)(at + 16 * g + ahead), _MM_HINT_T0);
+            UNROLL for (int i = 0; i < Q; i++)
+                acc[i][g] = _mm512_fmadd_ps(_mm512_set1_ps(m->p[i][t]), value, acc[i][g]);
+        }
+    }
+    UNROLL for (int i = 0; i < Q; i++) UNROLL for (int g = 0; g < G; g++)
+        _mm512_storeu_ps(&m->acc[i][d + 16 * g], acc[i][g]);
+}
+
+// As many dimensions at once as leave registers, so that a token's values are read in one ascending run.
 INLINE void add_values(const AttnArgs *a, const int Q, Softmax *m, const uint16_t *values, ptrdiff_t ahead,
                        int n_tokens) {
-    for (int d = 0; d < a->head_dim; d += 16) {
-        __m512 acc[QUERY_TILE];
-        UNROLL for (int i = 0; i < Q; i++) acc[i] = _mm512_loadu_ps(&m->acc[i][d]);
-        for (int t = 0; t < n_tokens; t++) {
-            const uint16_t *at = values + (size_t)t * (size_t)a->head_dim + (size_t)d;
-            __m512 value = half_lanes(at);
-            if (d % 32 == 0) _mm_prefetch((const char *)(at + ahead), _MM_HINT_T0);
-            UNROLL for (int i = 0; i < Q; i++) acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(m->p[i][t]), value, acc[i]);
-        }
-        UNROLL for (int i = 0; i < Q; i++) _mm512_storeu_ps(&m->acc[i][d], acc[i]);
-    }
+    int d = 0;
+    if (Q <= 2)
+        for (; d + 128 <= a->head_dim; d += 128) add_dims(a, Q, 8, m, values, ahead, n_tokens, d);
+    if (Q <= 4)
+        for (; d + 64 <= a->head_dim; d += 64) add_dims(a, Q, 4, m, values, ahead, n_tokens, d);
+    if (Q <= 4)
+        for (; d + 32 <= a->head_dim; d += 32) add_dims(a, Q, 2, m, values, ahead, n_tokens, d);
+    for (; d < a->head_dim; d += 16) add_dims(a, Q, 1, m, values, ahead, n_tokens, d);
 }
 
 // What will be read after this block: the sequence's next one, or (first < 0) the next head's first.

@@ -44,13 +44,23 @@ INLINE void prefetch(const uint8_t *p, const int n_bytes) {
 
 // Memory to fetch besides the panels (GemmArgs.ahead): some lines with every chunk.
 typedef struct Ahead {
-    const char *at;
-    int lines;
+    const GemmArgs *args;
+    int at, end; // in lines
+    int lines;   // with each chunk
 } Ahead;
 
-INLINE void fetch_ahead(Ahead *ahead) {
-    for (int i = 0; i < ahead->lines; i++) _mm_prefetch(ahead->at + 64 * i, _MM_HINT_T1);
-    ahead->at += 64 * ahead->lines;
+enum { AHEAD_LINES = AHEAD_BYTES / 64 };
+
+static Ahead ahead_new(const GemmArgs *a, int n_chunks) {
+    int end = a->n_ahead * AHEAD_LINES;
+    return (Ahead){a, 0, end, n_chunks ? (end + n_chunks - 1) / n_chunks : 0};
+}
+
+INLINE void fetch_ahead(Ahead *f) {
+    for (int i = 0; i < f->lines && f->at < f->end; i++, f->at++) {
+        const char *piece = f->args->ahead + f->args->ahead_at[f->at / AHEAD_LINES];
+        _mm_prefetch(piece + 64 * (f->at % AHEAD_LINES), _MM_HINT_T1);
+    }
 }
 
 // The 32 columns of a chunk as eight vectors of unsigned bytes.
@@ -213,7 +223,7 @@ INLINE void gemm(const Planes f, const GemmArgs *a) {
     const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
     const int n_tiles = (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
     const int n_chunks = a->n_panels * n_tiles * (a->k / CHUNK);
-    Ahead ahead = {a->ahead, n_chunks ? (int)(a->ahead_bytes / 64 / (size_t)n_chunks) : 0};
+    Ahead ahead = ahead_new(a, n_chunks);
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const int8_t *q = a->acts;
         for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {

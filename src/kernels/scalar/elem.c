@@ -83,13 +83,13 @@ static void attend(const AttnArgs *a, const float *q, int n_keys, float *out) {
         const uint16_t *keys = a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
         const uint16_t *values = keys + (size_t)hd * 16;
         int n = n_keys - first < 16 ? n_keys - first : 16;
-        float quarter[4][16] = {0}, s[16], new_max = max;
+        float sums[4][16] = {0}, s[16], new_max = max;
         for (int d = 0; d < hd; d++)
             for (int t = 0; t < n; t++) {
-                float *sum = &quarter[d / (hd / 4)][t];
+                float *sum = &sums[d % 4][t];
                 *sum = fmaf(q[d], half_to_float(keys[d * 16 + t]), *sum);
             }
-        for (int t = 0; t < n; t++) s[t] = (quarter[0][t] + quarter[1][t]) + (quarter[2][t] + quarter[3][t]);
+        for (int t = 0; t < n; t++) s[t] = (sums[0][t] + sums[1][t]) + (sums[2][t] + sums[3][t]);
         for (int t = 0; t < n; t++) new_max = s[t] > new_max ? s[t] : new_max;
         if (new_max > max) {
             float shrink = exp_scalar(max - new_max);
