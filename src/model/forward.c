@@ -41,10 +41,20 @@ typedef struct ActPart {
     int tile, first, last, from, to;
 } ActPart;
 
-static ActPart act_part(int task, int k, int n_rows) {
-    int parts = column_parts(k), tile = task / parts, from = task % parts * ACT_COLUMNS;
-    int first = tile * ACT_TILE_ROWS, last = first + ACT_TILE_ROWS, to = from + ACT_COLUMNS;
+static ActPart act_part(int tile, int part, int k, int n_rows) {
+    int first = tile * ACT_TILE_ROWS, last = first + ACT_TILE_ROWS;
+    int from = part * ACT_COLUMNS, to = from + ACT_COLUMNS;
     return (ActPart){tile, first, last < n_rows ? last : n_rows, from, to < k ? to : k};
+}
+
+// Tasks in the order of the rows, for input that workers have made row by row …
+static ActPart act_part_by_rows(int task, int k, int n_rows) {
+    return act_part(task / column_parts(k), task % column_parts(k), k, n_rows);
+}
+
+// … and in the order of the columns, for input that they have made column by column.
+static ActPart act_part_by_columns(int task, int k, int n_rows) {
+    return act_part(task % n_tiles(n_rows), task / n_tiles(n_rows), k, n_rows);
 }
 
 static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) {
@@ -53,7 +63,8 @@ static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) 
 
 // ---- products -------------------------------------------------------------------------------
 
-// Up to three matrices with a common input, as one stage.
+// Up to three matrices with a common input, as one stage. A task takes its slice of each, so that the
+// same worker makes the same columns of gate and up.
 typedef struct Product {
     const Step *s;
     const Mat *mats[3];
@@ -62,15 +73,11 @@ typedef struct Product {
     int n_mats, m;
     bool add;
     bool fetch_kv; // attention comes next: fetch the keys and values that it will read
-    int panels_per_task;
+    int n_tasks;
 } Product;
 
 static int panels_of(const Mat *m) {
     return (int)num_div_up((size_t)m->n, PANEL_ROWS);
-}
-
-static int tasks_of(const Product *p, int i) {
-    return (panels_of(p->mats[i]) + p->panels_per_task - 1) / p->panels_per_task;
 }
 
 // Decoding reads the keys and values of every sequence once a layer, straight from memory, while
@@ -102,38 +109,41 @@ static void product_fetching_kv(const Product *p, const Mat *m, GemmArgs *a, int
 
 static void product_task(void *ctx, int task, int worker) {
     const Product *p = ctx;
-    int i = 0;
-    for (; task >= tasks_of(p, i); i++) task -= tasks_of(p, i);
-    const Mat *m = p->mats[i];
-    int first = task * p->panels_per_task, left = panels_of(m) - first;
-    GemmArgs a = {
-        .weights = m->packed,
-        .n = m->n,
-        .k = m->k,
-        .panel = first,
-        .n_panels = left < p->panels_per_task ? left : p->panels_per_task,
-        .acts = p->s->c->acts[m->kernel->act],
-        .m = p->m,
-        .out = p->out[i],
-        .out_stride = p->stride[i],
-        .add = p->add,
-    };
-    if (p->fetch_kv)
-        product_fetching_kv(p, m, &a, worker);
-    else
-        m->kernel->gemm(m->type, &a);
+    for (int i = 0; i < p->n_mats; i++) {
+        const Mat *m = p->mats[i];
+        int first = workers_share(panels_of(m), task, p->n_tasks);
+        GemmArgs a = {
+            .weights = m->packed,
+            .n = m->n,
+            .k = m->k,
+            .panel = first,
+            .n_panels = workers_share(panels_of(m), task + 1, p->n_tasks) - first,
+            .acts = p->s->c->acts[m->kernel->act],
+            .m = p->m,
+            .out = p->out[i],
+            .out_stride = p->stride[i],
+            .add = p->add,
+        };
+        if (p->fetch_kv)
+            product_fetching_kv(p, m, &a, worker);
+        else
+            m->kernel->gemm(m->type, &a);
+    }
 }
 
 // Eight tasks a worker keep the team even without making tasks so small that handing them out costs.
 static void run_product(Product *p) {
     enum { TASKS_PER_WORKER = 8 };
-    Workers *workers = p->s->c->workers;
-    int panels = 0, tasks = 0;
-    for (int i = 0; i < p->n_mats; i++) panels += panels_of(p->mats[i]);
-    if (p->fetch_kv) share_kv(p->s->c, panels);
-    p->panels_per_task = (int)num_max(1, (size_t)(panels / (workers_count(workers) * TASKS_PER_WORKER)));
-    for (int i = 0; i < p->n_mats; i++) tasks += tasks_of(p, i);
-    workers_run(workers, product_task, p, tasks);
+    ModelContext *c = p->s->c;
+    int most = 0, panels = 0;
+    for (int i = 0; i < p->n_mats; i++) {
+        panels += panels_of(p->mats[i]);
+        most = panels_of(p->mats[i]) > most ? panels_of(p->mats[i]) : most;
+    }
+    p->n_tasks = workers_count(c->workers) * TASKS_PER_WORKER;
+    if (p->n_tasks > most) p->n_tasks = most;
+    if (p->fetch_kv) share_kv(c, panels);
+    workers_run(c->workers, product_task, p, p->n_tasks);
 }
 
 static void product(const Step *s, const Mat *m, float *out, size_t stride, int rows, bool add) {
@@ -156,7 +166,7 @@ static void norm_task(void *ctx, int task, int worker) {
     const NormStage *n = ctx;
     const ModelContext *c = n->s->c;
     int k = c->model->hp.n_embd;
-    ActPart part = act_part(task, k, n->n_rows);
+    ActPart part = act_part_by_rows(task, k, n->n_rows);
     float *row = worker_row(n->s, worker);
     for (int i = part.first; i < part.last; i++) {
         const float *x = c->x + (size_t)(n->rows ? n->rows[i] : i) * (size_t)k;
@@ -311,7 +321,7 @@ static void attention_acts_task(void *ctx, int task, int worker) {
     const ModelContext *c = s->c;
     ActFormat format = s->layer->o.kernel->act;
     int k = c->q_dim;
-    ActPart part = act_part(task, k, s->b->n_rows);
+    ActPart part = act_part_by_rows(task, k, s->b->n_rows);
     void *tile = act_tile(c, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
         const float *row = c->attn + (size_t)i * (size_t)k;
@@ -353,7 +363,7 @@ static void swiglu_task(void *ctx, int task, int worker) {
     const ModelContext *c = s->c;
     ActFormat format = s->layer->down.kernel->act;
     int k = c->model->hp.n_ff;
-    ActPart part = act_part(task, k, s->b->n_rows);
+    ActPart part = act_part_by_columns(task, k, s->b->n_rows);
     void *tile = act_tile(c, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
         float *gate = c->gate + (size_t)i * (size_t)k;
