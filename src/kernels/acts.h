@@ -39,7 +39,7 @@ static inline size_t act_tile_bytes(ActFormat format, int k) {
     size_t n = (size_t)k;
     size_t bytes = format == ACT_F32     ? n * 32
                    : format == ACT_Q8_32 ? n * 8 + n / 32 * (32 + 32 + 32)
-                                         : n * 8 + n / 256 * 32 + n / 16 * 32 + n / 32 * 32 + n / 64 * 32;
+                                         : n * 8 + n / 256 * 96 + n / 16 * 32 + n / 32 * 32 + n / 64 * 32;
     return (bytes + 63) & ~(size_t)63;
 }
 
@@ -59,6 +59,12 @@ static inline int16_t *act_pair16(const void *tile, int k) { // ACT_Q8_256
 }
 static inline int16_t *act_pair32(const void *tile, int k) { // ACT_Q8_256
     return (int16_t *)((char *)act_pair16(tile, k) + (size_t)(k / 32) * 32);
+}
+static inline int32_t *act_peak16(const void *tile, int k) { // ACT_Q8_256
+    return (int32_t *)((char *)act_pair32(tile, k) + (size_t)(k / 64) * 32);
+}
+static inline int32_t *act_peak32(const void *tile, int k) { // ACT_Q8_256
+    return act_peak16(tile, k) + k / 256 * 8;
 }
 
 #endif

@@ -45,8 +45,9 @@ static void put_block(Planes f, const DecodedBlock *d, int b, int row, uint8_t *
     head[row] = d->d;
     if (f.has_min) head[PANEL_ROWS + row] = d->dmin;
     for (int j = 0; f.block == 256 && j < f.block / f.sub; j++) {
-        panel[planes_scales_at(f, b) + (size_t)(16 * j + row)] = (uint8_t)d->scales[j];
-        if (f.has_min) panel[planes_mins_at(f, b) + (size_t)(32 * (j / 2) + 2 * row + j % 2)] = d->mins[j];
+        size_t at = (size_t)(32 * (j / 2) + 2 * row + j % 2);
+        panel[planes_scales_at(f, b) + at] = (uint8_t)d->scales[j];
+        if (f.has_min) panel[planes_mins_at(f, b) + at] = d->mins[j];
     }
     uint8_t *chunk = panel + planes_chunks_at(f, b);
     for (int c = 0; c < f.block / CHUNK; c++, chunk += planes_chunk_bytes(f)) put_chunk(f, d->u + CHUNK * c, row, chunk);

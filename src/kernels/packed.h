@@ -4,8 +4,8 @@
 // memory is at its fastest then, because hardware prefetchers follow one ascending stream. So what a
 // block needs stands beside it and in the order of its use:
 //
-//   blocks of 256  d f16 [16] and dmin f16 [16] (or a gap); scales i8 [256/sub][16]; eight chunks;
-//                  with minima, mins u8 [256/sub/2][16][2]
+//   blocks of 256  d f16 [16] and dmin f16 [16] (or a gap); scales i8 [256/sub/2][16][2]; eight chunks;
+//                  with minima, mins u8 likewise
 //   blocks of 32   d f16 [16] and m f16 [16]; a chunk. Without m, two blocks share a head: d [2][16],
 //                  two chunks (the last may be missing)
 //

@@ -3,6 +3,7 @@
 #include "kcheck.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int step_of(ActFormat format) {
@@ -23,7 +24,7 @@ static void owner_of(ActFormat format, int k, size_t at, int *row, int *col) {
     }
     *col = (int)(at / 32 * 4 + at % 4);
     if (at < 8 * n) return;
-    const int columns_32[] = {32, 32, 32, 0}, columns_256[] = {256, 16, 32, 64, 0};
+    const int columns_32[] = {32, 32, 32, 0}, columns_256[] = {256, 16, 32, 64, 256, 256, 0};
     at -= 8 * n;
     for (const int *columns = format == ACT_Q8_32 ? columns_32 : columns_256; *columns; columns++) {
         size_t bytes = n / (size_t)*columns * 32;
@@ -166,6 +167,23 @@ static void check_sums(Case *c, const void *tile, int k, int row) {
     }
 }
 
+static int peak_of(const int8_t *q, int row, int from, int n) {
+    int peak = 0;
+    for (int j = from; j < from + 256; j += n) {
+        int sum = 0;
+        for (int i = j; i < j + n; i++) sum += abs(q[i / 4 * 32 + row * 4 + i % 4]);
+        peak = sum > peak ? sum : peak;
+    }
+    return peak;
+}
+
+static void check_peaks(Case *c, const void *tile, int k, int row) {
+    for (int b = 0; b < k / 256; b++) {
+        if (act_peak16(tile, k)[8 * b + row] != peak_of(tile, row, 256 * b, 16)) case_fail(c, "peak16 %d wrong", b);
+        if (act_peak32(tile, k)[8 * b + row] != peak_of(tile, row, 256 * b, 32)) case_fail(c, "peak32 %d wrong", b);
+    }
+}
+
 static void body_values(Case *c) {
     for (int style = 0; style <= ROW_HUGE; style++)
         for (int i = 0; i < 4; i++) {
@@ -180,6 +198,7 @@ static void body_values(Case *c) {
             } else {
                 check_values(c, x, tile, k, row);
                 check_sums(c, tile, k, row);
+                if (c->format == ACT_Q8_256) check_peaks(c, tile, k, row);
             }
             guard_release(c);
         }

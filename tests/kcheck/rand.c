@@ -40,6 +40,7 @@ void rand_row(Rng *r, RowStyle style, float *x, int n) {
         case ROW_PLUS: x[i] = max; break;
         case ROW_MINUS: x[i] = -max; break;
         case ROW_ALTERNATE: x[i] = rand_sign(r, max); break;
+        case ROW_HALF: x[i] = i % 256 ? max * (0.46f + 0.1f * (float)rng_uniform(r)) : max; break;
         case ROW_OUTLIER: x[i] = 1e-3f * rand_normal(r); break;
         case ROW_SMALL: x[i] = 1e-20f * rand_normal(r); break;
         case ROW_LARGE: x[i] = 1e6f * rand_normal(r); break;

@@ -40,12 +40,20 @@ static float max_abs(const float *x, int n) {
     return max8(max);
 }
 
-// 16 columns at `from`; returns the sum.
-static int32_t write16(const float *x, __m256 inverse, int8_t *q, int from, int row) {
+static int32_t max_int(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+typedef struct Sum16 {
+    int32_t plain, magnitudes;
+} Sum16;
+
+// 16 columns at `from`; returns their sums.
+static Sum16 write16(const float *x, __m256 inverse, int8_t *q, int from, int row) {
     __m256i a = quantize8(x + from, inverse), b = quantize8(x + from + 8, inverse);
     store8(q, from, row, a);
     store8(q, from + 8, row, b);
-    return sum8(_mm256_add_epi32(a, b));
+    return (Sum16){sum8(_mm256_add_epi32(a, b)), sum8(_mm256_add_epi32(_mm256_abs_epi32(a), _mm256_abs_epi32(b)))};
 }
 
 void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
@@ -54,7 +62,7 @@ void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, i
     for (int i = from; i < to; i += 32) {
         float max = max_abs(x + i, 32);
         __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
-        int32_t sum = write16(x, inverse, tile, i, row) + write16(x, inverse, tile, i + 16, row);
+        int32_t sum = write16(x, inverse, tile, i, row).plain + write16(x, inverse, tile, i + 16, row).plain;
         int at = i / 32 * 8 + row;
         scales[at] = max / 127.0f;
         nsums[at] = -sum;
@@ -69,15 +77,20 @@ void avx2_act_write_q8_256(const float *x, int k, int from, int to, void *tile, 
     for (int i = from; i < to; i += 256) {
         float max = max_abs(x + i, 256);
         __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
+        int32_t peak16 = 0, peak32 = 0;
         scales[i / 256 * 8 + row] = max / 127.0f;
         for (int j = i / 32; j < i / 32 + 8; j++) {
-            int32_t a = write16(x, inverse, tile, 32 * j, row), b = write16(x, inverse, tile, 32 * j + 16, row);
-            nsums[16 * j + row] = -32 * a;
-            nsums[16 * j + 8 + row] = -32 * b;
-            pair16[16 * j + 2 * row] = (int16_t)a;
-            pair16[16 * j + 2 * row + 1] = (int16_t)b;
-            pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(a + b);
+            Sum16 a = write16(x, inverse, tile, 32 * j, row), b = write16(x, inverse, tile, 32 * j + 16, row);
+            nsums[16 * j + row] = -32 * a.plain;
+            nsums[16 * j + 8 + row] = -32 * b.plain;
+            pair16[16 * j + 2 * row] = (int16_t)a.plain;
+            pair16[16 * j + 2 * row + 1] = (int16_t)b.plain;
+            pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(a.plain + b.plain);
+            peak16 = max_int(peak16, max_int(a.magnitudes, b.magnitudes));
+            peak32 = max_int(peak32, a.magnitudes + b.magnitudes);
         }
+        act_peak16(tile, k)[i / 256 * 8 + row] = peak16;
+        act_peak32(tile, k)[i / 256 * 8 + row] = peak32;
     }
 }
 

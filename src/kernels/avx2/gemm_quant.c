@@ -120,19 +120,25 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m256 y[ROW
     }
 }
 
-// A sub-block's scales of 8 rows, each twice in 16 bits.
-INLINE __m256i scale_pairs(const uint8_t *scales, const uint8_t *others) {
-    __m128i a = _mm_loadl_epi64((const __m128i *)scales), b = _mm_loadl_epi64((const __m128i *)others);
-    return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+// The scales of two neighbouring sub-blocks for 8 rows, in 16 bits, and those of one of them, twice.
+INLINE __m256i scale_pairs(const uint8_t *scales) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)scales));
+}
+INLINE __m256i scale_twice(__m256i pairs, const int which) {
+    if (which) return _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(pairs, 0xF5), 0xF5);
+    return _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(pairs, 0xA0), 0xA0);
 }
 
-// Adds scale * (dot product of the unsigned or signed weights) of a chunk's sub-blocks to the sums.
-INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales, int c,
-                         __m256i sums[ROWS]) {
-    const int per_chunk = CHUNK / f.sub, steps = STEPS / per_chunk;
-    UNROLL for (int j = 0; j < per_chunk; j++) {
-        const uint8_t *own = scales + 16 * j;
-        add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)c, j * steps, steps, scale_pairs(own, own), sums);
+// Adds scale * (dot product of the unsigned or signed weights) of two neighbouring sub-blocks to the
+// sums; c is the chunk of the tile's whole row where they begin.
+INLINE void sub_pair(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales, int c,
+                     __m256i sums[ROWS]) {
+    const __m256i pairs = scale_pairs(scales);
+    const int steps = f.sub / 4;
+    UNROLL for (int j = 0; j < 2; j++) {
+        const int at = f.sub == 32 ? j : 0; // the chunk
+        add_steps(f, R, chunk + (size_t)at * planes_chunk_bytes(f), t.q + 256 * (ptrdiff_t)(c + at),
+                  f.sub == 32 ? 0 : j * steps, steps, scale_twice(pairs, j), sums);
     }
 }
 
@@ -142,7 +148,7 @@ INLINE void weighted_sums(const int R, const int n_pairs, const int16_t *pairs, 
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_setzero_si256();
     UNROLL for (int j = 0; j < n_pairs; j++) {
         __m256i m = are_mins ? _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(factors + 32 * j)))
-                             : scale_pairs(factors + 32 * j, factors + 32 * j + 16);
+                             : scale_pairs(factors + 32 * j);
         UNROLL for (int r = 0; r < R; r++) {
             __m256i p = _mm256_madd_epi16(m, broadcast32(pairs + 16 * j + 2 * (row + r)));
             sums[r] = _mm256_add_epi32(sums[r], p);
@@ -155,15 +161,16 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m256 y[RO
     const int16_t *pairs = f.sub == 16 ? act_pair16(t.base, t.k) : act_pair32(t.base, t.k);
     for (int b = 0; b < n_blocks; b++, pairs += n_pairs * 16) {
         const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)) + 8 * t.half, *dmin = d + PANEL_ROWS;
-        const uint8_t *scales = t.panel + planes_scales_at(f, b);
+        const uint8_t *scales = t.panel + planes_scales_at(f, b) + 16 * t.half;
         __m256i sums[ROWS], more[ROWS];
         __m256 in_block[ROWS], scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_setzero_si256();
         const uint8_t *chunk = t.panel + planes_chunks_at(f, b) + 32 * t.half;
-        _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++, chunk += planes_chunk_bytes(f))
-            chunk_of_256(f, R, t, chunk, scales + 8 * t.half + 16 * (CHUNK / f.sub) * c, 8 * b + c, sums);
+        const int pair_chunks = f.sub / 16;
+        _Pragma("GCC unroll 1") for (int j = 0; j < n_pairs; j++, chunk += pair_chunks * planes_chunk_bytes(f))
+            sub_pair(f, R, t, chunk, scales + 32 * j, 8 * b + pair_chunks * j, sums);
         if (f.offset_shift >= 0 && !is_signed(f)) {
-            weighted_sums(R, n_pairs, pairs, t.row, scales + 8 * t.half, false, more);
+            weighted_sums(R, n_pairs, pairs, t.row, scales, false, more);
             UNROLL for (int r = 0; r < R; r++)
                 sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(more[r], f.offset_shift));
         }

@@ -24,12 +24,15 @@ static void spread(int8_t *q, int from, int row, const int32_t *words, int n) {
     for (int i = 0; i < n; i++) memcpy(out + 32 * i, &words[i], 4);
 }
 
-// The sums of each 16 of 64 columns.
-static void sum16s(__m512i q, int32_t sums[4]) {
+// The sums of each 16 of 64 columns, in all four lanes of their quarter.
+static __m512i sum16s(__m512i q) {
     __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), q);
     s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
-    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
-    _mm_storeu_si128((__m128i *)sums, _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s)));
+    return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+}
+
+static void store_sum16s(__m512i q, int32_t sums[4]) {
+    _mm_storeu_si128((__m128i *)sums, _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, sum16s(q))));
 }
 
 static float max_abs(const float *x, int n) {
@@ -48,7 +51,7 @@ void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile,
         int32_t words[8], sums[4];
         _mm256_storeu_si256((__m256i *)words, q);
         spread(tile, i, row, words, 8);
-        sum16s(_mm512_zextsi256_si512(q), sums);
+        store_sum16s(_mm512_zextsi256_si512(q), sums);
         int32_t sum = sums[0] + sums[1];
         int at = i / 32 * 8 + row;
         scales[at] = max / 127.0f;
@@ -64,13 +67,18 @@ void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile
     for (int i = from; i < to; i += 256) {
         float max = max_abs(x + i, 256);
         __m512 inverse = _mm512_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
+        __m512i peak16 = _mm512_setzero_si512(), peak32 = peak16;
         scales[i / 256 * 8 + row] = max / 127.0f;
         for (int j = i; j < i + 256; j += 64) { // j / 64: the pair of sums of 32
             __m512i q = quantize64(x + j, inverse);
             int32_t words[16], sums[4];
             _mm512_storeu_si512(words, q);
             spread(tile, j, row, words, 16);
-            sum16s(q, sums);
+            store_sum16s(q, sums);
+            __m512i size16 = sum16s(_mm512_abs_epi8(q));
+            __m512i size32 = _mm512_add_epi32(size16, _mm512_shuffle_i32x4(size16, size16, 0xB1));
+            peak16 = _mm512_max_epi32(peak16, size16);
+            peak32 = _mm512_max_epi32(peak32, size32);
             for (int n = 0; n < 4; n++) {
                 nsums[(j / 16 + n) * 8 + row] = -32 * sums[n];
                 pair16[(j / 32 + n / 2) * 16 + 2 * row + n % 2] = (int16_t)sums[n];
@@ -78,6 +86,8 @@ void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile
             pair32[j / 64 * 16 + 2 * row] = (int16_t)(sums[0] + sums[1]);
             pair32[j / 64 * 16 + 2 * row + 1] = (int16_t)(sums[2] + sums[3]);
         }
+        act_peak16(tile, k)[i / 256 * 8 + row] = _mm512_reduce_max_epi32(peak16);
+        act_peak32(tile, k)[i / 256 * 8 + row] = _mm512_reduce_max_epi32(peak32);
     }
 }
 

@@ -134,24 +134,48 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead
     }
 }
 
-// One chunk of 32 columns in a block of 256: chunk c of the tile's whole row. Adds scale * (dot product)
-// of its sub-blocks to the block's integer sums.
-INLINE void chunk_of_256(const Planes f, const int R, const Tile t, const uint8_t *chunk, const uint8_t *scales, int c,
-                         bool fetch, __m512i sums[ACT_TILE_ROWS]) {
-    __m512i w[STEPS];
-    if (fetch) prefetch(chunk + planes_panel_bytes(f, t.k), (f.low + f.high) * 64);
-    unpack_chunk(f, chunk, w);
+// The dot products of sub-block j of a chunk's; c is the chunk in the tile's whole row.
+INLINE void sub_dots(const Planes f, const int R, const Tile t, const __m512i w[STEPS], int c, const int j,
+                     __m512i dots[ACT_TILE_ROWS]) {
     const int8_t *q = t.q + 256 * (ptrdiff_t)c;
-    const int per_chunk = CHUNK / f.sub, steps = STEPS / per_chunk;
-    UNROLL for (int j = 0; j < per_chunk; j++) {
-        __m512i scale = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(scales + 16 * j)));
+    const int steps = f.sub / 4;
+    UNROLL for (int r = 0; r < R; r++) dots[r] = sums_start(f, t.nsums, c * 2 + j, r);
+    UNROLL for (int s = j * steps; s < (j + 1) * steps; s++)
+        UNROLL for (int r = 0; r < R; r++)
+            dots[r] = _mm512_dpbusd_epi32(dots[r], w[s], broadcast32(q + 32 * s + 4 * r));
+}
+
+// Adds scale * (dot product) of two sub-blocks, exactly. Multiplications are what limits this loop, and
+// where both dot products fit into 16 bits, one does for two.
+INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales, const __m512i first[ACT_TILE_ROWS],
+                       const __m512i second[ACT_TILE_ROWS], __m512i sums[ACT_TILE_ROWS]) {
+    __m512i pairs = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)scales));
+    if (fits) {
         UNROLL for (int r = 0; r < R; r++) {
-            __m512i sum = sums_start(f, t.nsums, c * 2 + j, r);
-            UNROLL for (int s = j * steps; s < (j + 1) * steps; s++)
-                sum = _mm512_dpbusd_epi32(sum, w[s], broadcast32(q + 32 * s + 4 * r));
-            sums[r] = _mm512_add_epi32(sums[r], _mm512_mullo_epi32(sum, scale));
+            __m512i both = _mm512_mask_blend_epi16(0xAAAAAAAA, first[r], _mm512_slli_epi32(second[r], 16));
+            sums[r] = _mm512_dpwssd_epi32(sums[r], both, pairs);
         }
+        return;
     }
+    __m512i a = _mm512_srai_epi32(_mm512_slli_epi32(pairs, 16), 16), b = _mm512_srai_epi32(pairs, 16);
+    UNROLL for (int r = 0; r < R; r++) {
+        sums[r] = _mm512_add_epi32(sums[r], _mm512_mullo_epi32(first[r], a));
+        sums[r] = _mm512_add_epi32(sums[r], _mm512_mullo_epi32(second[r], b));
+    }
+}
+
+// Two neighbouring sub-blocks of a block of 256: two chunks, or one. c is the first chunk in the tile's
+// whole row.
+INLINE void sub_pair(const Planes f, const int R, const bool fits, const Tile t, const uint8_t *chunk,
+                     const uint8_t *scales, int c, bool fetch, __m512i sums[ACT_TILE_ROWS]) {
+    const int n_bytes = (int)planes_chunk_bytes(f), n_chunks = f.sub / 16;
+    __m512i w[STEPS], first[ACT_TILE_ROWS], second[ACT_TILE_ROWS];
+    if (fetch) prefetch(chunk + planes_panel_bytes(f, t.k), n_bytes * n_chunks);
+    unpack_chunk(f, chunk, w);
+    sub_dots(f, R, t, w, c, 0, first);
+    if (n_chunks == 2) unpack_chunk(f, chunk + n_bytes, w);
+    sub_dots(f, R, t, w, c + n_chunks - 1, 2 - n_chunks, second);
+    add_scaled(R, fits, scales, first, second, sums);
 }
 
 // t -= dmin * (sum over sub-blocks of minimum times activation sum), two sub-blocks a step.
@@ -167,29 +191,48 @@ INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, c
     UNROLL for (int r = 0; r < R; r++) t[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, t[r]);
 }
 
+// Whether all dot products of the rows with sub-blocks of block b fit into 16 bits: |w| is at most the
+// offset or the largest integer, and the tile knows the largest sum of |q|.
+INLINE bool dots_fit(const Planes f, const int R, const Tile t, int b) {
+    const int most = f.offset_shift >= 0 ? 1 << f.offset_shift : (1 << (f.low + f.high)) - 1;
+    const int32_t *peaks = (f.sub == 16 ? act_peak16(t.q, t.k) : act_peak32(t.q, t.k)) + 8 * b;
+    __mmask8 over = _mm256_cmpgt_epi32_mask(_mm256_loadu_si256((const __m256i *)peaks), _mm256_set1_epi32(INT16_MAX / most));
+    return (over & ((1 << R) - 1)) == 0;
+}
+
+// The scaled integer sums of a block: its first chunk is at `chunk`.
+INLINE void block_sums(const Planes f, const int R, const bool fits, const Tile t, int b, bool fetch, Ahead *ahead,
+                       __m512i sums[ACT_TILE_ROWS]) {
+    const int n_pairs = 256 / f.sub / 2, n_chunks = f.sub / 16; // chunks of a pair
+    const uint8_t *chunk = t.panel + planes_chunks_at(f, b), *scales = t.panel + planes_scales_at(f, b);
+    UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
+    _Pragma("GCC unroll 1") for (int j = 0; j < n_pairs; j++) {
+        if (R > 2) fetch_ahead(ahead);
+        sub_pair(f, R, fits, t, chunk, scales + 32 * j, 8 * b + n_chunks * j, fetch, sums);
+        chunk += (size_t)n_chunks * planes_chunk_bytes(f);
+    }
+}
+
 INLINE void blocks_of_256(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
-    const int n_blocks = t.k / 256, n_subs = 256 / f.sub;
+    const int n_blocks = t.k / 256, n_pairs = 256 / f.sub / 2;
     const int16_t *pairs = f.sub == 16 ? act_pair16(t.q, t.k) : act_pair32(t.q, t.k);
     for (int b = 0; b < n_blocks; b++) {
         const uint8_t *block = t.panel + planes_head_at(f, b);
         const uint16_t *d = (const uint16_t *)block, *dmin = d + PANEL_ROWS;
         __m512i sums[ACT_TILE_ROWS];
         __m512 in_block[ACT_TILE_ROWS];
-        UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
-        const uint8_t *chunk = t.panel + planes_chunks_at(f, b), *scales = t.panel + planes_scales_at(f, b);
         const bool fetch = R > 2 && b % t.n_tiles == t.tile;
         if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)(64 + planes_scale_bytes(f)));
-        _Pragma("GCC unroll 1") for (int c = 0; c < 256 / CHUNK; c++) {
-            if (R > 2) fetch_ahead(ahead);
-            chunk_of_256(f, R, t, chunk, scales, 8 * b + c, fetch, sums);
-            chunk += planes_chunk_bytes(f);
-            scales += 16 * (CHUNK / f.sub);
-        }
-        if (fetch && f.has_min) prefetch(chunk + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
+        if (dots_fit(f, R, t, b))
+            block_sums(f, R, true, t, b, fetch, ahead, sums);
+        else
+            block_sums(f, R, false, t, b, fetch, ahead, sums);
+        if (fetch && f.has_min)
+            prefetch(t.panel + planes_mins_at(f, b) + planes_panel_bytes(f, t.k), (int)planes_scale_bytes(f));
         __m512 scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), scale);
         if (f.has_min)
-            subtract_minima(f, R, pairs + (ptrdiff_t)b * (n_subs / 2) * 16, t.panel + planes_mins_at(f, b),
+            subtract_minima(f, R, pairs + (ptrdiff_t)b * n_pairs * 16, t.panel + planes_mins_at(f, b),
                             half_lanes(dmin), in_block);
         UNROLL for (int r = 0; r < R; r++)
             y[r] = _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[8 * b + r]), y[r]);
@@ -222,7 +265,7 @@ INLINE void gemm(const Planes f, const GemmArgs *a) {
     const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
     const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
     const int n_tiles = (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
-    const int n_chunks = a->n_panels * n_tiles * (a->k / CHUNK);
+    const int n_chunks = a->n_panels * n_tiles * (a->k / (f.block == 32 ? 32 : 2 * f.sub));
     Ahead ahead = ahead_new(a, n_chunks);
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const int8_t *q = a->acts;

@@ -3,6 +3,8 @@
 
 #include "kernels/exp.h"
 
+#include <stdlib.h>
+
 void scalar_act_write_f32(const float *x, int k, int from, int to, void *tile, int row) {
     (void)k;
     float *out = tile;
@@ -29,6 +31,17 @@ static int32_t sum_of(const int8_t *q, int row, int from, int n) {
     return sum;
 }
 
+// The largest sum of magnitudes over n of 256 columns.
+static int32_t peak_of(const int8_t *q, int row, int from, int n) {
+    int32_t peak = 0;
+    for (int j = from; j < from + 256; j += n) {
+        int32_t sum = 0;
+        for (int i = j; i < j + n; i++) sum += abs(q[i / 4 * 32 + row * 4 + i % 4]);
+        peak = sum > peak ? sum : peak;
+    }
+    return peak;
+}
+
 void scalar_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
     int8_t *q = tile;
     for (int i = from; i < to; i += 32) {
@@ -47,6 +60,8 @@ void scalar_act_write_q8_256(const float *x, int k, int from, int to, void *tile
     int16_t *pair16 = act_pair16(tile, k), *pair32 = act_pair32(tile, k);
     for (int i = from; i < to; i += 256) {
         act_scales(ACT_Q8_256, tile, k)[i / 256 * 8 + row] = quantize(x + i, 256, i, q, row);
+        act_peak16(tile, k)[i / 256 * 8 + row] = peak_of(q, row, i, 16);
+        act_peak32(tile, k)[i / 256 * 8 + row] = peak_of(q, row, i, 32);
         for (int j = i / 16; j < i / 16 + 16; j++) {
             int32_t sum = sum_of(q, row, 16 * j, 16);
             nsums[8 * j + row] = -32 * sum;
