@@ -19,7 +19,7 @@ INLINE __m256 half_lanes(const uint16_t *h) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
 }
 
-INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys,
+INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys, ptrdiff_t ahead,
                          __m256 s[QUERY_TILE][2]) {
     __m256 sums[4][QUERY_TILE][2];
     for (int j = 0; j < 4; j++) {
@@ -27,6 +27,7 @@ INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const u
         UNROLL for (int i = 0; i < Q; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
         for (int d = j; d < a->head_dim; d += 4) {
             __m256 low = half_lanes(keys + 16 * d), high = half_lanes(keys + 16 * d + 8);
+            if (j % 2 == 0) _mm_prefetch((const char *)(keys + 16 * d + ahead), _MM_HINT_T0);
             UNROLL for (int i = 0; i < Q; i++) {
                 __m256 dim = _mm256_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]);
                 sum[i][0] = _mm256_fmadd_ps(dim, low, sum[i][0]);
@@ -66,16 +67,37 @@ INLINE void update_softmax(const AttnArgs *a, Softmax *m, int i, const __m256 s[
     }
 }
 
-INLINE void add_values(const AttnArgs *a, const int Q, Softmax *m, const uint16_t *values, int n_tokens) {
-    for (int d = 0; d < a->head_dim; d += 8) {
-        __m256 acc[QUERY_TILE];
-        UNROLL for (int i = 0; i < Q; i++) acc[i] = _mm256_loadu_ps(&m->acc[i][d]);
-        for (int t = 0; t < n_tokens; t++) {
-            __m256 value = half_lanes(values + (size_t)t * (size_t)a->head_dim + (size_t)d);
-            UNROLL for (int i = 0; i < Q; i++) acc[i] = _mm256_fmadd_ps(_mm256_set1_ps(m->p[i][t]), value, acc[i]);
+// G vectors of dimensions from `d` on, for all tokens of the block.
+INLINE void add_dims(const AttnArgs *a, const int Q, const int G, Softmax *m, const uint16_t *values,
+                     ptrdiff_t ahead, int n_tokens, int d) {
+    __m256 acc[QUERY_TILE][4];
+    UNROLL for (int i = 0; i < Q; i++) UNROLL for (int g = 0; g < G; g++)
+        acc[i][g] = _mm256_loadu_ps(&m->acc[i][d + 8 * g]);
+    for (int t = 0; t < n_tokens; t++) {
+        const uint16_t *at = values + (size_t)t * (size_t)a->head_dim + (size_t)d;
+        if (d % 32 == 0) _mm_prefetch((const char *)(at + ahead), _MM_HINT_T0);
+        UNROLL for (int g = 0; g < G; g++) {
+            __m256 value = half_lanes(at + 8 * g);
+            UNROLL for (int i = 0; i < Q; i++)
+                acc[i][g] = _mm256_fmadd_ps(_mm256_set1_ps(m->p[i][t]), value, acc[i][g]);
         }
-        UNROLL for (int i = 0; i < Q; i++) _mm256_storeu_ps(&m->acc[i][d], acc[i]);
     }
+    UNROLL for (int i = 0; i < Q; i++) UNROLL for (int g = 0; g < G; g++)
+        _mm256_storeu_ps(&m->acc[i][d + 8 * g], acc[i][g]);
+}
+
+INLINE void add_values(const AttnArgs *a, const int Q, Softmax *m, const uint16_t *values, ptrdiff_t ahead,
+                       int n_tokens) {
+    int d = 0;
+    if (Q <= 2)
+        for (; d + 32 <= a->head_dim; d += 32) add_dims(a, Q, 4, m, values, ahead, n_tokens, d);
+    for (; d < a->head_dim; d += 16) add_dims(a, Q, 2, m, values, ahead, n_tokens, d);
+}
+
+// What will be read after this block: the sequence's next one, or (first < 0) the next head's first.
+INLINE const uint16_t *next_block(const AttnArgs *a, int first) {
+    if (first >= 0) return a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
+    return a->kv + (size_t)a->blocks[0] * a->block_stride + (size_t)a->head_dim * 32;
 }
 
 INLINE void attend(const AttnArgs *a, const int Q, int first_q) {
@@ -91,10 +113,11 @@ INLINE void attend(const AttnArgs *a, const int Q, int first_q) {
     const float *q = a->q + (size_t)first_q * a->q_stride;
     for (int first = 0; first < most; first += 16) {
         const uint16_t *keys = a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
+        ptrdiff_t ahead = next_block(a, first + 16 < most ? first + 16 : -1) - keys;
         __m256 s[QUERY_TILE][2];
-        block_scores(a, Q, q, keys, s);
+        block_scores(a, Q, q, keys, ahead, s);
         UNROLL for (int i = 0; i < Q; i++) update_softmax(a, &m, i, s[i], n_keys[i] - first);
-        add_values(a, Q, &m, keys + (size_t)a->head_dim * 16, most - first < 16 ? most - first : 16);
+        add_values(a, Q, &m, keys + (size_t)a->head_dim * 16, ahead, most - first < 16 ? most - first : 16);
     }
     UNROLL for (int i = 0; i < Q; i++) {
         float *out = a->out + (size_t)(first_q + i) * a->out_stride;

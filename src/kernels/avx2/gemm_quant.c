@@ -90,10 +90,17 @@ INLINE __m256 half_lanes(const uint16_t *h) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
 }
 
+// While a panel is being used, its successor is asked for: each group of rows fetches every n_groups-th
+// block on the first walk (see the wider rung).
+INLINE void prefetch(const uint8_t *p, const int n_bytes) {
+    for (int i = 0; i < n_bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
+}
+
 // One half panel and R activation rows from `row` of a tile. q points at the row's bytes.
 typedef struct Tile {
     const uint8_t *panel;
     int half, k, row;
+    int group, n_groups; // of rows; n_groups is 0 where nothing is to be fetched
     const int8_t *q;
     const float *scales;
     const int32_t *nsums;
@@ -105,6 +112,8 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, __m256 y[ROW
     for (int b = 0; b < t.k / 32; b++) {
         const uint8_t *chunk = t.panel + planes_chunks_at(f, b) + 32 * t.half;
         const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)) + 8 * t.half, *m = d + PANEL_ROWS;
+        if (t.n_groups && b % t.n_groups == t.group)
+            prefetch(chunk - 64 + planes_panel_bytes(f, t.k), 64 + (int)planes_chunk_bytes(f));
         __m256i sums[ROWS];
         UNROLL for (int r = 0; r < R; r++) sums[r] = sums_start(f, t.nsums, b, t.row + r);
         add_steps(f, R, chunk, t.q + 256 * (ptrdiff_t)b, 0, STEPS, _mm256_set1_epi16(1), sums);
@@ -162,6 +171,8 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, __m256 y[RO
     for (int b = 0; b < n_blocks; b++, pairs += n_pairs * 16) {
         const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)) + 8 * t.half, *dmin = d + PANEL_ROWS;
         const uint8_t *scales = t.panel + planes_scales_at(f, b) + 16 * t.half;
+        if (t.n_groups && b % t.n_groups == t.group)
+            prefetch(t.panel + planes_head_at(f, b) + planes_panel_bytes(f, t.k), (int)planes_block_bytes(f));
         __m256i sums[ROWS], more[ROWS];
         __m256 in_block[ROWS], scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) sums[r] = _mm256_setzero_si256();
@@ -213,7 +224,8 @@ INLINE void half_panel(const Planes f, const GemmArgs *a, const uint8_t *panel, 
     for (int row = 0; row < a->m; row += ROWS) {
         const char *tile = (const char *)a->acts + (size_t)(row / ACT_TILE_ROWS) * act_tile_bytes(act, a->k);
         int in_tile = row % ACT_TILE_ROWS;
-        Tile t = {panel, half, a->k, in_tile, (const int8_t *)tile + 4 * in_tile, act_scales(act, tile, a->k),
+        int n_groups = half == 0 && a->m > 2 ? (a->m + ROWS - 1) / ROWS : 0;
+        Tile t = {panel, half, a->k, in_tile, row / ROWS, n_groups, (const int8_t *)tile + 4 * in_tile, act_scales(act, tile, a->k),
                   act_nsums(act, tile, a->k), tile};
         switch (a->m - row) {
         case 1: tile_rows(f, 1, a, t, row, first_n); break;
