@@ -64,7 +64,7 @@ void sampler_scratch_free(SamplerScratch *s) {
 }
 
 int32_t kept_load(SamplerScratch *s, const float *logits) {
-    s->max = logits_prepare(logits, s->n_vocab, s->x, s->block_max);
+    s->max = logits_prepare(s->kernels, logits, s->n_vocab, s->x, s->block_max);
     int32_t b = 0;
     while (s->block_max[b] != s->max) b++;
     int32_t i = b * LOGITS_BLOCK;
@@ -92,7 +92,7 @@ static void gather(SamplerScratch *s, float threshold) {
 }
 
 static double weigh_row(SamplerScratch *s) {
-    return logits_weigh(s->x, s->n_blocks, s->max, s->scale, s->w, s->block_sum);
+    return s->kernels->weigh(s->x, s->n_blocks, s->max, s->scale, s->w, s->block_sum);
 }
 
 // Gives the gathered tokens their weights; those with none are left out. Many are weighed faster

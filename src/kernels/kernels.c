@@ -22,6 +22,8 @@ static void fill_scalar(Kernels *t) {
     t->attention = scalar_attention;
     t->kv_write = scalar_kv_write;
     t->collect = scalar_collect;
+    t->clean = scalar_clean;
+    t->weigh = scalar_weigh;
 }
 
 const Kernels *kernels_get(CpuRung rung) {

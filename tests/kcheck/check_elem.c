@@ -1,8 +1,9 @@
-// Norm, SwiGLU, KV writes and collecting: every tail, bit-equal to the scalar rung; the first two also
+// Norm, SwiGLU, KV writes, collecting and weighing: every tail, bit-equal to the scalar rung; the first two also
 // close to the formula in doubles.
 #include "kcheck.h"
 
 #include "kernels/exp.h"
+#include "kernels/weigh.h"
 
 #include <math.h>
 #include <string.h>
@@ -163,6 +164,42 @@ static void body_collect(Case *c) {
         }
 }
 
+// Whole blocks of logits with all that a model may produce: cleaned and weighed to the scalar bits, and the
+// weights are powers of two.
+static void body_weigh(Case *c) {
+    enum { N_BLOCKS = 5, N = N_BLOCKS * LOGITS_BLOCK };
+    for (int round = 0; round < 40; round++) {
+        case_at(c, "round=%d", round);
+        float *logits = row_new(c, (RowStyle)(round % (ROW_HUGE + 1)), N);
+        logits[1] = NAN;
+        logits[2] = -0.0f;
+        logits[70] = round % 3 ? INFINITY : 1;
+        logits[140] = -INFINITY;
+        guard_freeze(logits);
+        float *x[2], *w[2], *block_max[2], scale = (float)(0.01 + 3 * rng_uniform(&c->rng));
+        double *block_sum[2], total[2];
+        for (int i = 0; i < 2; i++) {
+            const Kernels *k = i ? c->kernels : c->scalar;
+            x[i] = guard_new(c, 4 * N), w[i] = guard_new(c, 4 * N);
+            block_max[i] = guard_new(c, 4 * N_BLOCKS), block_sum[i] = guard_new(c, 8 * N_BLOCKS);
+            k->clean(logits, N_BLOCKS, x[i], block_max[i]);
+            float max = block_max[i][0];
+            for (int b = 1; b < N_BLOCKS; b++) max = block_max[i][b] > max ? block_max[i][b] : max;
+            total[i] = k->weigh(x[i], N_BLOCKS, max, scale, w[i], block_sum[i]);
+            for (int j = 0; j < N; j++) {
+                double t = (double)((x[i][j] - max) * scale), want = t > (double)LOGITS_LEAST ? exp2(t) : 0;
+                if (fabs((double)w[i][j] - want) > want * 4e-7) case_fail(c, "2^%g is %g", t, (double)w[i][j]);
+            }
+        }
+        case_same_bytes(c, "cleaned", x[0], x[1], 4 * N);
+        case_same_bytes(c, "maxima", block_max[0], block_max[1], 4 * N_BLOCKS);
+        case_same_bytes(c, "weights", w[0], w[1], 4 * N);
+        case_same_bytes(c, "sums", block_sum[0], block_sum[1], 8 * N_BLOCKS);
+        case_same_bytes(c, "total", &total[0], &total[1], sizeof total[0]);
+        guard_release(c);
+    }
+}
+
 void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "rms_norm", "tails", body_norm_tails);
     session_run(s, k, -1, -1, "rms_norm", "extremes", body_norm_extremes);
@@ -172,4 +209,5 @@ void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "silu_mul", "oracle", body_silu_oracle);
     session_run(s, k, -1, -1, "kv_write", "slots", body_kv_write);
     session_run(s, k, -1, -1, "collect", "tails", body_collect);
+    session_run(s, k, -1, -1, "weigh", "blocks", body_weigh);
 }

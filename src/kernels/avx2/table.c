@@ -15,4 +15,6 @@ void avx2_fill(Kernels *t) {
     t->silu_mul = avx2_silu_mul;
     t->attention = avx2_attention;
     t->kv_write = avx2_kv_write;
+    t->clean = avx2_clean;
+    t->weigh = avx2_weigh;
 }

@@ -16,4 +16,6 @@ void avx512_fill(Kernels *t) {
     t->attention = avx512_attention;
     t->kv_write = avx512_kv_write;
     t->collect = avx512_collect;
+    t->clean = avx512_clean;
+    t->weigh = avx512_weigh;
 }

@@ -16,5 +16,7 @@ void scalar_silu_mul(float *gate, const float *up, int n);
 void scalar_attention(const AttnArgs *a);
 void scalar_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
 int32_t scalar_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
+void scalar_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
+double scalar_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
 
 #endif

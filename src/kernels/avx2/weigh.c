@@ -1,0 +1,11 @@
+#include "kernels/avx2/table.h"
+
+#include "kernels/weigh_loops.h"
+
+void avx2_clean(const float *logits, int32_t n_blocks, float *x, float *block_max) {
+    clean_blocks(logits, n_blocks, x, block_max);
+}
+
+double avx2_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum) {
+    return weigh_blocks(x, n_blocks, max, scale, w, block_sum);
+}
