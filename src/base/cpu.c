@@ -23,29 +23,44 @@ bool cpu_rung_parse(const char *name, CpuRung *out) {
 }
 
 // __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers.
-CpuRung cpu_best_rung(void) {
+bool cpu_has_rung(CpuRung rung) {
+    if (rung == CPU_SCALAR) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512vnni");
-    return avx512 ? CPU_AVX512VNNI : avx2 ? CPU_AVX2 : CPU_SCALAR;
-#else
-    return CPU_SCALAR;
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (rung == CPU_AVX2) return avx2;
+    if (rung == CPU_AVX512VNNI) return avx512 && __builtin_cpu_supports("avx512vnni");
 #endif
+    return false;
+}
+
+CpuRung cpu_best_rung(void) {
+    int best = CPU_N_RUNGS - 1;
+    while (!cpu_has_rung((CpuRung)best)) best--;
+    return (CpuRung)best;
+}
+
+// The rungs of this machine, for messages: "scalar, avx2".
+static void list_rungs(char *text, size_t size) {
+    size_t at = 0;
+    text[0] = '\0';
+    for (int i = 0; i < CPU_N_RUNGS && at < size; i++)
+        if (cpu_has_rung((CpuRung)i)) at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", rung_names[i]);
 }
 
 bool cpu_rung(CpuRung *out, Err *err) {
-    CpuRung best = cpu_best_rung();
     const char *mask = getenv("CLLM_CPU");
-    *out = best;
+    *out = cpu_best_rung();
     if (!mask || !mask[0]) return true;
     CpuRung wanted;
+    char rungs[128];
+    list_rungs(rungs, sizeof rungs);
     if (!cpu_rung_parse(mask, &wanted))
-        return err_set(err, ERR_INVALID, "CLLM_CPU=%s is unknown; use scalar, avx2 or avx512vnni", mask);
-    if (wanted > best)
-        return err_set(err, ERR_UNSUPPORTED, "CLLM_CPU=%s, but this CPU reaches only %s", mask, cpu_rung_name(best));
+        return err_set(err, ERR_INVALID, "CLLM_CPU=%s is unknown; this CPU has %s", mask, rungs);
+    if (!cpu_has_rung(wanted))
+        return err_set(err, ERR_UNSUPPORTED, "CLLM_CPU=%s is not what this CPU has: %s", mask, rungs);
     *out = wanted;
     return true;
 }

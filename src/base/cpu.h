@@ -1,7 +1,8 @@
-// What this CPU can do, as the kernels see it: rungs of a ladder, each a superset of the one below.
+// What this CPU can do, as the kernels see it: rungs of a ladder, better ones above. On one kind of machine
+// a rung needs what the rungs below it need, except that a CPU with AVX-512 may lack AVX-VNNI.
 //
-// The environment variable CLLM_CPU=scalar|avx2|avx512vnni masks everything above the named
-// rung, so that one machine can test all of them.
+// The environment variable CLLM_CPU=NAME chooses a lower rung than the best, so that one machine can test
+// all that it has.
 #ifndef CLLM_BASE_CPU_H
 #define CLLM_BASE_CPU_H
 
@@ -9,13 +10,14 @@
 
 typedef enum CpuRung {
     CPU_SCALAR,
-    CPU_AVX2,       // AVX2, FMA, F16C
-    CPU_AVX512VNNI, // AVX-512 F, BW, DQ, VL and VNNI
+    CPU_AVX2,       // x86: AVX2, FMA, F16C
+    CPU_AVX512VNNI, // x86: AVX-512 F, BW, DQ, VL and VNNI
     CPU_N_RUNGS
 } CpuRung;
 
-CpuRung cpu_best_rung(void);              // what the hardware and the OS allow, ignoring the mask
-bool cpu_rung(CpuRung *out, Err *err);    // the rung to use; fails if CLLM_CPU names nothing we know or have
+bool cpu_has_rung(CpuRung rung);       // what the hardware and the OS allow, ignoring CLLM_CPU
+CpuRung cpu_best_rung(void);           // the highest of them
+bool cpu_rung(CpuRung *out, Err *err); // the rung to use; fails if CLLM_CPU names nothing we know or have
 bool cpu_rung_parse(const char *name, CpuRung *out);
 const char *cpu_rung_name(CpuRung rung);
 int cpu_count(void);                      // CPUs that this process may run on, at least 1

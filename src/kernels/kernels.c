@@ -33,8 +33,14 @@ const Kernels *kernels_get(CpuRung rung) {
     t->rung = rung;
     fill_scalar(t);
 #if defined(__x86_64__)
-    if (rung >= CPU_AVX2) avx2_fill(t);
-    if (rung >= CPU_AVX512VNNI) avx512_fill(t);
+    switch (rung) {
+    case CPU_AVX512VNNI:
+        avx2_fill(t);
+        avx512_fill(t);
+        break;
+    case CPU_AVX2: avx2_fill(t); break;
+    default: break;
+    }
 #endif
     return t;
 }

@@ -257,7 +257,8 @@ void bench_run(const Options *o) {
         }
     }
     b.bandwidth = limit_read_rate(b.stream, (size_t)STREAM_MB << 20);
-    for (int rung = CPU_AVX2; rung <= (int)cpu_best_rung(); rung++) {
+    for (int rung = CPU_SCALAR + 1; rung < CPU_N_RUNGS; rung++) {
+        if (!cpu_has_rung((CpuRung)rung)) continue;
         if (o->rung >= 0 && o->rung != rung) continue;
         b.kernels = kernels_get((CpuRung)rung);
         bench_rung(o, &b);
