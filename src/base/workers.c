@@ -44,6 +44,7 @@ struct Workers {
     _Atomic uint32_t n_sleeping;
     _Atomic bool stop;
     _Alignas(64) _Atomic int pending;
+    _Alignas(64) _Atomic uint64_t n_met; // calls of workers_meet so far
     _Alignas(64) WorkerFn fn;
     void *ctx;
     int n_workers;
@@ -98,6 +99,14 @@ static void publish(Workers *w) {
     if (atomic_load(&w->n_sleeping)) futex_wake_all(&w->epoch);
 }
 
+// Between two looks at what another worker must do first.
+static void wait_a_little(int i) {
+    if (i < SPINS_BEFORE_YIELD)
+        CPU_RELAX();
+    else
+        sched_yield();
+}
+
 void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks) {
     if (w->n_workers == 1 || n_tasks == 1) {
         for (int task = 0; task < n_tasks; task++) fn(ctx, task, 0);
@@ -114,12 +123,14 @@ void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks) {
     atomic_store_explicit(&w->pending, w->n_workers - 1, memory_order_relaxed);
     publish(w);
     run_tasks(w, 0);
-    for (int i = 0; atomic_load_explicit(&w->pending, memory_order_acquire); i++) {
-        if (i < SPINS_BEFORE_YIELD)
-            CPU_RELAX();
-        else
-            sched_yield();
-    }
+    for (int i = 0; atomic_load_explicit(&w->pending, memory_order_acquire); i++) wait_a_little(i);
+}
+
+// Nobody can take a second task while it waits inside its first, so each is with another worker.
+void workers_meet(Workers *w) {
+    uint64_t n = (uint64_t)w->n_workers, mine = atomic_fetch_add_explicit(&w->n_met, 1, memory_order_acq_rel);
+    uint64_t all = (mine / n + 1) * n;
+    for (int i = 0; atomic_load_explicit(&w->n_met, memory_order_acquire) < all; i++) wait_a_little(i);
 }
 
 Workers *workers_new(int n_workers, Err *err) {

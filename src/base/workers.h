@@ -35,4 +35,8 @@ static inline int workers_share(int n_tasks, int worker, int n_workers) {
 // Runs fn(ctx, task, worker) for every task and returns when all are done.
 void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks);
 
+// In a job of exactly as many tasks as workers, every one of which calls this equally often: waits until
+// all tasks have come here. What they wrote before is visible to all behind.
+void workers_meet(Workers *w);
+
 #endif

@@ -108,8 +108,19 @@ static bool check_loads(const Bench *b, const BenchLoad *prompt, Err *err) {
     return !b->report.has_prompt || bench_load_check(&b->target, prompt, err);
 }
 
-// Computes the keys and values of the widest load once: the system hands out memory when it is first
-// touched, which costs as much as computing. (A load with a context computes them before it measures.)
+// The system hands out memory when it is first touched, which costs as much as computing.
+static void touch_kv(const Bench *b, const Runtime *r) {
+    int64_t most = 0;
+    for (int i = 0; i < b->n_runs; i++) {
+        const BenchLoad *l = &b->loads[i];
+        int64_t tokens = (l->context ? l->context + l->concurrency : l->prompt_tokens) + l->output_tokens;
+        int64_t blocks = l->concurrency * (tokens / KV_BLOCK_TOKENS + 1);
+        most = blocks > most ? blocks : most;
+    }
+    model_context_touch(r->context, 0, most < r->n_blocks ? (int32_t)most : r->n_blocks);
+}
+
+// Computes the widest load once, so that all scratch is resident too.
 static bool warm_up(Bench *b, const BenchLoad *prompt, Err *err) {
     BenchLoad widest = b->loads[0];
     BenchResult unused;
@@ -171,6 +182,7 @@ static bool run(Bench *b, const Runtime *r, Err *err) {
                               .has_prompt = o->prefill_tokens > 0,
                               .runs = b->runs,
                               .n_runs = b->n_runs};
+    touch_kv(b, r);
     return cpu_rung(&b->report.rung, err) && measure(b, err) && print(b, err);
 }
 

@@ -1,4 +1,5 @@
 // `cllm serve`: listens first, loads the model beside the event loop, serves until a signal.
+#define _GNU_SOURCE // SCHED_IDLE
 #include "cli/commands.h"
 
 #include "base/log.h"
@@ -7,6 +8,7 @@
 #include "server/server.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@ typedef struct Serving {
     Server *server;
     Runtime runtime;    // the loader's until `loaded`
     atomic_bool loaded; // the loader has finished, well or not
+    atomic_bool ended;  // the server does not run any more
 } Serving;
 
 // For the handler: the server to stop.
@@ -78,6 +81,18 @@ static void print_ready(const Serving *s) {
     fflush(stdout);
 }
 
+// Fetches KV memory from the system before requests need it, in the order in which the pool hands it out,
+// on CPU time that nobody else wants.
+static void ready_kv(Serving *s) {
+    enum { AT_ONCE = 4 }; // blocks
+    size_t token_bytes = model_info(s->runtime.model)->kv_bytes_per_token;
+    int64_t n = (s->options->kv_ready_mb << 20) / (int64_t)(token_bytes * KV_BLOCK_TOKENS);
+    struct sched_param none = {0};
+    if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0) return;
+    for (int32_t block = 0; block < n && block < s->runtime.n_blocks && !atomic_load(&s->ended); block += AT_ONCE)
+        model_context_touch(s->runtime.context, block, AT_ONCE);
+}
+
 static void *load(void *arg) {
     Serving *s = arg;
     Err err;
@@ -93,6 +108,7 @@ static void *load(void *arg) {
         server_fail(s->server, err.msg);
     }
     atomic_store(&s->loaded, true);
+    if (s->runtime.context) ready_kv(s);
     return NULL;
 }
 
@@ -101,6 +117,7 @@ static bool serve_until_stopped(Serving *s, Err *err) {
     if (pthread_create(&loader, NULL, load, s) != 0)
         return err_set(err, ERR_NOMEM, "cannot start the thread that loads the model");
     bool ok = server_run(s->server, err);
+    atomic_store(&s->ended, true);
     // Nothing can interrupt the loading of a large file, and nobody waits for it any more.
     if (!atomic_load(&s->loaded) && ok) _exit(0);
     pthread_join(loader, NULL);

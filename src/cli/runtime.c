@@ -90,6 +90,7 @@ static bool open_context(Runtime *r, const Options *o, Err *err) {
     ModelContextConfig config = {.max_rows = (int32_t)o->row_budget,
                                  .max_logits = (int32_t)o->max_running};
     if (!plan_pool(r, o, &config.n_blocks, err)) return false;
+    r->n_blocks = config.n_blocks;
     r->context = model_context_new(r->model, &config, r->workers, err);
     return r->context != NULL;
 }

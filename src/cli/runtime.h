@@ -15,6 +15,7 @@ typedef struct Runtime {
     Workers *workers;
     Model *model;
     ModelContext *context;
+    int32_t n_blocks; // of the KV pool
     Tokenizer *tokenizer;
     ChatTemplate *chat_template; // NULL: the file has none that can be used (logged)
     Engine *engine;

@@ -44,7 +44,8 @@ static void *carve(Carver *c, size_t n, size_t size) {
 
 static void carve_all(ModelContext *c, Carver *a) {
     const HyperParams *hp = &c->model->hp;
-    size_t rows = (size_t)c->config.max_rows, tiles = num_div_up(rows, ACT_TILE_ROWS), f = sizeof(float);
+    size_t rows = (size_t)c->config.max_rows, workers = (size_t)workers_count(c->workers), f = sizeof(float);
+    size_t tiles = num_div_up(rows, ACT_TILE_ROWS) + workers; // each worker's rows may end in an unfinished tile
     int widest[N_ACT_FORMATS];
     widest_inputs(c->model, widest);
     c->x = carve(a, rows * (size_t)hp->n_embd, f);
@@ -55,15 +56,17 @@ static void carve_all(ModelContext *c, Carver *a) {
     c->rope = carve(a, rows * (size_t)hp->rope_dims, f);
     c->logits = carve(a, (size_t)c->config.max_logits * (size_t)hp->n_vocab, f);
     c->worker_stride = (size_t)max_int(hp->n_embd, ATTN_MAX_QUERIES * hp->head_dim * 2);
-    c->worker_row = carve(a, (size_t)workers_count(c->workers) * c->worker_stride, f);
+    c->worker_row = carve(a, workers * c->worker_stride, f);
     c->row_position = carve(a, rows, sizeof(int32_t));
     c->row_seq = carve(a, rows, sizeof(int32_t));
     c->logits_row = carve(a, (size_t)c->config.max_logits, sizeof(int32_t));
     c->kv_pieces = carve(a, MAX_KV_PIECES, sizeof(size_t));
-    c->kv_fetch = carve(a, (size_t)workers_count(c->workers), sizeof(KvFetch));
+    c->kv_fetch = carve(a, workers, sizeof(KvFetch));
     c->chunks = carve(a, rows, sizeof(AttnChunk));
-    for (int i = 0; i < N_ACT_FORMATS; i++)
-        c->acts[i] = widest[i] ? carve(a, tiles, act_tile_bytes((ActFormat)i, widest[i])) : NULL;
+    for (int i = 0; i < N_ACT_FORMATS; i++) {
+        c->act_tile_stride[i] = widest[i] ? act_tile_bytes((ActFormat)i, widest[i]) : 0;
+        c->acts[i] = widest[i] ? carve(a, tiles, c->act_tile_stride[i]) : NULL;
+    }
 }
 
 static bool alloc_scratch(ModelContext *c, Err *err) {
@@ -109,6 +112,10 @@ void model_context_free(ModelContext *c) {
     kv_store_free(&c->kv);
     if (c->arena) munmap(c->arena, c->arena_bytes);
     free(c);
+}
+
+void model_context_touch(const ModelContext *c, int32_t block, int32_t n) {
+    kv_store_touch(&c->kv, block, n);
 }
 
 StepModel model_step(ModelContext *c) {

@@ -44,13 +44,15 @@ struct ModelContext {
     float *logits;        // [max_logits][n_vocab]
     float *worker_row;    // [workers][widest row]
     size_t worker_stride;
-    void *acts[N_ACT_FORMATS]; // the input of the next product, quantised; NULL where no matrix wants it
+    void *acts[N_ACT_FORMATS]; // tiles of rows: the input of the next product, quantised; NULL where no
+                               // matrix wants it. A worker that computes alone has tiles of its own.
+    size_t act_tile_stride[N_ACT_FORMATS]; // bytes of the widest tile
     int32_t *row_position;     // [rows]
     int32_t *row_seq;          // [rows]
     int32_t *logits_row;       // [max_logits] the row that each logits row comes from
     AttnChunk *chunks;         // [rows]
     size_t *kv_pieces;         // [MAX_KV_PIECES] what attention will read in a layer, to be fetched ahead:
-    int32_t n_kv_pieces;       //   bytes from the layer's part of block 0, in the order of the sequences
+                               //   bytes from the layer's part of block 0, in the order of the sequences
     KvFetch *kv_fetch;         // [workers]
     void *arena;               // all of the above
     size_t arena_bytes;

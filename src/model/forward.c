@@ -1,27 +1,56 @@
 // The forward pass of a step: all rows of all sequences through all layers together.
 //
 // Every stage is one parallel-for over tasks that write disjoint parts of a buffer; the end of a
-// stage is the only synchronisation. A row's numbers depend on its own sequence alone: products go
+// stage is the only synchronisation. Where it pays, the rows are first split between the workers, each of
+// whom then goes through all layers alone (split.h): the same stages, whose tasks one worker runs. A row's
+// numbers depend on its own sequence alone: products go
 // row by row through the same order of sums (kernels.h), norms and rotations are a row's own, and
 // attention reads only the sequence's blocks. That is what makes answers independent of load.
 #include "model/context.h"
 
 #include "base/num.h"
 #include "kernels/packed.h"
+#include "model/split.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef struct Step {
+// A part of a step: some of its rows, and who computes them. Buffers are indexed by the step's rows.
+typedef struct Part {
     ModelContext *c;
     const Batch *b;
     const Kernels *kernels;
+    int worker; // who computes it alone, or TEAM
+    bool meets; // the worker waits for the others before attention: a sequence has rows in two parts
+    int first_row, n_rows;
+    int first_seq, end_seq; // those with rows in this part
+    char *acts[N_ACT_FORMATS]; // its tiles of rows
+    AttnChunk *chunks;
     const Layer *layer;
     int layer_index;
     int n_chunks, chunk_rows, head_parts, heads_per_task; // attention: see plan_attention
-} Step;
+    int first_piece, n_pieces, piece_room;                // of the context's kv_pieces
+} Part;
 
-static float *worker_row(const Step *s, int worker) {
+enum { TEAM = -1 };
+
+static int n_workers(const Part *s) {
+    return s->worker == TEAM ? workers_count(s->c->workers) : 1;
+}
+
+static void run_stage(const Part *s, WorkerFn fn, void *ctx, int n_tasks) {
+    if (s->worker == TEAM)
+        workers_run(s->c->workers, fn, ctx, n_tasks);
+    else
+        for (int task = 0; task < n_tasks; task++) fn(ctx, task, s->worker);
+}
+
+// One clock for all: that of the engine thread, which is worker 0.
+static void end_phase(const Part *s, ModelPhase phase) {
+    if (s->worker <= 0) phases_end(&s->c->phases, phase);
+}
+
+static float *worker_row(const Part *s, int worker) {
     return s->c->worker_row + (size_t)worker * s->c->worker_stride;
 }
 
@@ -57,8 +86,8 @@ static ActPart act_part_by_columns(int task, int k, int n_rows) {
     return act_part(task % n_tiles(n_rows), task / n_tiles(n_rows), k, n_rows);
 }
 
-static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) {
-    return (char *)c->acts[format] + (size_t)tile * act_tile_bytes(format, k);
+static void *act_tile(const Part *s, ActFormat format, int k, int tile) {
+    return s->acts[format] + (size_t)tile * act_tile_bytes(format, k);
 }
 
 // ---- products -------------------------------------------------------------------------------
@@ -66,7 +95,7 @@ static void *act_tile(const ModelContext *c, ActFormat format, int k, int tile) 
 // Up to three matrices with a common input, as one stage. A task takes its slice of each, so that the
 // same worker makes the same columns of gate and up.
 typedef struct Product {
-    const Step *s;
+    const Part *s;
     const Mat *mats[3];
     float *out[3];
     size_t stride[3];
@@ -83,13 +112,13 @@ static int panels_of(const Mat *m) {
 // Decoding reads the keys and values of every sequence once a layer, straight from memory, while
 // products are limited by arithmetic. So each worker fetches, some with each panel, what its share of
 // the attention tasks will read: the blocks then wait in its caches.
-static void share_kv(ModelContext *c, int n_panels) {
-    int n_workers = workers_count(c->workers);
-    for (int i = 0; i < n_workers; i++) {
-        KvFetch *f = &c->kv_fetch[i];
-        f->next = workers_share(c->n_kv_pieces, i, n_workers);
-        f->end = workers_share(c->n_kv_pieces, i + 1, n_workers);
-        f->per_panel = (f->end - f->next) * n_workers / n_panels + 1;
+static void share_kv(const Part *s, int n_panels) {
+    int n = n_workers(s);
+    for (int i = 0; i < n; i++) {
+        KvFetch *f = &s->c->kv_fetch[s->worker == TEAM ? i : s->worker];
+        f->next = s->first_piece + workers_share(s->n_pieces, i, n);
+        f->end = s->first_piece + workers_share(s->n_pieces, i + 1, n);
+        f->per_panel = (f->end - f->next) * n / n_panels + 1;
     }
 }
 
@@ -118,7 +147,7 @@ static void product_task(void *ctx, int task, int worker) {
             .k = m->k,
             .panel = first,
             .n_panels = workers_share(panels_of(m), task + 1, p->n_tasks) - first,
-            .acts = p->s->c->acts[m->kernel->act],
+            .acts = p->s->acts[m->kernel->act],
             .m = p->m,
             .out = p->out[i],
             .out_stride = p->stride[i],
@@ -134,20 +163,19 @@ static void product_task(void *ctx, int task, int worker) {
 // Eight tasks a worker keep the team even without making tasks so small that handing them out costs.
 static void run_product(Product *p) {
     enum { TASKS_PER_WORKER = 8 };
-    ModelContext *c = p->s->c;
     int most = 0, panels = 0;
     for (int i = 0; i < p->n_mats; i++) {
         panels += panels_of(p->mats[i]);
         most = panels_of(p->mats[i]) > most ? panels_of(p->mats[i]) : most;
     }
-    p->n_tasks = workers_count(c->workers) * TASKS_PER_WORKER;
+    p->n_tasks = n_workers(p->s) * TASKS_PER_WORKER;
     if (p->n_tasks > most) p->n_tasks = most;
-    if (p->fetch_kv) share_kv(c, panels);
-    workers_run(c->workers, product_task, p, p->n_tasks);
+    if (p->fetch_kv) share_kv(p->s, panels);
+    run_stage(p->s, product_task, p, p->n_tasks);
 }
 
-static void product(const Step *s, const Mat *m, float *out, size_t stride, int rows, bool add) {
-    Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = rows, .add = add};
+static void product(const Part *s, const Mat *m, float *out, size_t stride, bool add) {
+    Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = add};
     run_product(&p);
 }
 
@@ -155,10 +183,9 @@ static void product(const Step *s, const Mat *m, float *out, size_t stride, int 
 
 // Rows of x, normalised and written in the act formats that the following products want.
 typedef struct NormStage {
-    const Step *s;
+    const Part *s;
     const float *weight;
-    const int32_t *rows; // which rows of x, or NULL for all in order
-    int n_rows;
+    const int32_t *rows; // which rows of x, or NULL for all of the part in order
     bool wanted[N_ACT_FORMATS];
 } NormStage;
 
@@ -166,31 +193,31 @@ static void norm_task(void *ctx, int task, int worker) {
     const NormStage *n = ctx;
     const ModelContext *c = n->s->c;
     int k = c->model->hp.n_embd;
-    ActPart part = act_part_by_rows(task, k, n->n_rows);
+    ActPart part = act_part_by_rows(task, k, n->s->n_rows);
     float *row = worker_row(n->s, worker);
     for (int i = part.first; i < part.last; i++) {
-        const float *x = c->x + (size_t)(n->rows ? n->rows[i] : i) * (size_t)k;
+        const float *x = c->x + (size_t)(n->rows ? n->rows[i] : n->s->first_row + i) * (size_t)k;
         n->s->kernels->rms_norm(x, n->weight, c->model->hp.rms_eps, k, row);
         for (int f = 0; f < N_ACT_FORMATS; f++) {
             if (!n->wanted[f]) continue;
-            void *tile = act_tile(c, (ActFormat)f, k, part.tile);
+            void *tile = act_tile(n->s, (ActFormat)f, k, part.tile);
             n->s->kernels->act_write[f](row, k, part.from, part.to, tile, i - part.first);
         }
     }
 }
 
-static void norm(const Step *s, const float *weight, const int32_t *rows, int n_rows, const Mat *const *mats,
-                 int n_mats) {
-    NormStage n = {.s = s, .weight = weight, .rows = rows, .n_rows = n_rows};
+static void norm(const Part *s, const float *weight, const int32_t *rows, const Mat *const *mats, int n_mats) {
+    NormStage n = {.s = s, .weight = weight, .rows = rows};
     for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
-    workers_run(s->c->workers, norm_task, &n, n_tiles(n_rows) * column_parts(s->c->model->hp.n_embd));
+    run_stage(s, norm_task, &n, n_tiles(s->n_rows) * column_parts(s->c->model->hp.n_embd));
 }
 
 // ---- start of a step ------------------------------------------------------------------------
 
 static void embed_task(void *ctx, int row, int worker) {
     (void)worker;
-    const Step *s = ctx;
+    const Part *s = ctx;
+    row += s->first_row;
     const Model *m = s->c->model;
     const GgufTensor *t = m->weights.token_embd;
     int32_t token = s->b->tokens[row];
@@ -205,7 +232,7 @@ static void add_bias(float *x, const float *bias, int n) {
     for (int i = 0; bias && i < n; i++) x[i] += bias[i];
 }
 
-static void turn_heads(const Step *s, float *heads, int n_heads, const float *norm_weight,
+static void turn_heads(const Part *s, float *heads, int n_heads, const float *norm_weight,
                        const float *table) {
     const HyperParams *hp = &s->c->model->hp;
     for (int h = 0; h < n_heads; h++) {
@@ -218,9 +245,10 @@ static void turn_heads(const Step *s, float *heads, int n_heads, const float *no
 // Bias, head norms and rotation of a row's queries and keys; its keys and values go into the KV.
 static void rotate_task(void *ctx, int row, int worker) {
     (void)worker;
-    const Step *s = ctx;
+    const Part *s = ctx;
     const ModelContext *c = s->c;
     const HyperParams *hp = &c->model->hp;
+    row += s->first_row;
     float *q = c->qkv + (size_t)row * (size_t)c->qkv_dim, *k = q + c->q_dim, *v = k + c->kv_dim;
     const float *table = c->rope + (size_t)row * (size_t)hp->rope_dims;
     add_bias(q, s->layer->q_bias, c->q_dim);
@@ -238,42 +266,47 @@ static void rotate_task(void *ctx, int row, int worker) {
 }
 
 // Where in each layer's part of the KV attention will read, if the caches can hold a layer's worth.
-static void list_kv_pieces(const Step *s) {
+static void list_kv_pieces(Part *s) {
     ModelContext *c = s->c;
     size_t block_bytes = c->kv.head_stride * (size_t)c->kv.n_kv_heads * sizeof(uint16_t);
-    c->n_kv_pieces = 0;
-    for (int i = 0; i < s->b->n_seqs; i++) {
+    s->n_pieces = 0;
+    for (int i = s->first_seq; i < s->end_seq; i++) {
         const BatchSeq *q = &s->b->seqs[i];
         for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++)
             for (size_t at = 0; at < block_bytes; at += AHEAD_BYTES) {
-                if (c->n_kv_pieces == MAX_KV_PIECES) return;
-                c->kv_pieces[c->n_kv_pieces++] = (size_t)q->blocks[j] * c->kv.block_stride * sizeof(uint16_t) + at;
+                if (s->n_pieces == s->piece_room) return;
+                c->kv_pieces[s->first_piece + s->n_pieces++] =
+                    (size_t)q->blocks[j] * c->kv.block_stride * sizeof(uint16_t) + at;
             }
     }
 }
 
 // Cuts the sequences' rows into chunks of at most ATTN_MAX_QUERIES queries for a KV head. A task is a
 // chunk with as many neighbouring KV heads as leaves enough tasks: their memory is contiguous.
-static void plan_attention(Step *s) {
+static void plan_attention(Part *s) {
     enum { TASKS_PER_WORKER = 8 };
     const HyperParams *hp = &s->c->model->hp;
     int group = hp->n_heads / hp->n_kv_heads;
     s->chunk_rows = group < ATTN_MAX_QUERIES ? ATTN_MAX_QUERIES / group : 1;
     s->head_parts = (group + ATTN_MAX_QUERIES - 1) / ATTN_MAX_QUERIES;
     s->n_chunks = 0;
-    for (int i = 0; i < s->b->n_seqs; i++)
-        for (int row = 0; row < s->b->seqs[i].n_rows; row += s->chunk_rows) {
-            int left = s->b->seqs[i].n_rows - row;
-            s->c->chunks[s->n_chunks++] = (AttnChunk){i, row, left < s->chunk_rows ? left : s->chunk_rows};
+    for (int i = s->first_seq; i < s->end_seq; i++) {
+        const BatchSeq *q = &s->b->seqs[i];
+        int row = s->first_row - q->first_row, end = s->first_row + s->n_rows - q->first_row;
+        if (end > q->n_rows) end = q->n_rows;
+        for (row = row > 0 ? row : 0; row < end; row += s->chunk_rows) {
+            int left = end - row;
+            s->chunks[s->n_chunks++] = (AttnChunk){i, row, left < s->chunk_rows ? left : s->chunk_rows};
         }
+    }
     s->heads_per_task = 1;
-    int enough = workers_count(s->c->workers) * TASKS_PER_WORKER;
+    int enough = n_workers(s) * TASKS_PER_WORKER;
     for (int n = 2; n <= hp->n_kv_heads; n++)
         if (hp->n_kv_heads % n == 0 && s->n_chunks * (hp->n_kv_heads / n) >= enough) s->heads_per_task = n;
 }
 
 // One chunk of rows with one KV head, or (where they are more than a call takes) a part of its queries.
-static void attend(const Step *s, const AttnChunk *chunk, int kv_head, int part, float *q) {
+static void attend(const Part *s, const AttnChunk *chunk, int kv_head, int part, float *q) {
     const ModelContext *c = s->c;
     const HyperParams *hp = &c->model->hp;
     const BatchSeq *seq = &s->b->seqs[chunk->seq];
@@ -307,9 +340,9 @@ static void attend(const Step *s, const AttnChunk *chunk, int kv_head, int part,
 }
 
 static void attention_task(void *ctx, int task, int worker) {
-    const Step *s = ctx;
+    const Part *s = ctx;
     int tasks = s->c->model->hp.n_kv_heads / s->heads_per_task;
-    const AttnChunk *chunk = &s->c->chunks[task / tasks];
+    const AttnChunk *chunk = &s->chunks[task / tasks];
     int first = task % tasks * s->heads_per_task;
     for (int head = first; head < first + s->heads_per_task; head++)
         for (int part = 0; part < s->head_parts; part++) attend(s, chunk, head, part, worker_row(s, worker));
@@ -317,85 +350,82 @@ static void attention_task(void *ctx, int task, int worker) {
 
 static void attention_acts_task(void *ctx, int task, int worker) {
     (void)worker;
-    const Step *s = ctx;
+    const Part *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->o.kernel->act;
     int k = c->q_dim;
-    ActPart part = act_part_by_rows(task, k, s->b->n_rows);
-    void *tile = act_tile(c, format, k, part.tile);
+    ActPart part = act_part_by_rows(task, k, s->n_rows);
+    void *tile = act_tile(s, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
-        const float *row = c->attn + (size_t)i * (size_t)k;
+        const float *row = c->attn + (size_t)(s->first_row + i) * (size_t)k;
         s->kernels->act_write[format](row, k, part.from, part.to, tile, i - part.first);
     }
 }
 
-static void attention_block(Step *s) {
+static void attention_block(Part *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
     const HyperParams *hp = &c->model->hp;
-    int rows = s->b->n_rows;
-    size_t stride = (size_t)c->qkv_dim;
-    norm(s, l->attn_norm, NULL, rows, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
+    size_t stride = (size_t)c->qkv_dim, first = (size_t)s->first_row;
+    float *q = c->qkv + first * stride, *x = c->x + first * (size_t)hp->n_embd;
+    norm(s, l->attn_norm, NULL, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
     Product qkv = {.s = s,
-                   .fetch_kv = rows > 2 && c->n_kv_pieces > 0,
+                   .fetch_kv = s->n_rows > 2 && s->n_pieces > 0,
                    .mats = {&l->q, &l->k, &l->v},
                    .n_mats = 3,
-                   .m = rows,
+                   .m = s->n_rows,
                    .stride = {stride, stride, stride},
-                   .out = {c->qkv, c->qkv + c->q_dim, c->qkv + c->q_dim + c->kv_dim}};
+                   .out = {q, q + c->q_dim, q + c->q_dim + c->kv_dim}};
     run_product(&qkv);
-    phases_end(&c->phases, PHASE_QKV);
-    workers_run(c->workers, rotate_task, s, rows);
-    workers_run(c->workers, attention_task, s, s->n_chunks * (hp->n_kv_heads / s->heads_per_task));
-    phases_end(&c->phases, PHASE_ATTENTION);
-    workers_run(c->workers, attention_acts_task, s, n_tiles(rows) * column_parts(c->q_dim));
-    product(s, &l->o, c->x, (size_t)hp->n_embd, rows, true);
-    for (int r = 0; l->o_bias && r < rows; r++)
-        add_bias(c->x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
-    phases_end(&c->phases, PHASE_OUTPUT);
+    end_phase(s, PHASE_QKV);
+    run_stage(s, rotate_task, s, s->n_rows);
+    if (s->meets) workers_meet(c->workers);
+    run_stage(s, attention_task, s, s->n_chunks * (hp->n_kv_heads / s->heads_per_task));
+    end_phase(s, PHASE_ATTENTION);
+    run_stage(s, attention_acts_task, s, n_tiles(s->n_rows) * column_parts(c->q_dim));
+    product(s, &l->o, x, (size_t)hp->n_embd, true);
+    for (int r = 0; l->o_bias && r < s->n_rows; r++) add_bias(x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
+    end_phase(s, PHASE_OUTPUT);
 }
 
 // ---- feed-forward ---------------------------------------------------------------------------
 
 static void swiglu_task(void *ctx, int task, int worker) {
     (void)worker;
-    const Step *s = ctx;
+    const Part *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->down.kernel->act;
     int k = c->model->hp.n_ff;
-    ActPart part = act_part_by_columns(task, k, s->b->n_rows);
-    void *tile = act_tile(c, format, k, part.tile);
+    ActPart part = act_part_by_columns(task, k, s->n_rows);
+    void *tile = act_tile(s, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
-        float *gate = c->gate + (size_t)i * (size_t)k;
-        const float *up = c->up + (size_t)i * (size_t)k;
+        float *gate = c->gate + (size_t)(s->first_row + i) * (size_t)k;
+        const float *up = c->up + (size_t)(s->first_row + i) * (size_t)k;
         s->kernels->silu_mul(gate + part.from, up + part.from, part.to - part.from);
         s->kernels->act_write[format](gate, k, part.from, part.to, tile, i - part.first);
     }
 }
 
-static void feed_forward_block(Step *s) {
+static void feed_forward_block(Part *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
-    size_t stride = (size_t)c->model->hp.n_ff;
-    int rows = s->b->n_rows;
-    norm(s, l->ffn_norm, NULL, rows, (const Mat *const[]){&l->gate, &l->up}, 2);
+    size_t n_ff = (size_t)c->model->hp.n_ff, n_embd = (size_t)c->model->hp.n_embd, first = (size_t)s->first_row;
+    norm(s, l->ffn_norm, NULL, (const Mat *const[]){&l->gate, &l->up}, 2);
     Product p = {.s = s,
                  .mats = {&l->gate, &l->up},
                  .n_mats = 2,
-                 .m = rows,
-                 .stride = {stride, stride},
-                 .out = {c->gate, c->up}};
+                 .m = s->n_rows,
+                 .stride = {n_ff, n_ff},
+                 .out = {c->gate + first * n_ff, c->up + first * n_ff}};
     run_product(&p);
-    workers_run(c->workers, swiglu_task, s, n_tiles(rows) * column_parts(c->model->hp.n_ff));
-    product(s, &l->down, c->x, (size_t)c->model->hp.n_embd, rows, true);
-    phases_end(&c->phases, PHASE_FFN);
+    run_stage(s, swiglu_task, s, n_tiles(s->n_rows) * column_parts(c->model->hp.n_ff));
+    product(s, &l->down, c->x + first * n_embd, n_embd, true);
+    end_phase(s, PHASE_FFN);
 }
 
 // ---- the step -------------------------------------------------------------------------------
 
-static void lay_out_rows(const Step *s) {
-    const Batch *b = s->b;
-    ModelContext *c = s->c;
+static void lay_out_rows(ModelContext *c, const Batch *b) {
     int next = 0, n_logits = 0;
     for (int i = 0; i < b->n_seqs; i++) {
         const BatchSeq *q = &b->seqs[i];
@@ -412,27 +442,82 @@ static void lay_out_rows(const Step *s) {
     CHECK(next == b->n_rows && n_logits == b->n_logits);
 }
 
+// All layers for the rows of a part.
+static void run_part(Part *s) {
+    const Weights *w = &s->c->model->weights;
+    plan_attention(s);
+    list_kv_pieces(s);
+    run_stage(s, embed_task, s, s->n_rows);
+    end_phase(s, PHASE_OTHER);
+    for (int i = 0; i < s->c->model->hp.n_layers; i++) {
+        s->layer = &w->layers[i];
+        s->layer_index = i;
+        attention_block(s);
+        feed_forward_block(s);
+    }
+}
+
+// What the parts of a step have in common.
+typedef struct Step {
+    ModelContext *c;
+    const Batch *b;
+    int n_parts;
+    bool cut;                 // see split_rows
+    const int32_t *first_row; // [n_parts + 1]
+} Step;
+
+// Part `index` of a step. Tiles of rows begin anew with each part.
+static Part part_of(const Step *t, int index, int worker) {
+    ModelContext *c = t->c;
+    int first_row = t->first_row[index], end_row = t->first_row[index + 1];
+    Part s = {.c = c,
+              .b = t->b,
+              .kernels = c->model->weights.kernels,
+              .worker = worker,
+              .meets = t->cut,
+              .first_row = first_row,
+              .n_rows = end_row - first_row,
+              .first_seq = c->row_seq[first_row],
+              .end_seq = c->row_seq[end_row - 1] + 1,
+              .chunks = c->chunks + first_row,
+              .first_piece = workers_share(MAX_KV_PIECES, index, t->n_parts),
+              .piece_room = MAX_KV_PIECES / t->n_parts};
+    for (int f = 0; f < N_ACT_FORMATS; f++)
+        s.acts[f] = (char *)c->acts[f] + (size_t)(n_tiles(first_row) + index) * c->act_tile_stride[f];
+    return s;
+}
+
+static void part_task(void *ctx, int index, int worker) {
+    const Step *t = ctx;
+    Part s = part_of(t, index, worker);
+    run_part(&s);
+}
+
+// The output matrix, once for all rows that want logits.
+static void run_head(const Step *t) {
+    const Weights *w = &t->c->model->weights;
+    Part s = part_of(t, 0, TEAM);
+    s.n_rows = t->b->n_logits;
+    norm(&s, w->output_norm, t->c->logits_row, (const Mat *const[]){&w->output}, 1);
+    product(&s, &w->output, t->c->logits, (size_t)t->c->model->hp.n_vocab, false);
+}
+
 float *forward_step(void *context, const Batch *b) {
     ModelContext *c = context;
-    const Weights *w = &c->model->weights;
-    Step s = {.c = c, .b = b, .kernels = w->kernels};
     CHECK(b->n_rows >= 1 && b->n_rows <= c->config.max_rows && b->n_logits <= c->config.max_logits);
+    int32_t first_row[WORKERS_MAX + 1];
+    Step t = {.c = c, .b = b, .first_row = first_row};
+    t.n_parts = split_rows(b, workers_count(c->workers), first_row, &t.cut);
     phases_begin(&c->phases);
-    lay_out_rows(&s);
-    plan_attention(&s);
-    list_kv_pieces(&s);
-    workers_run(c->workers, embed_task, &s, b->n_rows);
+    lay_out_rows(c, b);
+    if (t.n_parts > 1) {
+        workers_run(c->workers, part_task, &t, t.n_parts);
+    } else {
+        Part s = part_of(&t, 0, TEAM);
+        run_part(&s);
+    }
     phases_end(&c->phases, PHASE_OTHER);
-    for (int i = 0; i < c->model->hp.n_layers; i++) {
-        s.layer = &w->layers[i];
-        s.layer_index = i;
-        attention_block(&s);
-        feed_forward_block(&s);
-    }
-    if (b->n_logits) {
-        norm(&s, w->output_norm, c->logits_row, b->n_logits, (const Mat *const[]){&w->output}, 1);
-        product(&s, &w->output, c->logits, (size_t)c->model->hp.n_vocab, b->n_logits, false);
-    }
+    if (b->n_logits) run_head(&t);
     phases_end(&c->phases, PHASE_HEAD);
     return c->logits;
 }

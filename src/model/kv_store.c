@@ -6,6 +6,10 @@
 
 #include <sys/mman.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 // Linux 5.14; older ones refuse it, and memory comes when it is first written
+#endif
+
 size_t kv_store_token_bytes(int n_layers, int n_kv_heads, int head_dim) {
     return (size_t)n_layers * (size_t)n_kv_heads * (size_t)head_dim * 2 * sizeof(uint16_t);
 }
@@ -23,6 +27,13 @@ bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int h
     madvise(base, s->bytes, MADV_HUGEPAGE); // a block of all layers is about the size of a huge page
     s->base = base;
     return true;
+}
+
+void kv_store_touch(const KvStore *s, int block, int n) {
+    size_t block_bytes = s->block_stride * sizeof(uint16_t);
+    size_t from = (size_t)block * block_bytes & ~(size_t)4095, end = (size_t)(block + n) * block_bytes;
+    if (end > s->bytes) end = s->bytes;
+    if (from < end) (void)madvise((char *)s->base + from, end - from, MADV_POPULATE_WRITE);
 }
 
 void kv_store_free(KvStore *s) {

@@ -28,6 +28,11 @@ size_t kv_store_token_bytes(int n_layers, int n_kv_heads, int head_dim);
 bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int head_dim, Err *err);
 void kv_store_free(KvStore *s);
 
+// Makes the memory of n blocks resident, from `block` on, without changing what they hold. Where first
+// touching memory is slow (a virtual machine that gets it from its host), it takes longer than computing
+// what goes into it. Any thread, also while others compute.
+void kv_store_touch(const KvStore *s, int block, int n);
+
 // Block 0 of a layer and head; block b lies b * block_stride further.
 static inline uint16_t *kv_store_head(const KvStore *s, int layer, int head) {
     return s->base + ((size_t)layer * (size_t)s->n_kv_heads + (size_t)head) * s->head_stride;

@@ -49,6 +49,8 @@ typedef struct ModelContext ModelContext;
 // KV memory is reserved here and becomes resident only as blocks are first written.
 ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Workers *workers, Err *err);
 void model_context_free(ModelContext *c); // NULL is allowed
+// Makes the KV memory of n blocks resident before it is needed; any thread, also while a step is computed.
+void model_context_touch(const ModelContext *c, int32_t block, int32_t n);
 StepModel model_step(ModelContext *c);    // for the engine; borrows c
 const ModelPhases *model_phases(const ModelContext *c); // lives as long as c; any thread may read it
 
