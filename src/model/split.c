@@ -54,7 +54,7 @@ int split_rows(const Batch *b, int n_workers, int32_t *first_row, bool *cut) {
         Place to = from, next = from;
         while (i < n_workers && cost_between(&from, &next) * n_workers < all) {
             to = next;
-            advance(b, &next, ACT_TILE_ROWS);
+            advance(b, &next, 1);
         }
         if (i == n_workers)
             to = whole;

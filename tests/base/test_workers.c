@@ -56,6 +56,38 @@ static void test_wakes_from_sleep(void **state) {
     workers_free(w);
 }
 
+enum { MEETINGS = 2000 };
+
+typedef struct Meeting {
+    Workers *w;
+    int n_workers;
+    int wrote[4][16]; // a cache line for each
+    _Atomic int n_wrong;
+} Meeting;
+
+static void meet_task(void *ctx, int task, int worker) {
+    (void)worker;
+    Meeting *m = ctx;
+    for (int i = 1; i <= MEETINGS; i++) {
+        m->wrote[task][0] = i;
+        workers_meet(m->w);
+        for (int other = 0; other < m->n_workers; other++)
+            if (m->wrote[other][0] != i) atomic_fetch_add(&m->n_wrong, 1);
+        workers_meet(m->w);
+    }
+}
+
+// Behind a meeting everybody sees what the others wrote before it.
+static void test_meetings(void **state) {
+    (void)state;
+    for (int n_workers = 1; n_workers <= 4; n_workers++) {
+        Meeting m = {.w = workers_new(n_workers, NULL), .n_workers = n_workers};
+        for (int job = 0; job < 3; job++) workers_run(m.w, meet_task, &m, n_workers);
+        assert_int_equal(m.n_wrong, 0);
+        workers_free(m.w);
+    }
+}
+
 static int64_t process_cpu_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -85,5 +117,5 @@ static void test_refuses_too_many(void **state) {
     workers_free(NULL);
 }
 
-SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_wakes_from_sleep),
+SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_meetings), cmocka_unit_test(test_wakes_from_sleep),
       cmocka_unit_test(test_idle_burns_nothing), cmocka_unit_test(test_refuses_too_many))
