@@ -90,7 +90,7 @@ __attribute__((target("avx2,fma"))) static void loop_fma256(void) {
     }
 }
 #elif defined(__aarch64__)
-__attribute__((target("+dotprod"))) static void loop_sdot(void) {
+__attribute__((target("arch=armv8.2-a+dotprod"))) static void loop_sdot(void) {
     int32x4_t sums[SUMS];
     int8x16_t w = vdupq_n_s8(2), q = vdupq_n_s8(3);
     EACH_SUM sums[i] = vdupq_n_s32(0);
@@ -100,7 +100,7 @@ __attribute__((target("+dotprod"))) static void loop_sdot(void) {
     }
 }
 
-__attribute__((target("+i8mm"))) static void loop_smmla(void) {
+__attribute__((target("arch=armv8.2-a+i8mm"))) static void loop_smmla(void) {
     int32x4_t sums[SUMS];
     int8x16_t w = vdupq_n_s8(2), q = vdupq_n_s8(3);
     EACH_SUM sums[i] = vdupq_n_s32(0);

@@ -22,9 +22,11 @@ INLINE float32x4_t half_lanes(const uint16_t *h) {
 // The sums over every fourth dimension from the first, second … one on: J of the four side by side,
 // since few queries alone would wait for each multiply-add to finish.
 INLINE void fourth_sums(const AttnArgs *a, const int Q, const int J, const float *q, const uint16_t *keys,
-                        ptrdiff_t ahead, int first, float32x4_t sums[4][QUERY_TILE][4]) {
-    UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) UNROLL for (int v = 0; v < 4; v++)
+                        ptrdiff_t ahead, int first, float32x4_t out[4][QUERY_TILE][4]) {
+    float32x4_t sums[4][QUERY_TILE][4];
+    UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) UNROLL for (int v = 0; v < 4; v++) {
         sums[j][i][v] = vdupq_n_f32(0);
+    }
     for (int d = first; d < a->head_dim; d += 4) {
         UNROLL for (int j = 0; j < J; j++) {
             const uint16_t *at = keys + 16 * (d + j);
@@ -38,13 +40,18 @@ INLINE void fourth_sums(const AttnArgs *a, const int Q, const int J, const float
             }
         }
     }
+    UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) UNROLL for (int v = 0; v < 4; v++) {
+        out[j][i][v] = sums[j][i][v];
+    }
 }
 
 INLINE void block_scores(const AttnArgs *a, const int Q, const float *q, const uint16_t *keys,
                          ptrdiff_t ahead, float32x4_t s[QUERY_TILE][4]) {
     float32x4_t sums[4][QUERY_TILE][4];
     const int together = Q == 1 ? 4 : Q == 2 ? 2 : 1;
-    UNROLL for (int j = 0; j < 4; j += together) fourth_sums(a, Q, together, q, keys, ahead, j, sums + j);
+    _Pragma("GCC unroll 1") for (int j = 0; j < 4; j += together) { // their sums wait in memory
+        fourth_sums(a, Q, together, q, keys, ahead, j, sums + j);
+    }
     UNROLL for (int i = 0; i < Q; i++) UNROLL for (int v = 0; v < 4; v++) {
         s[i][v] = vaddq_f32(vaddq_f32(sums[0][i][v], sums[1][i][v]), vaddq_f32(sums[2][i][v], sums[3][i][v]));
     }

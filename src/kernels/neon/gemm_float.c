@@ -50,7 +50,8 @@ INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const voi
     float y[ACT_TILE_ROWS][PANEL_ROWS] = {0};
     for (int from = 0; from < a->k; from += STRIP) {
         int to = a->k - from < STRIP ? a->k : from + STRIP;
-        for (int group = 0; group < GROUPS; group += G) strip_rows(type, R, G, panel, x, from, to, group, y);
+        _Pragma("GCC unroll 1") for (int group = 0; group < GROUPS; group += G)
+            strip_rows(type, R, G, panel, x, from, to, group, y);
     }
     for (int r = 0; r < R; r++, out += a->out_stride)
         for (int i = 0; i < n; i++) out[i] = a->add ? out[i] + y[r][i] : y[r][i];

@@ -41,6 +41,10 @@ typedef struct Strip {
     const int8_t *q;   // the activations of the first; for products of matrices interleaved
 } Strip;
 
+INLINE int even_rows(const Multiply mul, const int R) {
+    return mul == MATRICES ? (R + 1) / 2 * 2 : R;
+}
+
 // ---- weights ----
 
 INLINE uint8x16_t field(uint8x16_t v, const int from_bit, const int to_bit, const int bits) {
@@ -137,7 +141,7 @@ INLINE void start_dots(const Planes f, const Multiply mul, const int R, const in
         nsums += 8 * (ptrdiff_t)at;
         UNROLL for (int h = 0; 4 * h < R; h++) n[h] = vshlq_s32(vld1q_s32(nsums + 4 * h), vdupq_n_s32(shift));
     }
-    UNROLL for (int r = 0; r < R + (mul == MATRICES && R % 2); r++) {
+    UNROLL for (int r = 0; r < even_rows(mul, R); r++) {
         int64x2_t both = vreinterpretq_s64_s32(n[r / 4]);
         int32x4_t start = mul == MATRICES ? vreinterpretq_s32_s64(vdupq_n_s64(both[r % 4 / 2]))
                                           : vdupq_n_s32(n[r / 4][r % 4]);
@@ -211,9 +215,17 @@ INLINE void add_scaled(const Multiply mul, const int R, const int G, const int8_
         int32x4_t scale = vshrq_n_s32(j ? pairs : vshlq_n_s32(pairs, 16), 16);
         int32x4_t top = mul == MATRICES ? vzip1q_s32(scale, scale) : scale;
         int32x4_t bottom = mul == MATRICES ? vzip2q_s32(scale, scale) : scale;
-        UNROLL for (int r = 0; r < R + (mul == MATRICES && R % 2); r++) {
+        UNROLL for (int r = 0; r < even_rows(mul, R); r++) {
             sums[r][g] = vmlaq_s32(sums[r][g], dots[r][g], r % 2 ? bottom : top);
         }
+    }
+}
+
+// The compiler would mix neighbouring sub-blocks, whose dot products do not fit into the registers together.
+// For it, nothing is read for the next one before the sums of this one have been made.
+INLINE void finish(const Multiply mul, const int R, const int G, Sums sums) {
+    UNROLL for (int r = 0; r < even_rows(mul, R); r++) {
+        UNROLL for (int g = 0; g < G; g++) __asm__ volatile("" : "+w"(sums[r][g]) : : "memory");
     }
 }
 
@@ -235,6 +247,7 @@ INLINE void block_sums(const Planes f, const Multiply mul, const int R, const in
             add_chunk(f, mul, R, G, chunk + at * n_bytes, q + 256 * at, n_chunks == 2 ? 0 : 2 * j, f.sub / 8,
                       dots);
             add_scaled(mul, R, G, scales, j, dots, sums);
+            finish(mul, R, G, sums);
         }
         chunk += n_chunks * n_bytes;
         q += 256 * n_chunks;
@@ -284,6 +297,13 @@ INLINE void block_of_256(const Planes f, const Multiply mul, const int R, const 
 
 // ---- matrices ----
 
+// How many groups R rows take together; those whose unpacking needs registers too take fewer.
+INLINE int groups_together(const Planes f, const int R) {
+    const bool plain = !f.high && !f.codebook;
+    if (R <= 2 && (plain || (R == 1 && f.high != 1))) return 4;
+    return R <= 4 ? 2 : 1;
+}
+
 // Two rows by 8 columns in each vector, as smmla wants them: 4 such vectors for two steps.
 INLINE void interleave_rows(const int8_t *q, int n_columns, int8_t *out) {
     for (int i = 0; i < n_columns / 8; i++, q += 64, out += 64) UNROLL for (int half = 0; half < 2; half++) {
@@ -311,7 +331,7 @@ INLINE void group_rows(const Planes f, const Multiply mul, const int R, const in
 // R rows of a tile, from `first_row` on, with a panel.
 INLINE void tile_rows(const Planes f, const Multiply mul, const int R, const GemmArgs *a,
                       const uint8_t *panel, const int8_t *tile, int first_row, int first_n) {
-    const int G = R <= 2 ? 4 : R <= 4 ? 2 : 1;
+    const int G = groups_together(f, R);
     int8_t interleaved[STRIP * ACT_TILE_ROWS];
     float y[ACT_TILE_ROWS][PANEL_ROWS] = {0};
     for (int first = 0; first < a->k; first += STRIP) {
