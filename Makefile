@@ -133,6 +133,8 @@ serve:
 test:
 	@tools/setup.sh tests
 	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/unit $(BUILD)/kcheck
+	@if { command -v qemu-aarch64 && command -v aarch64-linux-gnu-gcc; } >/dev/null; then \
+	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
 	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
 
@@ -153,7 +155,9 @@ ARM_CC    := $(if $(findstring clang,$(CC)),$(CC) --target=aarch64-linux-gnu,aar
 kcheck-arm-build:
 	@$(MAKE) -s ARCH=aarch64 SAN= CC='$(ARM_CC)' BUILD=$(ARM_BUILD) LDFLAGS=-static $(ARM_BUILD)/kcheck
 
-kcheck-arm: kcheck-arm-build
+kcheck-arm:
+	@tools/setup.sh tests
+	@$(MAKE) -s kcheck-arm-build
 	@qemu-aarch64 -cpu max $(ARM_BUILD)/kcheck $(ARGS)
 
 models:
