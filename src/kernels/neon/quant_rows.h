@@ -9,10 +9,10 @@
 // A pair of steps becomes such operands by interleaving: the weights' after unpacking, the activations' once
 // a strip. That costs as much as it saves for few rows, so it is for 5 rows and more.
 //
-// There are 32 registers: R rows of G groups have 2 R G dot products and sums in 16 of them (12 with 3 rows,
-// up to 14 with odd ones). Few rows take several groups at once, because each then uses all of a line; many
-// rows take one, because all use what was unpacked. A panel is gone through in strips of 256 columns, each
-// group over the strip by itself, so that memory is still read in one ascending run.
+// There are 32 registers. R rows of G groups have R G dot products and as many sums of a block, which take
+// 16 registers at most, and the rest is for unpacking. Few rows take several groups at once, because each
+// vector of activations then serves all; many rows take one, because all use what was unpacked. A panel is
+// gone through in strips of 256 columns, group by group, so that memory is still read in one ascending run.
 #ifndef CLLM_KERNELS_NEON_QUANT_ROWS_H
 #define CLLM_KERNELS_NEON_QUANT_ROWS_H
 
