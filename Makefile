@@ -35,10 +35,14 @@ LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 STRICT_DIRS := base gguf text server
 ISA_avx2    := -mavx2 -mfma -mf16c
 ISA_avx512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512
+ISA_neon      := -march=armv8.2-a+dotprod
+ISA_neon_i8mm := -march=armv8.2-a+dotprod+i8mm
 
 SRC_DIRS := base gguf kernels kernels/scalar text chat model engine server cli
 ifeq ($(ARCH),x86_64)
   SRC_DIRS += kernels/avx2 kernels/avx512
+else ifeq ($(ARCH),aarch64)
+  SRC_DIRS += kernels/neon kernels/neon_i8mm
 endif
 SRCS      := $(sort $(wildcard $(SRC_DIRS:%=src/%/*.c)))
 LIB_SRCS  := $(filter-out src/cli/main.c,$(SRCS))
@@ -73,6 +77,8 @@ $(foreach d,$(STRICT_DIRS),$(eval $(call STRICT_template,$(d))))
 ISA_san := $(if $(SAN),-O1 -fno-sanitize=undefined $(if $(findstring clang,$(CC)),-mllvm -asan-instrumentation-with-call-threshold=0))
 $(BUILD)/src/kernels/avx2/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
 $(BUILD)/src/kernels/avx512/%.o: CFLAGS += $(ISA_avx512) $(ISA_san)
+$(BUILD)/src/kernels/neon/%.o: CFLAGS += $(ISA_neon) $(ISA_san)
+$(BUILD)/src/kernels/neon_i8mm/%.o: CFLAGS += $(ISA_neon_i8mm) $(ISA_san)
 $(BUILD)/src/cli/main.o: CFLAGS += -DCLLM_COMMIT='"$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"'
 
 $(BUILD)/%.o: %.c
@@ -95,7 +101,7 @@ ARGS          ?=
 FUZZ_SECONDS  ?= 60
 export SAN
 
-.PHONY: help setup serve test lint kcheck unit models peers fuzz format clean
+.PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build unit models peers fuzz format clean
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
@@ -105,6 +111,7 @@ help:
 	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
+	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
 	@echo 'make lint             the checks of the source text'
 	@echo 'make models           fetch the default model, make the benchmark model (synthetic weights)'
 	@echo 'make peers            install the servers that bench/peers.py compares with, into .venv/peers'
@@ -126,6 +133,8 @@ serve:
 test:
 	@tools/setup.sh tests
 	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/unit $(BUILD)/kcheck
+	@if { command -v qemu-aarch64 && command -v aarch64-linux-gnu-gcc; } >/dev/null; then \
+	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
 	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
 
@@ -138,6 +147,18 @@ unit: $(BUILD)/unit
 
 kcheck: $(BUILD)/kcheck
 	@$(BUILD)/kcheck $(ARGS)
+
+# The kernel checker for AArch64, built and run on another machine. It needs no library but libc.
+ARM_BUILD := build/$(CONFIG)-arm
+ARM_CC    := $(if $(findstring clang,$(CC)),$(CC) --target=aarch64-linux-gnu,aarch64-linux-gnu-gcc)
+
+kcheck-arm-build:
+	@$(MAKE) -s ARCH=aarch64 SAN= CC='$(ARM_CC)' BUILD=$(ARM_BUILD) LDFLAGS=-static $(ARM_BUILD)/kcheck
+
+kcheck-arm:
+	@tools/setup.sh tests
+	@$(MAKE) -s kcheck-arm-build
+	@qemu-aarch64 -cpu max $(ARM_BUILD)/kcheck $(ARGS)
 
 models:
 	@tools/setup.sh tools

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,9 @@ def all_suites(build: Path) -> Iterator[Suite]:
     # Leaks and undefined behaviour end a process with a status of its own, in sanitizer builds.
     yield Suite("unit", [str(build / "unit")], count_cmocka, {"CMOCKA_MESSAGE_OUTPUT": "STDOUT"})
     yield Suite("kcheck", [str(build / "kcheck")], count_lines)
+    if shutil.which("qemu-aarch64") and shutil.which("aarch64-linux-gnu-gcc"):  # as the Makefile asks
+        arm = build.with_name(build.name.split("-")[0] + "-arm")  # never with sanitizers
+        yield Suite("kcheck-arm", ["qemu-aarch64", "-cpu", "max", str(arm / "kcheck")], count_lines)
     yield from pytest_suites()
 
 

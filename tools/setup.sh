@@ -50,7 +50,17 @@ missing_packages() {
   if [ "$what" = tests ]; then
     find_header cmocka.h || echo libcmocka-dev
     command -v curl >/dev/null || echo curl # the printed command line is tried out
+    emulates_arm && missing_arm
   fi
+}
+
+# The kernels for AArch64 are checked in an emulator, where Debian has a compiler for them: on x86.
+emulates_arm() { [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null; }
+
+missing_arm() {
+  command -v aarch64-linux-gnu-gcc >/dev/null || echo gcc-aarch64-linux-gnu # clang takes its linker and libgcc
+  [ -e /usr/aarch64-linux-gnu/include/stdio.h ] || echo libc6-dev-arm64-cross
+  command -v qemu-aarch64 >/dev/null || echo qemu-user
 }
 
 find_header() {

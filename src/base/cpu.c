@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
-static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avx512vnni"};
+static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avx512vnni", "neon", "neon_i8mm"};
 
 const char *cpu_rung_name(CpuRung rung) {
     return rung_names[rung];
@@ -22,7 +25,8 @@ bool cpu_rung_parse(const char *name, CpuRung *out) {
     return false;
 }
 
-// __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers.
+// __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers; the auxiliary vector of
+// a process is the OS's own word.
 bool cpu_has_rung(CpuRung rung) {
     if (rung == CPU_SCALAR) return true;
 #if defined(__x86_64__)
@@ -32,6 +36,11 @@ bool cpu_has_rung(CpuRung rung) {
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (rung == CPU_AVX2) return avx2;
     if (rung == CPU_AVX512VNNI) return avx512 && __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+    const unsigned long needed = HWCAP_ASIMD | HWCAP_ASIMDDP;
+    bool neon = (getauxval(AT_HWCAP) & needed) == needed;
+    if (rung == CPU_NEON) return neon;
+    if (rung == CPU_NEON_I8MM) return neon && (getauxval(AT_HWCAP2) & HWCAP2_I8MM);
 #endif
     return false;
 }

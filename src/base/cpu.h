@@ -12,6 +12,8 @@ typedef enum CpuRung {
     CPU_SCALAR,
     CPU_AVX2,       // x86: AVX2, FMA, F16C
     CPU_AVX512VNNI, // x86: AVX-512 F, BW, DQ, VL and VNNI
+    CPU_NEON,       // AArch64: ASIMD and its dot products
+    CPU_NEON_I8MM,  // AArch64: also products of int8 matrices
     CPU_N_RUNGS
 } CpuRung;
 

@@ -2,8 +2,8 @@
 //
 // A kernel multiplies 16 weight rows (one vector lane each) with four consecutive k of one
 // activation row, broadcast. With 8 rows interleaved in groups of four k, everything that a tile
-// of rows needs lies behind one pointer at constant displacements. Rows beyond those in use are
-// never read.
+// of rows needs lies behind one pointer at constant displacements. What rows beyond those in use
+// hold never matters.
 //
 //   ACT_F32      values            f32  [k][8]
 //   ACT_Q8_32    int8 per 32:      q    i8  [k/4][8][4]

@@ -5,6 +5,9 @@
 #if defined(__x86_64__)
 #include "kernels/avx2/table.h"
 #include "kernels/avx512/table.h"
+#elif defined(__aarch64__)
+#include "kernels/neon/table.h"
+#include "kernels/neon_i8mm/table.h"
 #endif
 
 static void fill_scalar(Kernels *t) {
@@ -41,6 +44,9 @@ const Kernels *kernels_get(CpuRung rung) {
     case CPU_AVX2: avx2_fill(t); break;
     default: break;
     }
+#elif defined(__aarch64__)
+    if (rung == CPU_NEON || rung == CPU_NEON_I8MM) neon_fill(t);
+    if (rung == CPU_NEON_I8MM) neon_i8mm_fill(t);
 #endif
     return t;
 }

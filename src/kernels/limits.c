@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 enum { SUMS = 16, LOOPS = 200000, ROUNDS = 20 };
@@ -87,6 +89,35 @@ __attribute__((target("avx2,fma"))) static void loop_fma256(void) {
         EACH_SUM_256 __asm__ volatile("" : "+x"(sums[i]));
     }
 }
+#elif defined(__aarch64__)
+__attribute__((target("arch=armv8.2-a+dotprod"))) static void loop_sdot(void) {
+    int32x4_t sums[SUMS];
+    int8x16_t w = vdupq_n_s8(2), q = vdupq_n_s8(3);
+    EACH_SUM sums[i] = vdupq_n_s32(0);
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM sums[i] = vdotq_s32(sums[i], w, q);
+        EACH_SUM __asm__ volatile("" : "+w"(sums[i]));
+    }
+}
+
+__attribute__((target("arch=armv8.2-a+i8mm"))) static void loop_smmla(void) {
+    int32x4_t sums[SUMS];
+    int8x16_t w = vdupq_n_s8(2), q = vdupq_n_s8(3);
+    EACH_SUM sums[i] = vdupq_n_s32(0);
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM sums[i] = vmmlaq_s32(sums[i], w, q);
+        EACH_SUM __asm__ volatile("" : "+w"(sums[i]));
+    }
+}
+
+static void loop_fmla(void) {
+    float32x4_t sums[SUMS], w = vdupq_n_f32(0.5f), x = vdupq_n_f32(0.25f);
+    EACH_SUM sums[i] = vdupq_n_f32(0);
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM sums[i] = vfmaq_f32(sums[i], w, x);
+        EACH_SUM __asm__ volatile("" : "+w"(sums[i]));
+    }
+}
 #endif
 
 static const Burst bursts[][2] = {
@@ -94,6 +125,9 @@ static const Burst bursts[][2] = {
 #if defined(__x86_64__)
     [CPU_AVX2] = {{loop_maddubs, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
     [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
+#elif defined(__aarch64__)
+    [CPU_NEON] = {{loop_sdot, 16.0 * SUMS *LOOPS}, {loop_fmla, 4.0 * SUMS *LOOPS}},
+    [CPU_NEON_I8MM] = {{loop_smmla, 32.0 * SUMS *LOOPS}, {loop_fmla, 4.0 * SUMS *LOOPS}},
 #endif
 };
 

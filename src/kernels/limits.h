@@ -2,7 +2,7 @@
 //
 // Multiply-adds run on registers only, with enough independent sums to hide their latency: vpdpbusd
 // on AVX-512 VNNI; on AVX2 vpmaddubsw and an add of 16 bits, the cheapest step that a kernel can
-// take there; on the scalar rung what the compiler makes of plain C on data in the first cache.
+// take there; sdot on NEON, smmla with i8mm; on the scalar rung what the compiler makes of plain C on data in the first cache.
 // Reading walks through memory of the caller, which should be larger than the caches.
 //
 // The bursts are for a team: each thread runs some, the caller keeps the time. The rates are those of

@@ -25,10 +25,10 @@ MODELS = [
 
 def rungs() -> list[str]:
     """The rungs that this CPU reaches, as `cllm --version` tells."""
-    ladder = ["scalar", "avx2", "avx512vnni"]
+    ladders = [["scalar", "avx2", "avx512vnni"], ["scalar", "neon", "neon_i8mm"]]
     said = subprocess.run([CLLM, "--version"], capture_output=True, text=True, check=True).stdout
     best = said.rsplit("best here: ", 1)[1].split(")")[0]
-    return ladder[: ladder.index(best) + 1]
+    return next(ladder[: ladder.index(best) + 1] for ladder in ladders if best in ladder)
 
 
 def logits(model: Path, cut: tuple[object, ...], rung: str) -> bytes:
