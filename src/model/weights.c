@@ -253,7 +253,7 @@ static bool has_panels(const Binder *b) {
     return true;
 }
 
-// After packing: why there was no image to use is known, and kept.
+// After packing. `unused` tells why there was no image to use.
 static void write_image(Binder *b, const PackKey *key, const WeightsLoading *how, const Err *unused,
                         PackReport *report) {
     Err err;
@@ -261,9 +261,9 @@ static void write_image(Binder *b, const PackKey *key, const WeightsLoading *how
     snprintf(report->why, sizeof report->why, "%s", refused ? unused->msg : "there was none");
     report->outcome = refused ? PACK_REPLACED : PACK_WRITTEN;
     if (pack_image_write(how->cache_folder, key, b->w->region, how->workers, &err)) return;
+    if (refused) err_prefix(&err, "%s", unused->msg);
+    snprintf(report->why, sizeof report->why, "%s", err.msg);
     report->outcome = PACK_FAILED;
-    snprintf(report->why, sizeof report->why, "%s%s%s", refused ? unused->msg : "", refused ? "; " : "",
-             err.msg);
 }
 
 static bool load_with_cache(Binder *b, const PackTensor *tensors, const WeightsLoading *how,

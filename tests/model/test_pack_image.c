@@ -292,7 +292,7 @@ static void test_no_place_to_write(void **state) {
     Rig *r = *state;
     char folder[sizeof r->folder];
     memcpy(folder, r->folder, sizeof folder);
-    snprintf(r->folder, sizeof r->folder, "%s/a/b", folder);
+    snprintf(r->folder, sizeof r->folder, "%.40s/a/b", folder);
     expect_no_write(r, "No such file");
     snprintf(r->folder, sizeof r->folder, "%s", "/dev/null");
     expect_no_write(r, "Not a directory");
