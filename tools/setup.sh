@@ -32,7 +32,8 @@ libraries='libevent-dev libevent_pthreads
 libjansson-dev jansson
 libpcre2-dev libpcre2-8
 libutf8proc-dev libutf8proc
-libyaml-dev yaml-0.1'
+libyaml-dev yaml-0.1
+libxxhash-dev libxxhash'
 
 missing_packages() {
   local modules package module

@@ -55,10 +55,12 @@ static bool parse_tokens(const char *text, int32_t n_vocab, TokenList *out, Err 
 // ---- computing ----
 
 static bool open_eval(Eval *e, Err *err) {
-    int n_threads = e->o->threads ? (int)e->o->threads : workers_default_count();
-    if (!e->o->model[0]) return err_set(err, ERR_INVALID, "no model is named: give --model FILE");
-    return (e->workers = workers_new(n_threads, err)) &&
-           (e->model = model_open(e->o->model, e->workers, NULL, NULL, err));
+    Runtime r = {0};
+    bool ok =
+        runtime_open_log(e->o, err) && runtime_check_model(e->o, err) && runtime_open_model(&r, e->o, err);
+    e->workers = r.workers;
+    e->model = r.model;
+    return ok;
 }
 
 // Room for one sequence of n_tokens, computed prefill_chunk rows at a time.
@@ -304,6 +306,7 @@ int cmd_eval(int argc, char **argv) {
         options_print_help(COMMAND_EVAL, stdout);
     } else {
         Eval e = {.o = &o};
+        options_quieten(&o);
         if (!run(&e, &err)) {
             fprintf(stderr, "cllm eval: %s\n", err.msg);
             code = 1;

@@ -291,7 +291,7 @@ static bool run(Session *s, Err *err) {
 // A lone user wants answers, not a log, and one sequence.
 static void adjust(Options *o) {
     o->max_running = 1;
-    if (o->source[OPTION_log_level] == SOURCE_DEFAULT) memcpy(o->log_level, "warn", sizeof "warn");
+    options_quieten(o);
 }
 
 static int run_command(const Options *o) {

@@ -91,6 +91,10 @@ void options_free(Options *o) {
     memset(o, 0, sizeof *o);
 }
 
+void options_quieten(Options *o) {
+    if (o->source[OPTION_log_level] == SOURCE_DEFAULT) memcpy(o->log_level, "warn", sizeof "warn");
+}
+
 // ---- nearest known name ----
 
 static size_t min3(size_t a, size_t b, size_t c) {

@@ -54,6 +54,9 @@ void options_free(Options *o);           // a zeroed or half-filled struct is al
 // With --help the rest is not looked at. The caller frees *o in every case.
 bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err *err);
 
+// Without a level of the user's choice, logs warnings and errors only.
+void options_quieten(Options *o);
+
 // The parts of options_load.
 bool options_read_args(Options *o, OptionCommand command, int argc, char **argv, Err *err);
 bool options_read_env(Options *o, OptionCommand command, Err *err);

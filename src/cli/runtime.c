@@ -54,18 +54,30 @@ static void end_progress(const Progress *p) {
 
 // ---- parts ----
 
-static bool open_model(Runtime *r, const Options *o, Err *err) {
+// A line of numbers, to which a cache adds what became of its image.
+static void log_loaded(const ModelInfo *info, double ms, int n_threads) {
+    static const char *const outcomes[] = {"off", "unused", "used", "written", "replaced", "not_written"};
+    char elapsed[32], threads[16], mib[24], context[16];
+    const PackReport *packed = &info->packed;
+    bool odd = packed->outcome == PACK_REPLACED || packed->outcome == PACK_FAILED;
+    snprintf(elapsed, sizeof elapsed, "%.0f", ms);
+    snprintf(threads, sizeof threads, "%d", n_threads);
+    snprintf(mib, sizeof mib, "%zu", info->weight_bytes >> 20);
+    snprintf(context, sizeof context, "%d", info->max_context);
+    log_event(odd ? LOG_WARN : LOG_INFO, "model_loaded", "ms", elapsed, "threads", threads, "weights_mib",
+              mib, "context", context, "packed_cache", outcomes[packed->outcome],
+              packed->why[0] ? "why" : NULL, packed->why, NULL);
+}
+
+bool runtime_open_model(Runtime *r, const Options *o, Err *err) {
     int n_threads = o->threads ? (int)o->threads : workers_default_count();
     r->workers = workers_new(n_threads, err);
     if (!r->workers) return false;
     Progress p = {.started_ns = clock_now_ns(), .on_terminal = isatty(STDERR_FILENO)};
-    r->model = model_open(o->model, r->workers, show_progress, &p, err);
+    r->model = model_open(o->model, o->packed_cache, r->workers, show_progress, &p, err);
     end_progress(&p);
     if (!r->model) return false;
-    const ModelInfo *info = model_info(r->model);
-    log_f(LOG_INFO, "model_loaded", "ms=%.0f threads=%d weights_mib=%zu context=%d",
-          clock_seconds(clock_now_ns() - p.started_ns) * 1e3, n_threads, info->weight_bytes >> 20,
-          info->max_context);
+    log_loaded(model_info(r->model), clock_seconds(clock_now_ns() - p.started_ns) * 1e3, n_threads);
     return true;
 }
 
@@ -87,8 +99,7 @@ static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err
 }
 
 static bool open_context(Runtime *r, const Options *o, Err *err) {
-    ModelContextConfig config = {.max_rows = (int32_t)o->row_budget,
-                                 .max_logits = (int32_t)o->max_running};
+    ModelContextConfig config = {.max_rows = (int32_t)o->row_budget, .max_logits = (int32_t)o->max_running};
     if (!plan_pool(r, o, &config.n_blocks, err)) return false;
     r->n_blocks = config.n_blocks;
     r->context = model_context_new(r->model, &config, r->workers, err);
@@ -126,7 +137,7 @@ static bool open_engine(Runtime *r, const Options *o, Err *err) {
 
 bool runtime_open(Runtime *r, const Options *o, Err *err) {
     *r = (Runtime){0};
-    bool ok = runtime_check_model(o, err) && open_model(r, o, err) && open_context(r, o, err) &&
+    bool ok = runtime_check_model(o, err) && runtime_open_model(r, o, err) && open_context(r, o, err) &&
               open_text(r, err) && open_engine(r, o, err);
     if (!ok) runtime_close(r);
     return ok;

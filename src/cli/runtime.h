@@ -24,8 +24,12 @@ typedef struct Runtime {
 // Fails early and cheaply when the model is not named or not readable. The message names the remedy.
 bool runtime_check_model(const Options *o, Err *err);
 
-// Reads model, threads, max_running, max_queue, row_budget, prefill_chunk, kv_tokens, kv_memory_mb.
-// Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
+// The workers and the model alone; logs model_loaded. Reads model, threads, packed_cache. What was opened
+// before a failure stays in *r, for runtime_close.
+bool runtime_open_model(Runtime *r, const Options *o, Err *err);
+
+// Reads what runtime_open_model does, and max_running, max_queue, row_budget, prefill_chunk, kv_tokens,
+// kv_memory_mb. Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
 // terminal, else log lines. On failure *r is closed again.
 bool runtime_open(Runtime *r, const Options *o, Err *err);
 void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is allowed

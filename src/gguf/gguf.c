@@ -183,6 +183,10 @@ size_t gguf_file_bytes(const Gguf *g) {
     return g->size;
 }
 
+const void *gguf_file_data(const Gguf *g) {
+    return g->base;
+}
+
 uint32_t gguf_version(const Gguf *g) {
     return g->version;
 }

@@ -60,6 +60,7 @@ void gguf_close(Gguf *g); // NULL is allowed
 
 const char *gguf_path(const Gguf *g); // "(memory)" for gguf_open_memory
 size_t gguf_file_bytes(const Gguf *g);
+const void *gguf_file_data(const Gguf *g); // the whole file, [gguf_file_bytes]; starts a page
 uint32_t gguf_version(const Gguf *g);
 const GgufTypeInfo *gguf_type_info(GgufType type); // NULL for a type that is not in GgufType
 

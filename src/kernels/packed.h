@@ -26,6 +26,9 @@
 
 enum { PANEL_ROWS = 16, CHUNK = 32 };
 
+// Of the layout above. Packed weights are kept in files: whoever changes the layout raises it.
+enum { PACKED_LAYOUT_VERSION = 1 };
+
 // What a kernel must know at compile time about a format.
 typedef struct Planes {
     int low, high; // bits of the two planes; high may be 0

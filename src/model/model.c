@@ -68,7 +68,9 @@ static void fill_info(Model *m) {
     info->macs_per_logit = mat_weights(&m->weights.output);
 }
 
-Model *model_open(const char *path, Workers *workers, ModelProgress progress, void *user, Err *err) {
+Model *model_open(const char *path, const char *cache_folder, Workers *workers, ModelProgress progress,
+                  void *user, Err *err) {
+    WeightsLoading how = {workers, cache_folder, progress, user};
     Model *m = calloc(1, sizeof *m);
     if (!m) {
         err_set(err, ERR_NOMEM, "out of memory for the model");
@@ -76,7 +78,7 @@ Model *model_open(const char *path, Workers *workers, ModelProgress progress, vo
     }
     m->gguf = gguf_open(path, err);
     if (!m->gguf || !hyper_params_read(m->gguf, &m->hp, err) ||
-        !weights_load(&m->weights, m->gguf, &m->hp, workers, progress, user, err) ||
+        !weights_load(&m->weights, m->gguf, &m->hp, &how, &m->info.packed, err) ||
         !rope_init(&m->rope, &m->hp, m->weights.rope_factors, err)) {
         model_close(m);
         return NULL;

@@ -2,7 +2,7 @@
 //
 // model_open maps the file, reads the hyper-parameters by the architecture table (arch.c), binds
 // and validates every tensor, and repacks the weight matrices for the kernels of this CPU's rung,
-// giving the file's pages back as it goes. model_context_new adds what computing needs: the KV
+// giving the file's pages back as it goes (or maps an image of them, see weights.h). model_context_new adds what computing needs: the KV
 // memory and the scratch of a step.
 //
 // Thread: open on one thread; a ModelContext computes on the engine thread (with the workers).
@@ -17,6 +17,21 @@
 
 typedef struct Model Model;
 
+// What became of the image of packed weights (pack_image.h).
+typedef enum PackOutcome {
+    PACK_OFF,      // no folder was named
+    PACK_UNUSED,   // this CPU's kernels have no panels
+    PACK_USED,     // mapped
+    PACK_WRITTEN,  // there was none
+    PACK_REPLACED, // the one there was refused
+    PACK_FAILED,   // none could be used, and none written
+} PackOutcome;
+
+typedef struct PackReport {
+    PackOutcome outcome;
+    char why[512]; // one line; empty for PACK_OFF and PACK_USED
+} PackReport;
+
 typedef struct ModelInfo {
     char arch[32];          // "qwen3"
     char name[128];         // general.name, or the file's name
@@ -28,12 +43,15 @@ typedef struct ModelInfo {
     uint64_t n_params;
     uint64_t macs_per_row;  // multiply-adds of the blocks for one row (without attention)
     uint64_t macs_per_logit; // … of the output matrix for one row
+    PackReport packed;
 } ModelInfo;
 
 // progress(fraction, user) is called from the opening thread; may be NULL.
 typedef void (*ModelProgress)(double fraction, void *user);
 
-Model *model_open(const char *path, Workers *workers, ModelProgress progress, void *user, Err *err);
+// cache_folder: of images of packed weights; "": packs always.
+Model *model_open(const char *path, const char *cache_folder, Workers *workers, ModelProgress progress, void *user,
+                  Err *err);
 void model_close(Model *m); // NULL is allowed
 const ModelInfo *model_info(const Model *m);
 const Gguf *model_gguf(const Model *m); // for the tokenizer and the template; lives as long as the model

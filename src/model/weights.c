@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 #include "kernels/packed.h"
+#include "model/content_hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ WeightType weight_type_of(GgufType type) {
     CHECK(!"a tensor type that the reader should have refused");
     return WEIGHT_F32;
 }
+
+enum { MAT_ALIGN = 4096 }; // of a matrix in the region
 
 // What binding needs at hand. The first failure sticks.
 typedef struct Binder {
@@ -76,7 +79,7 @@ static void bind_mat(Binder *b, Mat *m, const char *name, int n, int k) {
     *m = (Mat){type, n, k, &b->w->kernels->mat[type], NULL, t};
     size_t panels = num_div_up((size_t)n, PANEL_ROWS), bytes;
     size_t panel_bytes = m->kernel->panel_bytes(type, k);
-    if (!num_mul(panels, panel_bytes, &bytes) || !num_align(bytes, 4096, &bytes) ||
+    if (!num_mul(panels, panel_bytes, &bytes) || !num_align(bytes, MAT_ALIGN, &bytes) ||
         !num_add(b->w->region_bytes, bytes, &b->w->region_bytes)) {
         b->failed = true;
         err_set(b->err, ERR_LIMIT, "%s: tensor %s is too large for this machine", gguf_path(b->g), name);
@@ -148,9 +151,47 @@ static void bind_mats(Binder *b) {
     for (int i = 0; i < hp->n_layers && !b->failed; i++) bind_layer_mats(b, &b->w->layers[i], i);
 }
 
-// Packing: one piece of a matrix at a time, so that the file's pages can be given back behind it.
+// ---- the region of packed matrices ----
+
+enum { LAYER_MATS = 7 };
+
+static size_t n_mats(const Binder *b) {
+    return (size_t)b->hp->n_layers * LAYER_MATS + 1;
+}
+
+// All matrices in the order of their use.
+static Mat *mat_at(const Binder *b, size_t i) {
+    if (i + 1 == n_mats(b)) return &b->w->output;
+    Layer *l = &b->w->layers[i / LAYER_MATS];
+    Mat *mats[LAYER_MATS] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+    return mats[i % LAYER_MATS];
+}
+
+// Where each matrix lies; that nothing overflows has been checked when they were bound.
+static PackTensor *lay_out(Binder *b) {
+    PackTensor *tensors = calloc(n_mats(b), sizeof *tensors);
+    if (!tensors) err_set(b->err, ERR_NOMEM, "out of memory for the directory of %zu matrices", n_mats(b));
+    size_t at = 0;
+    for (size_t i = 0; tensors && i < n_mats(b); i++) {
+        const Mat *m = mat_at(b, i);
+        size_t bytes = num_div_up((size_t)m->n, PANEL_ROWS) * m->kernel->panel_bytes(m->type, m->k);
+        tensors[i] = (PackTensor){m->type, (uint64_t)m->n, (uint64_t)m->k, at, bytes};
+        at += (bytes + MAT_ALIGN - 1) & ~(size_t)(MAT_ALIGN - 1);
+    }
+    CHECK(!tensors || at == b->w->region_bytes);
+    return tensors;
+}
+
+static void place_mats(Binder *b, const PackTensor *tensors, const char *region) {
+    for (size_t i = 0; i < n_mats(b); i++) mat_at(b, i)->packed = region + tensors[i].offset;
+}
+
+// ---- packing ----
+
+// One piece of a matrix at a time, so that the file's pages can be given back behind it.
 typedef struct PackJob {
     const Mat *m;
+    char *packed;
     int first_panel, panels_per_task, end_panel;
 } PackJob;
 
@@ -163,18 +204,18 @@ static void pack_task(void *ctx, int task, int worker) {
     for (; p < end && p < job->end_panel; p++) {
         int row = p * PANEL_ROWS, rows = m->n - row < PANEL_ROWS ? m->n - row : PANEL_ROWS;
         m->kernel->pack(m->type, m->tensor->data + (size_t)row * m->tensor->row_bytes, rows, m->k,
-                        (char *)m->packed + (size_t)p * panel_bytes);
+                        job->packed + (size_t)p * panel_bytes);
     }
 }
 
-static void pack_mat(const Mat *m, const Gguf *g, Workers *workers) {
+static void pack_mat(const Mat *m, char *packed, const Gguf *g, Workers *workers) {
     enum { PIECE_BYTES = 8 << 20, PANELS_PER_TASK = 4 };
     int n_panels = (int)num_div_up((size_t)m->n, PANEL_ROWS);
     size_t panel_file_bytes = m->tensor->row_bytes * PANEL_ROWS;
     int piece = (int)num_max(PIECE_BYTES / panel_file_bytes, PANELS_PER_TASK);
     for (int p = 0; p < n_panels; p += piece) {
         int end = p + piece < n_panels ? p + piece : n_panels;
-        PackJob job = {m, p, PANELS_PER_TASK, end};
+        PackJob job = {m, packed, p, PANELS_PER_TASK, end};
         workers_run(workers, pack_task, &job, (int)num_div_up((size_t)(end - p), PANELS_PER_TASK));
         size_t from = (size_t)p * panel_file_bytes,
                to = num_min((size_t)end * panel_file_bytes, m->tensor->n_bytes);
@@ -182,13 +223,7 @@ static void pack_mat(const Mat *m, const Gguf *g, Workers *workers) {
     }
 }
 
-static size_t place(Mat *m, char *region, size_t at) {
-    m->packed = region + at;
-    size_t bytes = num_div_up((size_t)m->n, PANEL_ROWS) * m->kernel->panel_bytes(m->type, m->k);
-    return at + ((bytes + 4095) & ~(size_t)4095);
-}
-
-static bool pack_all(Binder *b, Workers *workers, ModelProgress progress, void *user) {
+static bool pack_all(Binder *b, const PackTensor *tensors, const WeightsLoading *how) {
     Weights *w = b->w;
     void *region = mmap(NULL, w->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (region == MAP_FAILED)
@@ -196,28 +231,80 @@ static bool pack_all(Binder *b, Workers *workers, ModelProgress progress, void *
                        w->region_bytes >> 20);
     madvise(region, w->region_bytes, MADV_HUGEPAGE); // fewer TLB misses where the system has them
     w->region = region;
-    int n_layers = b->hp->n_layers;
-    size_t at = 0;
-    for (int i = 0; i < n_layers; i++) {
-        Layer *l = &w->layers[i];
-        Mat *mats[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-        for (size_t j = 0; j < sizeof mats / sizeof mats[0]; j++) {
-            at = place(mats[j], region, at);
-            pack_mat(mats[j], b->g, workers);
-        }
-        if (progress) progress((double)at / (double)w->region_bytes, user);
+    place_mats(b, tensors, region);
+    for (size_t i = 0; i < n_mats(b); i++) {
+        pack_mat(mat_at(b, i), (char *)region + tensors[i].offset, b->g, how->workers);
+        size_t done = (size_t)tensors[i].offset + (size_t)tensors[i].bytes;
+        if (how->progress) how->progress((double)done / (double)w->region_bytes, how->user);
     }
-    at = place(&w->output, region, at);
-    pack_mat(&w->output, b->g, workers);
-    CHECK(at == w->region_bytes);
-    if (progress) progress(1, user);
     return true;
 }
 
-bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, Workers *workers, ModelProgress progress,
-                  void *user, Err *err) {
+// ---- the image ----
+
+static void release_hashed(void *g, const void *from, size_t n) {
+    gguf_release_pages(g, from, n);
+}
+
+// Rungs that write panels share their images; other packing is not worth a file.
+static bool has_panels(const Binder *b) {
+    for (size_t i = 0; i < n_mats(b); i++)
+        if (mat_at(b, i)->kernel->pack != packed_panel_write) return false;
+    return true;
+}
+
+// After packing. `unused` tells why there was no image to use.
+static void write_image(Binder *b, const PackKey *key, const WeightsLoading *how, const Err *unused,
+                        PackReport *report) {
+    Err err;
+    bool refused = unused->code != ERR_NOT_FOUND;
+    snprintf(report->why, sizeof report->why, "%s", refused ? unused->msg : "there was none");
+    report->outcome = refused ? PACK_REPLACED : PACK_WRITTEN;
+    if (pack_image_write(how->cache_folder, key, b->w->region, how->workers, &err)) return;
+    if (refused) err_prefix(&err, "%s", unused->msg);
+    snprintf(report->why, sizeof report->why, "%s", err.msg);
+    report->outcome = PACK_FAILED;
+}
+
+static bool load_with_cache(Binder *b, const PackTensor *tensors, const WeightsLoading *how,
+                            PackReport *report) {
+    Err why;
+    PackKey key = {
+        content_hash(gguf_file_data(b->g), gguf_file_bytes(b->g), how->workers, release_hashed, (void *)b->g),
+        tensors, n_mats(b), b->w->region_bytes};
+    if (pack_image_map(how->cache_folder, &key, how->workers, &b->w->image, &why)) {
+        place_mats(b, tensors, b->w->image.region);
+        report->outcome = PACK_USED;
+        return true;
+    }
+    if (!pack_all(b, tensors, how)) return false;
+    write_image(b, &key, how, &why, report);
+    return true;
+}
+
+static bool load_mats(Binder *b, const WeightsLoading *how, PackReport *report) {
+    PackTensor *tensors = lay_out(b);
+    if (!tensors) return false;
+    bool wanted = how->cache_folder[0], ok;
+    if (wanted && has_panels(b)) {
+        ok = load_with_cache(b, tensors, how, report);
+    } else {
+        ok = pack_all(b, tensors, how);
+        if (wanted) {
+            report->outcome = PACK_UNUSED;
+            snprintf(report->why, sizeof report->why, "the %s kernels need no packing",
+                     cpu_rung_name(b->w->kernels->rung));
+        }
+    }
+    free(tensors);
+    return ok;
+}
+
+bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, const WeightsLoading *how,
+                  PackReport *report, Err *err) {
     CpuRung rung;
     *w = (Weights){0};
+    *report = (PackReport){0};
     if (!cpu_rung(&rung, err)) return false;
     w->kernels = kernels_get(rung);
     w->layers = calloc((size_t)hp->n_layers, sizeof *w->layers);
@@ -230,13 +317,14 @@ bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, Workers *wor
         b.failed = !w->floats && !err_set(err, ERR_NOMEM, "out of memory for the norms");
     }
     if (!b.failed) bind_vectors(&b);
-    if (!b.failed && pack_all(&b, workers, progress, user)) return true;
+    if (!b.failed && load_mats(&b, how, report)) return true;
     weights_free(w);
     return false;
 }
 
 void weights_free(Weights *w) {
     if (w->region) munmap(w->region, w->region_bytes);
+    pack_image_unmap(&w->image);
     free(w->floats);
     free(w->layers);
     *w = (Weights){0};

@@ -3,6 +3,10 @@
 // Matrices are repacked into one memory region, in parallel, piece by piece, and the pages of the
 // file are given back behind the packer: the extra memory of loading is a few megabytes. The token
 // embedding stays readable in the file as well, since a step reads a few of its rows.
+//
+// With a cache folder the matrices are mapped from an image that an earlier start has written
+// (pack_image.h), or packed and written for the next one. An image never makes loading fail: it is
+// used when it is exactly what packing would give, else packing is what happens.
 #ifndef CLLM_MODEL_WEIGHTS_H
 #define CLLM_MODEL_WEIGHTS_H
 
@@ -10,13 +14,14 @@
 #include "kernels/kernels.h"
 #include "model/arch.h"
 #include "model/model.h"
+#include "model/pack_image.h"
 
 // A weight matrix [n][k]: y = W x.
 typedef struct Mat {
     WeightType type;
     int n, k;
     const MatKernel *kernel;
-    void *packed;               // panels of 16 rows
+    const void *packed;         // panels of 16 rows
     const GgufTensor *tensor;
 } Mat;
 
@@ -35,13 +40,23 @@ typedef struct Weights {
     const float *rope_factors; // [rope_dims / 2] divides each frequency, or NULL
     Mat output;                // the tied embedding where the file has no output.weight
     Layer *layers;             // [n_layers]
-    void *region;              // all packed matrices
+    void *region;              // all packed matrices, unless they are in `image`
     size_t region_bytes;
+    PackImage image;
     float *floats;             // all norms and biases
 } Weights;
 
-bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, Workers *workers, ModelProgress progress,
-                  void *user, Err *err);
+// What loading needs beside the model.
+typedef struct WeightsLoading {
+    Workers *workers;
+    const char *cache_folder; // of images; "": none
+    ModelProgress progress;   // may be NULL
+    void *user;               // of progress
+} WeightsLoading;
+
+// *report tells what became of the image.
+bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, const WeightsLoading *how, PackReport *report,
+                  Err *err);
 void weights_free(Weights *w);
 
 // The file's type as the kernels know it.

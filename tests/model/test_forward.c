@@ -21,7 +21,7 @@ static void rig_open(Rig *r, int n_workers) {
     ModelContextConfig config = {.n_blocks = N_BLOCKS, .max_rows = MAX_ROWS, .max_logits = MAX_ROWS};
     Err err;
     r->workers = workers_new(n_workers, NULL);
-    r->model = model_open(tiny_model_write(NULL), r->workers, NULL, NULL, &err);
+    r->model = model_open(tiny_model_write(NULL), "", r->workers, NULL, NULL, &err);
     if (!r->model) fail_msg("%s", err.msg);
     r->context = model_context_new(r->model, &config, r->workers, NULL);
     assert_non_null(r->context);
@@ -159,7 +159,7 @@ static void test_bad_models(void **state) {
     Workers *w = workers_new(1, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         Err err = {0};
-        assert_null(model_open(tiny_model_write(&cases[i].fault), w, NULL, NULL, &err));
+        assert_null(model_open(tiny_model_write(&cases[i].fault), "", w, NULL, NULL, &err));
         tiny_model_remove();
         assert_int_equal(err.code, cases[i].code);
         if (!strstr(err.msg, cases[i].says)) fail_msg("'%s' does not say '%s'", err.msg, cases[i].says);
@@ -177,7 +177,7 @@ static void test_bad_hyper_parameters(void **state) {
         const char *key = keys[i / 2];
         TinyFault fault = i % 2 ? (TinyFault){.drop = key} : (TinyFault){.as_float = key};
         Err err = {0};
-        assert_null(model_open(tiny_model_write(&fault), w, NULL, NULL, &err));
+        assert_null(model_open(tiny_model_write(&fault), "", w, NULL, NULL, &err));
         tiny_model_remove();
         assert_non_null(strstr(err.msg, key));
         assert_non_null(strstr(err.msg, i % 2 ? "is missing" : "is not a single whole number"));
