@@ -216,6 +216,35 @@ void kept_filter(SamplerScratch *s, const SamplingParams *p) {
     logits_sum(s->weights, logits_n_blocks(s->n), s->block_sum);
 }
 
+// What the tokens in blocks [first, end) with logits of at least `least` weigh.
+static double weight_from(const SamplerScratch *s, int32_t first, int32_t end, float least) {
+    size_t at = (size_t)first * LOGITS_BLOCK;
+    return s->kernels->sum_from(s->x + at, s->w + at, s->block_max + first, end - first, least);
+}
+
+// What the tokens with smaller keys than `id`'s weigh: larger logits, and equal ones of lower ids.
+static double weight_before(const SamplerScratch *s, int32_t id) {
+    float x = s->x[id];
+    int32_t block = id / LOGITS_BLOCK, first = block * LOGITS_BLOCK;
+    double sum = weight_from(s, 0, block, x);
+    for (int32_t i = first; i < first + LOGITS_BLOCK; i++)
+        if (s->x[i] > x || (s->x[i] == x && i < id)) sum += (double)s->w[i];
+    return sum + weight_from(s, block + 1, s->n_blocks, nextafterf(x, INFINITY));
+}
+
+int32_t kept_draw_top_p(SamplerScratch *s, const SamplingParams *p, Rng *rng) {
+    enum { DRAWS = 3 };
+    CHECK(s->max > -INFINITY && p->temperature > 0);
+    s->scale = logits_scale(p->temperature);
+    s->all = true;
+    double target = p->top_p * weigh_row(s);
+    for (int draw = 0; draw < DRAWS; draw++) {
+        int32_t id = kept_draw(s, rng_uniform(rng));
+        if (s->w[id] >= p->min_p && weight_before(s, id) < target) return id;
+    }
+    return -1;
+}
+
 // Whole blocks are skipped by their sums. If rounding leaves u out, it is the last token with weight.
 int32_t kept_draw(const SamplerScratch *s, double u) {
     const float *weights = s->all ? s->w : s->weights;

@@ -8,6 +8,8 @@
 //     Bounds are tried downwards; the last is (1 - top_p) * total / n_vocab: lighter tokens weigh
 //     less than 1 - top_p together, so the kept set never reaches into them.
 //   - min_p: the bound is known from the largest logit.
+// Where top_p leaves most of a flat distribution, finding all of its tokens costs more than a draw needs:
+// kept_draw_top_p draws from the whole row and asks only whether that token is kept, which one sum tells.
 // Filters apply one after the other, as elsewhere: top_p sees what top_k left, as a whole of 1.
 //
 // Thread: a SamplerScratch belongs to one worker.
@@ -44,6 +46,11 @@ void kept_filter(SamplerScratch *s, const SamplingParams *p);
 
 // After kept_filter: the token at `u` of [0, 1) of the total weight, walking in id order.
 int32_t kept_draw(const SamplerScratch *s, double u);
+
+// After kept_load, for top_p < 1 without top_k: a token drawn as kept_filter and kept_draw would, but by
+// other draws of `rng`; -1 after some draws outside the kept set (then those two decide; the distribution
+// stays the same).
+int32_t kept_draw_top_p(SamplerScratch *s, const SamplingParams *p, Rng *rng);
 
 static inline int32_t kept_id(const SamplerScratch *s, int32_t i) {
     return (int32_t)(s->keys[i] & ((UINT64_C(1) << s->id_bits) - 1));

@@ -149,6 +149,9 @@ static void penalise(const SamplerState *s, float *logits) {
 static int32_t choose(SamplerState *s, const float *logits, SamplerScratch *scratch) {
     int32_t best = kept_load(scratch, logits);
     if (s->params.temperature == 0 || scratch->max == -INFINITY) return best;
+    bool top_k = s->params.top_k > 0 && s->params.top_k < s->n_vocab;
+    int32_t token = !top_k && s->params.top_p < 1 ? kept_draw_top_p(scratch, &s->params, &s->rng) : -1;
+    if (token >= 0) return token;
     kept_filter(scratch, &s->params);
     return kept_draw(scratch, rng_uniform(&s->rng));
 }

@@ -27,6 +27,7 @@ static void fill_scalar(Kernels *t) {
     t->collect = scalar_collect;
     t->clean = scalar_clean;
     t->weigh = scalar_weigh;
+    t->sum_from = scalar_sum_from;
 }
 
 const Kernels *kernels_get(CpuRung rung) {

@@ -93,6 +93,9 @@ typedef struct Kernels {
     // w[i] = 2^((x[i] - max) * scale), see logits_weight; block_sum [n_blocks] gets their sums, folded by
     // halves. Returns the sum of all, in block order.
     double (*weigh)(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
+    // The sum of w[i] over all i with x[i] >= least, folded and added like weigh's; blocks whose block_max is
+    // below are skipped.
+    double (*sum_from)(const float *x, const float *w, const float *block_max, int32_t n_blocks, float least);
 } Kernels;
 
 enum { ATTN_MAX_HEAD_DIM = 256, ATTN_MAX_QUERIES = 16 }; // n_q of one call

@@ -61,4 +61,18 @@ static inline double weigh_blocks(const float *x, int32_t n_blocks, float max, f
     return total;
 }
 
+static inline double sum_block_from(const float *restrict x, const float *restrict w, float least) {
+    float counted[LOGITS_BLOCK];
+    for (int i = 0; i < LOGITS_BLOCK; i++) counted[i] = x[i] >= least ? w[i] : 0.0f;
+    return (double)fold_sum(counted);
+}
+
+static inline double sum_blocks_from(const float *x, const float *w, const float *block_max, int32_t n_blocks,
+                                     float least) {
+    double total = 0;
+    for (int32_t b = 0; b < n_blocks; b++, x += LOGITS_BLOCK, w += LOGITS_BLOCK)
+        if (block_max[b] >= least) total += sum_block_from(x, w, least);
+    return total;
+}
+
 #endif

@@ -249,11 +249,18 @@ static double chi_square(const SamplingParams *p, int n_draws, int *freedom) {
 
 static void test_draws_follow_the_distribution(void **state) {
     (void)state;
-    SamplingParams p[4] = {SAMPLING_GREEDY, SAMPLING_GREEDY, SAMPLING_GREEDY, SAMPLING_GREEDY};
+    enum { N = 7 };
+    SamplingParams p[N];
+    for (int i = 0; i < N; i++) p[i] = SAMPLING_GREEDY;
     p[1].top_p = 0.7f;
     p[2].top_k = 20;
     p[3].min_p = 0.1f;
-    for (int i = 0; i < 4; i++) {
+    p[4].top_p = 0.95f;
+    p[4].min_p = 0.05f;
+    p[5].top_p = 0.3f; // mostly drawn from outside
+    p[6].top_p = 0.8f;
+    p[6].top_k = 30;
+    for (int i = 0; i < N; i++) {
         int freedom;
         p[i].temperature = 0.8f;
         p[i].seed = 11 + (uint64_t)i;

@@ -177,7 +177,7 @@ static void body_weigh(Case *c) {
         logits[140] = -INFINITY;
         guard_freeze(logits);
         float *x[2], *w[2], *block_max[2], scale = (float)(0.01 + 3 * rng_uniform(&c->rng));
-        double *block_sum[2], total[2];
+        double *block_sum[2], total[2], from[2];
         for (int i = 0; i < 2; i++) {
             const Kernels *k = i ? c->kernels : c->scalar;
             x[i] = guard_new(c, 4 * N), w[i] = guard_new(c, 4 * N);
@@ -186,6 +186,10 @@ static void body_weigh(Case *c) {
             float max = block_max[i][0];
             for (int b = 1; b < N_BLOCKS; b++) max = block_max[i][b] > max ? block_max[i][b] : max;
             total[i] = k->weigh(x[i], N_BLOCKS, max, scale, w[i], block_sum[i]);
+            from[i] = k->sum_from(x[i], w[i], block_max[i], N_BLOCKS, x[i][N / 3]);
+            double want_from = 0;
+            for (int j = 0; j < N; j++) want_from += x[i][j] >= x[i][N / 3] ? (double)w[i][j] : 0;
+            if (fabs(from[i] - want_from) > want_from * 1e-6) case_fail(c, "sum %g, not %g", from[i], want_from);
             for (int j = 0; j < N; j++) {
                 double t = (double)((x[i][j] - max) * scale), want = t > (double)LOGITS_LEAST ? exp2(t) : 0;
                 if (fabs((double)w[i][j] - want) > want * 4e-7) case_fail(c, "2^%g is %g", t, (double)w[i][j]);
@@ -196,6 +200,7 @@ static void body_weigh(Case *c) {
         case_same_bytes(c, "weights", w[0], w[1], 4 * N);
         case_same_bytes(c, "sums", block_sum[0], block_sum[1], 8 * N_BLOCKS);
         case_same_bytes(c, "total", &total[0], &total[1], sizeof total[0]);
+        case_same_bytes(c, "sum from a logit", &from[0], &from[1], sizeof from[0]);
         guard_release(c);
     }
 }

@@ -17,4 +17,5 @@ void avx2_fill(Kernels *t) {
     t->kv_write = avx2_kv_write;
     t->clean = avx2_clean;
     t->weigh = avx2_weigh;
+    t->sum_from = avx2_sum_from;
 }

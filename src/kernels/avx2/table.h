@@ -17,4 +17,6 @@ void avx2_kv_write(const float *key, const float *value, int head_dim, uint16_t 
 void avx2_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
 double avx2_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
 
+double avx2_sum_from(const float *x, const float *w, const float *block_max, int32_t n_blocks, float least);
+
 #endif

@@ -18,4 +18,5 @@ void avx512_fill(Kernels *t) {
     t->collect = avx512_collect;
     t->clean = avx512_clean;
     t->weigh = avx512_weigh;
+    t->sum_from = avx512_sum_from;
 }

@@ -18,4 +18,6 @@ int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold
 void avx512_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
 double avx512_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
 
+double avx512_sum_from(const float *x, const float *w, const float *block_max, int32_t n_blocks, float least);
+
 #endif

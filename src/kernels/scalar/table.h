@@ -19,4 +19,6 @@ int32_t scalar_collect(const float *x, int32_t from, int32_t to, float threshold
 void scalar_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
 double scalar_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
 
+double scalar_sum_from(const float *x, const float *w, const float *block_max, int32_t n_blocks, float least);
+
 #endif
