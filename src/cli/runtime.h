@@ -23,7 +23,8 @@ typedef struct Runtime {
 // Fails early and cheaply when the model is not named or not readable. The message names the remedy.
 bool runtime_check_model(const Options *o, Err *err);
 
-// Reads model, threads, max_running, max_queue, row_budget, prefill_chunk, kv_tokens, kv_memory_mb.
+// Reads model, threads, max_running, max_queue, row_budget, prefill_chunk, spec_rows, kv_tokens,
+// kv_memory_mb.
 // Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
 // terminal, else log lines. On failure *r is closed again.
 bool runtime_open(Runtime *r, const Options *o, Err *err);

@@ -58,7 +58,7 @@ void rig_destroy(CoreRig *rig) {
 }
 
 void rig_submit(CoreRig *rig, Case *c) {
-    Seq *s = seq_new(&c->request, ++rig->last_id, rig->model->step.n_vocab, rig->clock, NULL);
+    Seq *s = seq_new(&c->request, ++rig->last_id, rig->model->step.n_vocab, true, rig->clock, NULL);
     assert_non_null(s);
     c->id = s->id;
     rig->n_live++;
