@@ -14,9 +14,10 @@ enum {
     LONGEST_REST = 256,
 };
 
-// The part of guesses that come true, as a running mean over about four. Three guesses more than
-// double no step that is limited by reading the weights, so one in six pays with a margin.
-static const float FIRST_GAIN = 0.3f, LEAST_GAIN = 0.15f, GAIN_AFTER_REST = 0.19f, NEWEST_PART = 0.25f;
+// The gain is the part of guesses that come true, each of which saves a step: a running mean. It has to
+// exceed the price of a row by LEAST_PROFIT, since it tells of the past only. At first it is such that
+// a few failures are forgiven; after a rest, none.
+static const float FIRST_GAIN = 0.3f, LEAST_PROFIT = 0.1f, NEWEST_PART = 0.25f;
 
 // Position p stands for the pair that ends before it: the tokens p-2 and p-1. It is indexed when
 // token p is known, so that what followed can be told, and so that the last pair never finds itself.
@@ -97,11 +98,12 @@ int32_t draft_propose(Drafter *d, int32_t *tokens, int32_t len, int32_t most) {
     return most;
 }
 
-void draft_judge(Drafter *d, int32_t len, int32_t n, int32_t n_accepted) {
+void draft_judge(Drafter *d, int32_t len, int32_t n, int32_t n_accepted, float price) {
+    float least_gain = price + LEAST_PROFIT;
     d->gain += NEWEST_PART * ((float)n_accepted / (float)n - d->gain);
     if (n_accepted == n) d->rest = SHORTEST_REST;
-    if (d->gain >= LEAST_GAIN) return;
-    d->gain = GAIN_AFTER_REST;
+    if (d->gain >= least_gain) return;
+    d->gain = least_gain;
     d->rest_until = len + d->rest;
     if (d->rest < LONGEST_REST) d->rest *= 2;
 }

@@ -10,8 +10,8 @@
 // by intention cost a guess and nothing else. A token is indexed once, when a guess is first wanted
 // behind it: whoever never guesses pays nothing.
 //
-// A wrong guess costs rows, so a drafter watches what becomes of its own: while too few come true it
-// rests, longer each time.
+// A wrong guess costs a row, so a drafter watches what becomes of its own: while too few come true to
+// pay for the rows it rests, longer each time.
 //
 // Thread: one Drafter belongs to one sequence.
 #ifndef CLLM_ENGINE_DRAFT_H
@@ -32,7 +32,8 @@ void draft_free(Drafter *d); // NULL is allowed
 int32_t draft_propose(Drafter *d, int32_t *tokens, int32_t len, int32_t most);
 
 // What became of guesses that were computed behind `len` known tokens: the first n_accepted of n >= 1
-// came true.
-void draft_judge(Drafter *d, int32_t len, int32_t n, int32_t n_accepted);
+// came true. price: what a row costs, see
+// row_price.h.
+void draft_judge(Drafter *d, int32_t len, int32_t n, int32_t n_accepted, float price);
 
 #endif

@@ -1,5 +1,7 @@
 #include "engine/engine_core.h"
 
+#include "engine/row_price.h"
+
 #include <stdlib.h>
 
 enum { MAX_LIVE = 1 << 20 };
@@ -21,6 +23,7 @@ struct EngineCore {
     SamplerScratch **scratch; // [n_workers]
     int32_t n_workers;
     Sampling *samplings; // [max_running], in the order of their rows
+    RowPrice price;
     int32_t *chosen;     // [max_logits] a token for each row of logits that was used
     float *logits;       // the step's
 };
@@ -67,6 +70,7 @@ EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, 
     c->workers = workers;
     c->sink = *sink;
     c->n_workers = workers_count(workers);
+    row_price_init(&c->price);
     EngineConfig used = usable(config, model);
     if (!sched_init(&c->sched, &used, model->n_blocks, err)) goto free_core;
     if (!new_scratch(c, err)) goto free_core;
@@ -183,7 +187,7 @@ static bool deliver(EngineCore *c, Seq *s, int32_t token) {
 
 static void count_drafts(EngineCore *c, Seq *s, int32_t n_accepted) {
     if (s->n_draft == 0) return;
-    draft_judge(s->drafter, s->len, s->n_draft, n_accepted);
+    draft_judge(s->drafter, s->len, s->n_draft, n_accepted, c->price.value);
     s->n_drafted += s->n_draft;
     s->n_accepted += n_accepted;
     c->stats.drafted_tokens += (uint64_t)s->n_draft;
@@ -224,7 +228,9 @@ bool engine_core_step(EngineCore *c) {
     for (int32_t i = 0; i < n_samplings; i++) settle(c, &c->samplings[i]);
     c->stats.steps++;
     c->stats.rows += (uint64_t)b->n_rows;
-    c->stats.step_ns_total += now(c) - began;
+    int64_t ns = now(c) - began;
+    c->stats.step_ns_total += ns;
+    row_price_learn(&c->price, b, ns);
     return true;
 }
 

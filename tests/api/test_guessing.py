@@ -48,15 +48,25 @@ def ask(server: Server, body: dict) -> tuple[str, str, dict]:
 
 
 def test_the_same_bytes_in_fewer_steps(plain: Server, server: Server) -> None:
-    before, plain_before = server.stats(), plain.stats()
-    for body in bodies():
-        assert ask(server, body) == ask(plain, body)
-    after, plain_after = server.stats(), plain.stats()
-    accepted = after["accepted_tokens"] - before["accepted_tokens"]
-    assert 50 < accepted <= after["drafted_tokens"] - before["drafted_tokens"]
-    assert plain_after["drafted_tokens"] == plain_after["accepted_tokens"] == 0
-    # Not exactly as many: a stop string is found in the text, after further steps.
-    assert after["steps"] - before["steps"] < plain_after["steps"] - plain_before["steps"] - 30
+    def run(one: Server) -> tuple[list, dict[str, int]]:
+        before = one.stats()
+        answers = [ask(one, body) for body in bodies()[:4]]
+        after = one.stats()
+        return answers, {name: after[name] - before[name] for name in ("steps", "drafted_tokens", "accepted_tokens")}
+
+    answers, counts = run(server)
+    plain_answers, plain_counts = run(plain)
+    assert answers == plain_answers
+    assert plain_counts["drafted_tokens"] == plain_counts["accepted_tokens"] == 0
+    # How many depends on what a row costs here; the first guesses are made anywhere.
+    assert 0 < counts["accepted_tokens"] <= counts["drafted_tokens"]
+    assert counts["steps"] == plain_counts["steps"] - counts["accepted_tokens"]
+
+
+def test_a_stop_string(plain: Server, server: Server) -> None:
+    body = bodies()[-1]
+    answer = ask(server, body)
+    assert answer == ask(plain, body) and answer[1] == "stop"
 
 
 def test_two_or_many_at_once(plain: Server, server: Server) -> None:

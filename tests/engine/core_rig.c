@@ -8,7 +8,7 @@ static int64_t rig_now(void *ctx) {
 
 static void tick(void *ctx) {
     CoreRig *rig = ctx;
-    rig->clock += rig->step_ns;
+    rig->clock += rig->step_ns + rig->row_ns * rig->model->n_rows;
 }
 
 static void rig_event(void *ctx, const EngineEvent *event, Seq *ended) {

@@ -64,6 +64,7 @@ static float *forward(void *self, const Batch *b) {
     int32_t rows = 0, n_logits = 0;
     m->n_calls++;
     CHECK(b->n_rows >= 1 && b->n_rows <= m->step.max_rows && b->n_logits <= m->step.max_logits);
+    m->n_rows = b->n_rows;
     if (b->n_rows > m->most_rows) m->most_rows = b->n_rows;
     for (int32_t i = 0; i < b->n_seqs; i++) {
         CHECK(b->seqs[i].first_row == rows);

@@ -16,7 +16,7 @@ typedef struct FakeModel {
     uint64_t *owner; // [n_blocks] the call and sequence that used the block last
     float *logits;
     uint64_t n_calls;
-    int32_t most_rows;         // of any call
+    int32_t n_rows, most_rows; // of the last call, of any call
     void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here
     void *ctx;
 } FakeModel;

@@ -94,7 +94,7 @@ static void test_small_capacity_and_every_length(void **state) {
 }
 
 // The part of 1,000 tokens behind which it guesses, when so many of three guesses come true.
-static double willingness(int32_t n_accepted) {
+static double willingness(int32_t n_accepted, float price) {
     Text t = {0};
     Drafter *d = draft_new(CAPACITY, NULL);
     int asked = 0;
@@ -102,7 +102,7 @@ static double willingness(int32_t n_accepted) {
     for (int i = 0; i < 1000; i++) {
         add(&t, 1 + i % 2, 1);
         if (draft_propose(d, t.tokens, t.len, 3) == 0) continue;
-        draft_judge(d, t.len, 3, n_accepted);
+        draft_judge(d, t.len, 3, n_accepted, price);
         asked++;
     }
     draft_free(d);
@@ -111,10 +111,17 @@ static double willingness(int32_t n_accepted) {
 
 static void test_who_is_never_right_rests_and_tries_again(void **state) {
     (void)state;
-    double never = willingness(0);
+    double never = willingness(0, 0.05f);
     assert_true(never > 0.004 && never < 0.02);
-    assert_true(willingness(1) > 0.99);
-    assert_true(willingness(3) > 0.99);
+    assert_true(willingness(1, 0.05f) > 0.99);
+    assert_true(willingness(3, 0.05f) > 0.99);
+}
+
+static void test_rows_that_cost_too_much_are_not_wanted(void **state) {
+    (void)state;
+    assert_true(willingness(1, 0.5f) < 0.02);
+    assert_true(willingness(3, 0.5f) > 0.97); // once it is known
+    assert_true(willingness(3, 1.0f) < 0.2);
 }
 
 static void test_success_after_a_rest_counts(void **state) {
@@ -125,7 +132,7 @@ static void test_success_after_a_rest_counts(void **state) {
     for (int i = 0; i < 1000; i++) {
         add(&t, 5, 1);
         if (draft_propose(d, t.tokens, t.len, 3))
-            draft_judge(d, t.len, 3, i < 500 ? 0 : 3);
+            draft_judge(d, t.len, 3, i < 500 ? 0 : 3, 0.1f);
         else if (i > 800)
             rests++;
     }
@@ -148,4 +155,5 @@ SUITE(draft, cmocka_unit_test(test_nothing_repeats_nothing_is_guessed),
       cmocka_unit_test(test_the_longest_agreement_wins_then_the_latest),
       cmocka_unit_test(test_a_period_goes_on), cmocka_unit_test(test_small_capacity_and_every_length),
       cmocka_unit_test(test_who_is_never_right_rests_and_tries_again),
+      cmocka_unit_test(test_rows_that_cost_too_much_are_not_wanted),
       cmocka_unit_test(test_success_after_a_rest_counts), cmocka_unit_test(test_no_memory))

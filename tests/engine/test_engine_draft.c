@@ -57,6 +57,28 @@ static void test_off_means_off(void **state) {
     }
 }
 
+// Where each row takes its time, a guess saves nothing, and hardly any are made.
+static void test_rows_that_cost_as_much_as_steps(void **state) {
+    (void)state;
+    uint64_t drafted[2];
+    for (int dear = 0; dear < 2; dear++) {
+        CoreRig rig;
+        Case cases[4];
+        rig_init(&rig, &GUESSING);
+        rig.step_ns = dear ? 0 : 1000;
+        rig.row_ns = dear ? 1000 : 10;
+        for (int i = 0; i < 4; i++) {
+            fill_stammering(&cases[i], 5, 200, (uint64_t)i);
+            rig_submit(&rig, &cases[i]);
+            rig_run(&rig);
+            kit_verify(&cases[i], VOCAB);
+        }
+        drafted[dear] = engine_core_stats(rig.core)->drafted_tokens;
+        rig_destroy(&rig);
+    }
+    assert_true(drafted[1] > 0 && drafted[1] * 5 < drafted[0]);
+}
+
 // The row budget and the model's rows of logits bound a step, whatever spec_rows says.
 static void test_limits_of_a_step_are_kept(void **state) {
     (void)state;
@@ -205,7 +227,8 @@ static void test_cancel_and_deadline_between_guesses(void **state) {
 }
 
 SUITE(engine_draft, cmocka_unit_test(test_a_repetitive_text_takes_fewer_steps),
-      cmocka_unit_test(test_off_means_off), cmocka_unit_test(test_limits_of_a_step_are_kept),
+      cmocka_unit_test(test_off_means_off), cmocka_unit_test(test_rows_that_cost_as_much_as_steps),
+      cmocka_unit_test(test_limits_of_a_step_are_kept),
       cmocka_unit_test(test_max_tokens_ends_within_a_true_run),
       cmocka_unit_test(test_an_end_token_within_a_true_run),
       cmocka_unit_test(test_nobody_guesses_while_a_prompt_is_computed),
