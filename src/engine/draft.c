@@ -17,7 +17,7 @@ enum {
 // The gain is the part of guesses that come true, each of which saves a step: a running mean. It has to
 // exceed the price of a row by LEAST_PROFIT, since it tells of the past only. At first it is such that
 // a few failures are forgiven; after a rest, none.
-static const float FIRST_GAIN = 0.3f, LEAST_PROFIT = 0.1f, NEWEST_PART = 0.25f;
+static const float FIRST_GAIN = 0.3f, LEAST_PROFIT = 0.05f, NEWEST_PART = 0.25f;
 
 // Position p stands for the pair that ends before it: the tokens p-2 and p-1. It is indexed when
 // token p is known, so that what followed can be told, and so that the last pair never finds itself.

@@ -23,9 +23,9 @@ struct EngineCore {
     SamplerScratch **scratch; // [n_workers]
     int32_t n_workers;
     Sampling *samplings; // [max_running], in the order of their rows
-    RowPrice price;
     int32_t *chosen;     // [max_logits] a token for each row of logits that was used
     float *logits;       // the step's
+    RowPrice price;
 };
 
 static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {

@@ -138,6 +138,10 @@ static void test_an_end_token_within_a_true_run(void **state) {
                 within += c.n_ends && c.end.reason == FINISH_STOP && c.n_got > before;
             }
             kit_verify(&c, VOCAB);
+            // Four steps of prompt; each other token, an end token too, had a step or was guessed.
+            const EngineStats *s = engine_core_stats(rig.core);
+            int32_t n_chosen = c.n_got + (c.end.reason == FINISH_STOP);
+            assert_int_equal(s->steps + s->accepted_tokens, 4 + n_chosen);
             rig_destroy(&rig);
         }
     }
