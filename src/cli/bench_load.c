@@ -173,6 +173,8 @@ static void summarise_steps(const Loop *l, BenchResult *r) {
     r->steps = (int64_t)(b->steps - a->steps);
     r->rows = (int64_t)(b->rows - a->rows);
     r->preemptions = (int64_t)(b->preemptions - a->preemptions);
+    r->drafted = (int64_t)(b->drafted_tokens - a->drafted_tokens);
+    r->accepted = (int64_t)(b->accepted_tokens - a->accepted_tokens);
     double steps = r->steps ? (double)r->steps : 1;
     r->rows_per_step = (double)r->rows / steps;
     r->step_ms = (double)(b->step_ns_total - a->step_ns_total) * 1e-6 / steps;

@@ -34,6 +34,7 @@ typedef struct BenchResult {
     double seconds, tokens_per_s; // from the first start to the last end
     double ttft_mean_ms, ttft_p99_ms, inter_token_ms;
     int64_t steps, rows, preemptions;
+    int64_t drafted, accepted; // guesses computed, and those that came true
     double rows_per_step, step_ms;
     double context_mean;                          // keys that a generated token looked at
     double phase_ms[N_MODEL_PHASES], sampling_ms; // of a step, on average

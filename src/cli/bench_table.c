@@ -37,6 +37,8 @@ static const Field fields[] = {
     {INT_FIELD(steps)},
     {INT_FIELD(rows)},
     {INT_FIELD(preemptions)},
+    {INT_FIELD(drafted)},
+    {INT_FIELD(accepted)},
     {REAL_FIELD(rows_per_step), .table = TABLE_MAIN, .heading = "rows/step", .digits = 1},
     {REAL_FIELD(step_ms), .table = TABLE_BOTH, .heading = "step ms", .digits = 2},
     {REAL_FIELD(context_mean), .table = TABLE_MAIN, .heading = "context", .digits = 0},

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "cli/pool_size.h"
 
 #include <errno.h>
@@ -99,7 +100,8 @@ static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err
 }
 
 static bool open_context(Runtime *r, const Options *o, Err *err) {
-    ModelContextConfig config = {.max_rows = (int32_t)o->row_budget, .max_logits = (int32_t)o->max_running};
+    size_t logits = num_max((size_t)o->max_running, (size_t)o->spec_rows);
+    ModelContextConfig config = {.max_rows = (int32_t)o->row_budget, .max_logits = (int32_t)logits};
     if (!plan_pool(r, o, &config.n_blocks, err)) return false;
     r->n_blocks = config.n_blocks;
     r->context = model_context_new(r->model, &config, r->workers, err);
@@ -129,7 +131,8 @@ static bool open_engine(Runtime *r, const Options *o, Err *err) {
     EngineConfig config = {.max_running = (int32_t)o->max_running,
                            .max_queue = (int32_t)o->max_queue,
                            .row_budget = (int32_t)o->row_budget,
-                           .prefill_chunk = (int32_t)o->prefill_chunk};
+                           .prefill_chunk = (int32_t)o->prefill_chunk,
+                           .spec_rows = (int32_t)o->spec_rows};
     StepModel step = model_step(r->context);
     r->engine = engine_new(&config, &step, r->workers, err);
     return r->engine != NULL;

@@ -28,8 +28,8 @@ bool runtime_check_model(const Options *o, Err *err);
 // before a failure stays in *r, for runtime_close.
 bool runtime_open_model(Runtime *r, const Options *o, Err *err);
 
-// Reads what runtime_open_model does, and max_running, max_queue, row_budget, prefill_chunk, kv_tokens,
-// kv_memory_mb. Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
+// Reads what runtime_open_model does, and max_running, max_queue, row_budget, prefill_chunk, spec_rows,
+// kv_tokens, kv_memory_mb. Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
 // terminal, else log lines. On failure *r is closed again.
 bool runtime_open(Runtime *r, const Options *o, Err *err);
 void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is allowed

@@ -47,7 +47,9 @@ typedef struct Message {
 struct Engine {
     // Set at start.
     EngineCore *core;
-    int32_t max_live, max_sequence, n_vocab, max_running;
+    int32_t max_live, max_sequence, n_vocab;
+    int32_t max_tokens; // TOKEN events of a step
+    bool drafts;        // sequences may guess ahead
     int inbox_fd, outbox_fd;
     pthread_t thread;
     // Shared.
@@ -107,7 +109,7 @@ static bool read_inbox(Engine *e) {
 }
 
 static bool room_for_step(const Engine *e) {
-    return queue_room(&e->outbox) >= (uint64_t)e->max_live + (uint64_t)e->max_running;
+    return queue_room(&e->outbox) >= (uint64_t)e->max_live + (uint64_t)e->max_tokens;
 }
 
 static bool is_stalled(Engine *e) {
@@ -161,10 +163,10 @@ static bool open_fds(Engine *e, Err *err) {
 }
 
 static bool make_room(Engine *e, Err *err) {
-    size_t live = (size_t)e->max_live, running = (size_t)e->max_running;
+    size_t live = (size_t)e->max_live, tokens = (size_t)e->max_tokens;
     return seq_line_init(&e->live, e->max_live, err) &&
            queue_init(&e->inbox, sizeof(Message), 3 * live + 2, err) &&
-           queue_init(&e->outbox, sizeof(EngineEvent), 2 * (live + running) + OUTBOX_SLACK, err);
+           queue_init(&e->outbox, sizeof(EngineEvent), 2 * (live + tokens) + OUTBOX_SLACK, err);
 }
 
 static void free_parts(Engine *e) {
@@ -193,7 +195,8 @@ Engine *engine_new(const EngineConfig *config, const StepModel *model, Workers *
     e->inbox_fd = e->outbox_fd = -1;
     EngineSink sink = {e, real_now, stage_event};
     if (!(e->core = engine_core_new(config, model, workers, &sink, err))) goto fail;
-    e->max_running = config->max_running;
+    e->max_tokens = config->spec_rows > config->max_running ? config->spec_rows : config->max_running;
+    e->drafts = config->spec_rows > 1;
     e->max_live = config->max_running + config->max_queue;
     e->max_sequence = max_sequence(model);
     e->n_vocab = model->n_vocab;
@@ -262,7 +265,7 @@ SubmitResult engine_submit(Engine *e, const EngineRequest *r, uint64_t *id, Err 
         err_set(err, ERR_LIMIT, "%d requests are running or waiting already", e->max_live);
         return SUBMIT_QUEUE_FULL;
     }
-    Seq *s = seq_new(r, e->last_id + 1, e->n_vocab, clock_now_ns(), err);
+    Seq *s = seq_new(r, e->last_id + 1, e->n_vocab, e->drafts, clock_now_ns(), err);
     if (!s) return SUBMIT_BAD;
     *id = ++e->last_id;
     seq_line_push(&e->live, s);

@@ -23,6 +23,8 @@ typedef struct EngineConfig {
     int32_t max_queue;     // accepted requests that wait beyond those, >= 0
     int32_t row_budget;    // rows of a step, 1 … StepModel.max_rows; >= max_running
     int32_t prefill_chunk; // most rows that one sequence's prompt gets in a step, >= 1
+    int32_t spec_rows;     // rows up to which a step is filled with guesses (sched.h), as far as row_budget
+                           // and StepModel.max_logits allow; 0 or 1: none
 } EngineConfig;
 
 typedef struct EngineRequest {
@@ -63,6 +65,8 @@ typedef struct EngineEvent {
     FinishReason reason;    // END
     int32_t n_prompt;       // END: tokens of the prompt
     int32_t n_generated;    // END: TOKEN events delivered
+    int32_t n_drafted;      // END: guesses computed for it
+    int32_t n_accepted;     // END: those that came true
     int64_t queued_ns;      // END: time from submit to the first row computed (or to the end)
     int64_t prefill_ns;     // END: from then to the first token
     int64_t decode_ns;      // END: from then to the end
@@ -75,6 +79,7 @@ typedef struct EngineStats {
     int32_t blocks_total, blocks_used; // KV pool now
     uint64_t steps, rows;              // since start
     uint64_t prompt_tokens, generated_tokens;
+    uint64_t drafted_tokens, accepted_tokens; // guesses computed, and those that came true
     uint64_t requests, preemptions;
     uint64_t finished[FINISH_SHUTDOWN + 1]; // by reason
     int64_t step_ns_total;

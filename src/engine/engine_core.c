@@ -1,8 +1,18 @@
 #include "engine/engine_core.h"
 
+#include "engine/row_price.h"
+
 #include <stdlib.h>
 
 enum { MAX_LIVE = 1 << 20 };
+
+// A sequence whose logits were computed. The rows are one more than its guesses, and are used one
+// after the other: each as long as the token chosen from the row before is the one guessed.
+typedef struct Sampling {
+    Seq *seq;
+    int32_t first_row; // of the step's logits
+    int32_t n;         // tokens chosen: `chosen` from first_row on
+} Sampling;
 
 struct EngineCore {
     StepModel model;
@@ -12,9 +22,10 @@ struct EngineCore {
     EngineStats stats;
     SamplerScratch **scratch; // [n_workers]
     int32_t n_workers;
-    Seq **sampled;   // [max_running] the sequences whose logits were computed, in row order
-    int32_t *chosen; // [max_running] their next tokens
-    float *logits;   // the step's
+    Sampling *samplings; // [max_running], in the order of their rows
+    int32_t *chosen;     // [max_logits] a token for each row of logits that was used
+    float *logits;       // the step's
+    RowPrice price;
 };
 
 static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
@@ -29,6 +40,8 @@ static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
                        c->max_running, m->max_logits);
     if (c->prefill_chunk < 1)
         return err_set(err, ERR_INVALID, "engine: prefill_chunk %d must be at least 1", c->prefill_chunk);
+    if (c->spec_rows < 0)
+        return err_set(err, ERR_INVALID, "engine: spec_rows %d must be at least 0", c->spec_rows);
     return true;
 }
 
@@ -40,6 +53,14 @@ static bool new_scratch(EngineCore *c, Err *err) {
     return true;
 }
 
+// The config as far as the model goes along with guessing: each guess has a row of logits.
+static EngineConfig usable(const EngineConfig *config, const StepModel *model) {
+    EngineConfig c = *config;
+    int32_t most = c.row_budget < model->max_logits ? c.row_budget : model->max_logits;
+    if (c.spec_rows > most) c.spec_rows = most;
+    return c;
+}
+
 EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, Workers *workers,
                             const EngineSink *sink, Err *err) {
     if (!check_config(config, model, err)) return NULL;
@@ -49,11 +70,13 @@ EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, 
     c->workers = workers;
     c->sink = *sink;
     c->n_workers = workers_count(workers);
-    if (!sched_init(&c->sched, config, model->n_blocks, err)) goto free_core;
+    row_price_init(&c->price);
+    EngineConfig used = usable(config, model);
+    if (!sched_init(&c->sched, &used, model->n_blocks, err)) goto free_core;
     if (!new_scratch(c, err)) goto free_core;
-    c->sampled = calloc((size_t)config->max_running, sizeof c->sampled[0]);
-    c->chosen = calloc((size_t)config->max_running, sizeof c->chosen[0]);
-    if (c->sampled && c->chosen) return c;
+    c->samplings = calloc((size_t)config->max_running, sizeof c->samplings[0]);
+    c->chosen = calloc((size_t)model->max_logits, sizeof c->chosen[0]);
+    if (c->samplings && c->chosen) return c;
 no_memory:
     err_set(err, ERR_NOMEM, "engine: no memory");
 free_core:
@@ -67,7 +90,7 @@ void engine_core_free(EngineCore *c) {
     if (c->scratch)
         for (int32_t i = 0; i < c->n_workers; i++) sampler_scratch_free(c->scratch[i]);
     free(c->scratch);
-    free(c->sampled);
+    free(c->samplings);
     free(c->chosen);
     free(c);
 }
@@ -94,6 +117,8 @@ static void end(EngineCore *c, Seq *s, FinishReason reason) {
         .reason = reason,
         .n_prompt = s->n_prompt,
         .n_generated = seq_n_generated(s),
+        .n_drafted = s->n_drafted,
+        .n_accepted = s->n_accepted,
         .queued_ns = first_row - s->submit_ns,
         .prefill_ns = first_token - first_row,
         .decode_ns = at - first_token,
@@ -127,13 +152,21 @@ int64_t engine_core_next_deadline(const EngineCore *c) {
     return next;
 }
 
-static void sample_row(void *ctx, int task, int worker) {
+static void sample(void *ctx, int task, int worker) {
     EngineCore *c = ctx;
-    float *row = c->logits + (size_t)task * (size_t)c->model.n_vocab;
-    c->chosen[task] = sampler_next(c->sampled[task]->sampler, row, c->scratch[worker]);
+    Sampling *p = &c->samplings[task];
+    const Seq *s = p->seq;
+    bool guessed = true; // the row that comes next follows what was chosen
+    for (p->n = 0; guessed; p->n++) {
+        int32_t row = p->first_row + p->n;
+        float *logits = c->logits + (size_t)row * (size_t)c->model.n_vocab;
+        int32_t token = c->chosen[row] = sampler_next(s->sampler, logits, c->scratch[worker]);
+        guessed = p->n < s->n_draft && s->tokens[s->len + p->n] == token && !seq_is_end_token(s, token);
+    }
 }
 
-static void deliver(EngineCore *c, Seq *s, int32_t token) {
+// false: it has ended.
+static bool deliver(EngineCore *c, Seq *s, int32_t token) {
     CHECK(token >= 0 && token < c->model.n_vocab);
     if (!s->first_token_ns) {
         s->first_token_ns = now(c);
@@ -141,25 +174,47 @@ static void deliver(EngineCore *c, Seq *s, int32_t token) {
     }
     if (seq_is_end_token(s, token)) {
         end(c, s, FINISH_STOP);
-        return;
+        return false;
     }
     s->tokens[s->len++] = token;
     c->stats.generated_tokens++;
     EngineEvent event = {.kind = ENGINE_TOKEN, .id = s->id, .user = s->user, .token = token};
     c->sink.event(c->sink.ctx, &event, NULL);
-    if (seq_n_generated(s) == s->max_tokens) end(c, s, FINISH_LENGTH);
+    if (seq_n_generated(s) < s->max_tokens) return true;
+    end(c, s, FINISH_LENGTH);
+    return false;
+}
+
+static void count_drafts(EngineCore *c, Seq *s, int32_t n_accepted) {
+    if (s->n_draft == 0) return;
+    draft_judge(s->drafter, s->len, s->n_draft, n_accepted, c->price.value);
+    s->n_drafted += s->n_draft;
+    s->n_accepted += n_accepted;
+    c->stats.drafted_tokens += (uint64_t)s->n_draft;
+    c->stats.accepted_tokens += (uint64_t)n_accepted;
+}
+
+// Makes the chosen tokens known. All but the last were guessed, so they are computed already.
+static void settle(EngineCore *c, const Sampling *p) {
+    Seq *s = p->seq;
+    count_drafts(c, s, p->n - 1);
+    for (int32_t i = 0; i < p->n; i++)
+        if (!deliver(c, s, c->chosen[p->first_row + i])) return;
+    s->computed = s->len - 1;
+    seq_trim_blocks(s, c->sched.pool);
 }
 
 // What the forward pass has made true. Returns the number of sequences whose logits exist.
 static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
-    int32_t n_sampled = 0;
+    int32_t n_samplings = 0, row = 0;
     for (int32_t i = 0; i < b->n_seqs; i++) {
         Seq *s = c->sched.planned[i];
         if (!s->first_row_ns) s->first_row_ns = began;
-        s->computed += b->seqs[i].n_rows;
-        if (b->seqs[i].n_logits) c->sampled[n_sampled++] = s;
+        s->computed += s->n_rows - s->n_draft;
+        if (b->seqs[i].n_logits) c->samplings[n_samplings++] = (Sampling){.seq = s, .first_row = row};
+        row += b->seqs[i].n_logits;
     }
-    return n_sampled;
+    return n_samplings;
 }
 
 bool engine_core_step(EngineCore *c) {
@@ -168,12 +223,14 @@ bool engine_core_step(EngineCore *c) {
     if (b->n_rows == 0) return false;
     int64_t began = now(c);
     c->logits = c->model.forward(c->model.self, b);
-    int32_t n_sampled = account(c, b, began);
-    workers_run(c->workers, sample_row, c, n_sampled);
-    for (int32_t i = 0; i < n_sampled; i++) deliver(c, c->sampled[i], c->chosen[i]);
+    int32_t n_samplings = account(c, b, began);
+    workers_run(c->workers, sample, c, n_samplings);
+    for (int32_t i = 0; i < n_samplings; i++) settle(c, &c->samplings[i]);
     c->stats.steps++;
     c->stats.rows += (uint64_t)b->n_rows;
-    c->stats.step_ns_total += now(c) - began;
+    int64_t ns = now(c) - began;
+    c->stats.step_ns_total += ns;
+    row_price_learn(&c->price, b, ns);
     return true;
 }
 

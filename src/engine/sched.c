@@ -8,6 +8,7 @@ bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err
         .max_running = config->max_running,
         .row_budget = config->row_budget,
         .prefill_chunk = config->prefill_chunk,
+        .spec_rows = config->spec_rows,
     };
     if (!seq_line_init(&s->line, config->max_running + config->max_queue, err)) return false;
     if (!(s->pool = kv_pool_new(n_blocks, err))) goto fail;
@@ -94,7 +95,7 @@ static void grant(Sched *s, int32_t index, int32_t want, int32_t *budget) {
 
 static void hand_out_rows(Sched *s) {
     int32_t budget = s->row_budget;
-    for (int32_t i = 0; i < s->n_running; i++) s->line.at[i]->n_rows = 0;
+    for (int32_t i = 0; i < s->n_running; i++) s->line.at[i]->n_rows = s->line.at[i]->n_draft = 0;
     for (int32_t i = 0; i < s->n_running; i++)
         if (missing(s->line.at[i]) == 1) grant(s, i, 1, &budget);
     for (int32_t i = 0; i < s->n_running && budget > 0; i++) {
@@ -105,13 +106,37 @@ static void hand_out_rows(Sched *s) {
     }
 }
 
+// Guesses behind the known tokens, at most `most`; returns how many. The token that the last of them
+// leads to is one too, and max_tokens is not to be exceeded.
+static int32_t draft(Sched *s, Seq *q, int32_t most) {
+    int32_t room = q->n_prompt + q->max_tokens - q->len - 1;
+    int32_t n = draft_propose(q->drafter, q->tokens, q->len, most < room ? most : room);
+    while (q->n_blocks < seq_blocks_for(q->len + n) && seq_take_block(q, s->pool)) {
+    }
+    int32_t covered = q->n_blocks * KV_BLOCK_TOKENS - q->len;
+    q->n_draft = n < covered ? n : covered;
+    q->n_rows += q->n_draft;
+    return q->n_draft;
+}
+
+static void fill_with_drafts(Sched *s) {
+    int32_t spare = s->spec_rows - s->n_running;
+    for (int32_t i = 0; i < s->n_running && spare > 0; i++)
+        if (missing(s->line.at[i]) != 1 || s->line.at[i]->n_rows != 1) return;
+    for (int32_t i = 0; i < s->n_running && spare > 0; i++) {
+        int32_t sharing = s->n_running - i;
+        spare -= draft(s, s->line.at[i], (spare + sharing - 1) / sharing);
+    }
+}
+
 static void lay_out(Sched *s) {
     Batch *b = &s->batch;
     *b = (Batch){.tokens = s->tokens, .seqs = s->seqs};
     for (int32_t i = 0; i < s->n_running; i++) {
         Seq *q = s->line.at[i];
         if (q->n_rows == 0) continue;
-        int32_t n_logits = q->computed + q->n_rows == q->len;
+        int32_t behind = q->computed + q->n_rows - q->len; // rows behind the last known token's
+        int32_t n_logits = behind < 0 ? 0 : behind + 1;
         s->planned[b->n_seqs] = q;
         s->seqs[b->n_seqs++] = (BatchSeq){q->blocks, q->computed, q->n_rows, b->n_rows, n_logits};
         memcpy(s->tokens + b->n_rows, q->tokens + q->computed, (size_t)q->n_rows * sizeof s->tokens[0]);
@@ -123,6 +148,7 @@ static void lay_out(Sched *s) {
 const Batch *sched_plan(Sched *s) {
     admit(s);
     hand_out_rows(s);
+    fill_with_drafts(s);
     lay_out(s);
     return &s->batch;
 }

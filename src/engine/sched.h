@@ -14,6 +14,10 @@
 //   2. Every running sequence that lacks one row (it decodes) gets it.
 //   3. The others, in line order, get what they lack: at most prefill_chunk rows each, as long as
 //      rows remain of row_budget.
+//   4. If all that run decode, each has its row and there are fewer than spec_rows of them, guesses at
+//      what follows (draft.h) fill the step up to spec_rows, shared evenly. A step that small is
+//      limited by reading the weights: further rows cost little, and one that comes true saves a step.
+//      Guesses take free blocks only, and what wrong ones took goes back after the step.
 // Blocks are taken as rows need them. A sequence that finds the pool empty preempts younger ones,
 // youngest first: they lose blocks and `computed` and are recomputed later, from the same tokens
 // to the same result. The youngest itself has nobody to preempt; it computes the rows that its
@@ -28,7 +32,7 @@
 #include "engine/seq.h"
 
 typedef struct Sched {
-    int32_t max_running, row_budget, prefill_chunk;
+    int32_t max_running, row_budget, prefill_chunk, spec_rows;
     KvPool *pool; // owned
     SeqLine line;
     int32_t n_running;

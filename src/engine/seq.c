@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, int64_t now_ns, Err *err) {
+Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, int64_t now_ns, Err *err) {
     int32_t n_tokens = r->n_prompt + r->max_tokens;
     size_t n_data = (size_t)n_tokens + (size_t)seq_blocks_for(n_tokens), size;
     Seq *s = NULL;
@@ -29,16 +29,15 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, int64_t now_n
     s->blocks = s->data + n_tokens;
     memcpy(s->tokens, r->prompt, (size_t)r->n_prompt * sizeof s->tokens[0]);
     s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, n_vocab, err);
-    if (!s->sampler) {
-        free(s);
-        return NULL;
-    }
-    return s;
+    if (s->sampler && (!drafts || (s->drafter = draft_new(n_tokens, err)))) return s;
+    seq_free(s);
+    return NULL;
 }
 
 void seq_free(Seq *s) {
     if (!s) return;
     CHECK(s->n_blocks == 0);
+    draft_free(s->drafter);
     sampler_free(s->sampler);
     free(s);
 }
@@ -54,7 +53,11 @@ bool seq_take_block(Seq *s, KvPool *pool) {
 void seq_drop_blocks(Seq *s, KvPool *pool) {
     while (s->n_blocks > 0) kv_pool_release(pool, s->blocks[--s->n_blocks]);
     s->computed = 0;
-    s->n_rows = 0;
+    s->n_rows = s->n_draft = 0;
+}
+
+void seq_trim_blocks(Seq *s, KvPool *pool) {
+    while (s->n_blocks > seq_blocks_for(s->len)) kv_pool_release(pool, s->blocks[--s->n_blocks]);
 }
 
 bool seq_is_end_token(const Seq *s, int32_t token) {

@@ -5,11 +5,16 @@
 // A new request, a chunked prompt, a decoding sequence and one that lost its blocks differ in
 // these two numbers only.
 //
+// Behind the known tokens a step may place n_draft guesses. Their rows are computed like others, and
+// each gives the logits for the token behind it, which count only if the guess was right. A wrong one
+// leaves nothing behind: `computed` does not include it, and later rows overwrite it.
+//
 // Everything a sequence will ever need is allocated by seq_new, so a step allocates nothing.
 // Thread: made and freed by the front thread, used by the engine thread from submit to END.
 #ifndef CLLM_ENGINE_SEQ_H
 #define CLLM_ENGINE_SEQ_H
 
+#include "engine/draft.h"
 #include "engine/engine.h"
 #include "engine/kv_pool.h"
 
@@ -17,15 +22,18 @@ typedef struct Seq {
     uint64_t id; // also its place in the order of arrival
     void *user;
     SamplerState *sampler;     // owned
+    Drafter *drafter;          // owned; NULL: no guesses
     const int32_t *end_tokens; // [n_end_tokens], borrowed from the request
     int32_t n_end_tokens;
     int32_t n_prompt, max_tokens;
     int32_t len;      // tokens known: n_prompt + tokens generated
     int32_t computed; // tokens whose KV exists; < len while it lives
     int32_t n_blocks; // blocks held, covering at least `computed` positions
-    int32_t n_rows;   // rows planned in the current step
+    int32_t n_rows;   // rows planned in the current step, those of guesses included
+    int32_t n_draft;  // guesses in the current step: tokens[len … len + n_draft - 1]
     int64_t deadline_ns, submit_ns;
     int64_t first_row_ns, first_token_ns; // 0: not yet
+    int32_t n_drafted, n_accepted;        // guesses so far, and those that came true
     bool cancel_sent;                     // the front thread's
     int32_t *tokens;                      // [n_prompt + max_tokens]
     int32_t *blocks;                      // [seq_blocks_for(n_prompt + max_tokens)]
@@ -41,11 +49,13 @@ static inline int32_t seq_n_generated(const Seq *s) {
 }
 
 // The request must have been checked: n_prompt + max_tokens fits int32_t, tokens are in range.
-Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, int64_t now_ns, Err *err);
+// drafts: it may guess ahead.
+Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, int64_t now_ns, Err *err);
 void seq_free(Seq *s); // holds no blocks any more; NULL is allowed
 
 bool seq_take_block(Seq *s, KvPool *pool);  // one more block; false: the pool is empty
 void seq_drop_blocks(Seq *s, KvPool *pool); // releases all, last to first; nothing is computed any more
+void seq_trim_blocks(Seq *s, KvPool *pool); // releases those that no known token needs
 bool seq_is_end_token(const Seq *s, int32_t token);
 
 // Sequences in the order of their arrival, which is the order of their ids.

@@ -53,7 +53,7 @@ def report(model: str) -> dict[str, Any]:
 def check_result(r: dict[str, Any], model: dict[str, Any]) -> None:
     """What holds for every measured load."""
     positive = {k: v for k, v in r.items() if isinstance(v, (int, float))}
-    for key in ("preemptions", "inter_token_ms", "sampling_ms"):
+    for key in ("preemptions", "drafted", "accepted", "inter_token_ms", "sampling_ms"):
         assert positive.pop(key) >= 0, key
     assert all(v > 0 for v in positive.values()), positive
     assert r["rows_per_step"] == pytest.approx(r["rows"] / r["steps"])
@@ -89,7 +89,8 @@ def test_figures_agree(report: dict[str, Any]) -> None:
         check_result(r, report["model"])
         assert (r["prompt_tokens"], r["output_tokens"], r["preemptions"]) == (9, 12, 0)
         assert r["generated_tokens"] == r["requests"] * 12
-        assert r["rows"] == r["requests"] * (9 + 12 - 1)  # the last token is not computed
+        wrong_guesses = r["drafted"] - r["accepted"]
+        assert r["rows"] == r["requests"] * (9 + 12 - 1) + wrong_guesses  # the last token is not computed
         assert r["tokens_per_s"] == pytest.approx(r["generated_tokens"] / r["seconds"])
         assert r["context_mean"] == pytest.approx(9 + 11 / 2)
 

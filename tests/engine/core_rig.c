@@ -8,7 +8,7 @@ static int64_t rig_now(void *ctx) {
 
 static void tick(void *ctx) {
     CoreRig *rig = ctx;
-    rig->clock += rig->step_ns;
+    rig->clock += rig->step_ns + rig->row_ns * rig->model->n_rows;
 }
 
 static void rig_event(void *ctx, const EngineEvent *event, Seq *ended) {
@@ -58,7 +58,7 @@ void rig_destroy(CoreRig *rig) {
 }
 
 void rig_submit(CoreRig *rig, Case *c) {
-    Seq *s = seq_new(&c->request, ++rig->last_id, rig->model->step.n_vocab, rig->clock, NULL);
+    Seq *s = seq_new(&c->request, ++rig->last_id, rig->model->step.n_vocab, true, rig->clock, NULL);
     assert_non_null(s);
     c->id = s->id;
     rig->n_live++;

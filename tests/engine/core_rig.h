@@ -13,8 +13,8 @@ typedef struct CoreRig {
     FakeModel *model;
     Workers *workers;
     EngineCore *core;
-    int64_t clock; // ns; a forward pass takes `step_ns`
-    int64_t step_ns;
+    int64_t clock; // ns; a forward pass takes step_ns, and row_ns for each row
+    int64_t step_ns, row_ns;
     uint64_t last_id;
     int32_t n_live;
     Seq *ended[RIG_MAX_ENDED]; // out of the engine, not yet freed

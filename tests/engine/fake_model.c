@@ -10,15 +10,16 @@ static uint64_t mix(uint64_t hash, int32_t token, int32_t position) {
     return rng_next(&r);
 }
 
-static void fill(uint64_t hash, int32_t n_vocab, float *logits) {
+static void fill(uint64_t hash, int32_t first, int32_t last, int32_t n_vocab, float *logits) {
     Rng r = {hash};
     for (int32_t v = 0; v < n_vocab; v++) logits[v] = (float)(rng_uniform(&r) * 8 - 4);
+    if (first % 2) logits[(last + 1) % 7] += 7;
 }
 
 void fake_logits(const int32_t *tokens, int32_t n, int32_t n_vocab, float *logits) {
     uint64_t hash = 0;
     for (int32_t i = 0; i < n; i++) hash = mix(hash, tokens[i], i);
-    fill(hash, n_vocab, logits);
+    fill(hash, tokens[0], tokens[n - 1], n_vocab, logits);
 }
 
 static int32_t *cell(FakeModel *m, const BatchSeq *s, int32_t position) {
@@ -52,7 +53,7 @@ static float *compute(FakeModel *m, const BatchSeq *s, float *out) {
     for (int32_t i = 0; i < end; i++) {
         hash = mix(hash, *cell(m, s, i), i);
         if (i < end - s->n_logits) continue;
-        fill(hash, m->step.n_vocab, out);
+        fill(hash, *cell(m, s, 0), *cell(m, s, i), m->step.n_vocab, out);
         out += m->step.n_vocab;
     }
     return out;
@@ -63,6 +64,7 @@ static float *forward(void *self, const Batch *b) {
     int32_t rows = 0, n_logits = 0;
     m->n_calls++;
     CHECK(b->n_rows >= 1 && b->n_rows <= m->step.max_rows && b->n_logits <= m->step.max_logits);
+    m->n_rows = b->n_rows;
     if (b->n_rows > m->most_rows) m->most_rows = b->n_rows;
     for (int32_t i = 0; i < b->n_seqs; i++) {
         CHECK(b->seqs[i].first_row == rows);

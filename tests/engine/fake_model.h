@@ -2,6 +2,9 @@
 // positions, which it stores in its own block memory and reads back through the block table. A
 // block that two sequences share, a row at the wrong position, a stale block after a preemption:
 // each gives other logits, so other tokens than the same request's run alone.
+//
+// A sequence whose first token is odd stammers: most of the time the likeliest token follows from the
+// one before, so that the text goes in circles and guesses come true.
 #ifndef CLLM_TESTS_FAKE_MODEL_H
 #define CLLM_TESTS_FAKE_MODEL_H
 
@@ -13,7 +16,7 @@ typedef struct FakeModel {
     uint64_t *owner; // [n_blocks] the call and sequence that used the block last
     float *logits;
     uint64_t n_calls;
-    int32_t most_rows;         // of any call
+    int32_t n_rows, most_rows; // of the last call, of any call
     void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here
     void *ctx;
 } FakeModel;

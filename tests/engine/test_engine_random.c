@@ -15,6 +15,7 @@ static CoreShape random_shape(Rng *r) {
     s.config.max_queue = N_CASES;
     s.config.row_budget = s.config.max_running + kit_below(r, 40);
     s.config.prefill_chunk = 1 + kit_below(r, 40);
+    s.config.spec_rows = kit_below(r, 2) ? 0 : kit_below(r, 16);
     s.n_vocab = 20 + kit_below(r, 60);
     s.n_blocks = 10 + kit_below(r, 20);
     s.max_context = 512;
@@ -33,7 +34,12 @@ static void disturb(CoreRig *rig, Rng *r, Case *cases, int *n_submitted) {
     if (*n_submitted > 0 && kit_below(r, 12) == 0) rig_cancel(rig, &cases[kit_below(r, *n_submitted)]);
 }
 
-static uint64_t run_machine(Rng *r, uint64_t *preemptions) {
+// What all machines did.
+typedef struct Deeds {
+    uint64_t steps, preemptions, drafted, accepted;
+} Deeds;
+
+static void run_machine(Rng *r, Deeds *deeds) {
     CoreShape shape = random_shape(r);
     Case *cases = calloc(N_CASES, sizeof *cases);
     CoreRig rig;
@@ -52,23 +58,27 @@ static uint64_t run_machine(Rng *r, uint64_t *preemptions) {
     }
     for (int i = 0; i < N_CASES; i++) kit_verify(&cases[i], shape.n_vocab);
     const EngineStats *stats = engine_core_stats(rig.core);
-    uint64_t steps = stats->steps, ended = 0;
-    *preemptions += stats->preemptions;
+    uint64_t ended = 0;
+    deeds->steps += stats->steps;
+    deeds->preemptions += stats->preemptions;
+    deeds->drafted += stats->drafted_tokens;
+    deeds->accepted += stats->accepted_tokens;
+    if (shape.config.spec_rows < 2) assert_true(stats->drafted_tokens == 0);
     for (int i = 0; i <= FINISH_SHUTDOWN; i++) ended += stats->finished[i];
     assert_true(stats->requests == N_CASES && ended == N_CASES);
     rig_destroy(&rig);
     free(cases);
-    return steps;
 }
 
 static void test_random_machines(void **state) {
     (void)state;
     Rng r = {kit_seed("engine_random", 1)};
-    uint64_t steps = 0, preemptions = 0;
-    for (int i = 0; i < N_MACHINES; i++) steps += run_machine(&r, &preemptions);
-    print_message("%llu steps, %llu preemptions\n", (unsigned long long)steps,
-                  (unsigned long long)preemptions);
-    assert_true(steps > 10000 && preemptions > 100);
+    Deeds d = {0};
+    for (int i = 0; i < N_MACHINES; i++) run_machine(&r, &d);
+    print_message("%llu steps, %llu preemptions, %llu guesses, %llu of them true\n",
+                  (unsigned long long)d.steps, (unsigned long long)d.preemptions,
+                  (unsigned long long)d.drafted, (unsigned long long)d.accepted);
+    assert_true(d.steps > 10000 && d.preemptions > 100 && d.accepted > 1000 && d.drafted > 2 * d.accepted);
 }
 
 SUITE(engine_random, cmocka_unit_test(test_random_machines))
