@@ -23,7 +23,10 @@ typedef struct Runtime {
 // Fails early and cheaply when the model is not named or not readable. The message names the remedy.
 bool runtime_check_model(const Options *o, Err *err);
 
-// Reads model, threads, max_running, max_queue, row_budget, prefill_chunk, kv_tokens, kv_memory_mb.
+// The KV type that kv_type names.
+KvType runtime_kv_type(const Options *o);
+
+// Reads model, threads, max_running, max_queue, row_budget, prefill_chunk, kv_tokens, kv_memory_mb, kv_type.
 // Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
 // terminal, else log lines. On failure *r is closed again.
 bool runtime_open(Runtime *r, const Options *o, Err *err);

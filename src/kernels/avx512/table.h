@@ -12,8 +12,12 @@ void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile,
 void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
 void avx512_rms_norm(const float *x, const float *w, float eps, int n, float *y);
 void avx512_silu_mul(float *gate, const float *up, int n);
-void avx512_attention(const AttnArgs *a);
-void avx512_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+void avx512_attention_f16(const AttnArgs *a);
+void avx512_attention_part_f16(const AttnArgs *a, float *max, float *sum);
+void avx512_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+void avx512_attention_q8(const AttnArgs *a);
+void avx512_attention_part_q8(const AttnArgs *a, float *max, float *sum);
+void avx512_kv_write_q8(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
 int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 void avx512_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
 double avx512_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
