@@ -3,6 +3,8 @@
 
 #include "kernels/avx2/exp256.h"
 
+#include <limits.h>
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -29,6 +31,13 @@ INLINE __m256 lanes_at(const KvType T, const char *elements, int i) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(elements + i))));
 }
 
+// The block of the keys from `first` on, in a call that sees `most`; behind the last one: the next head's
+// first, which will likely be read then.
+INLINE const char *block_at(const AttnArgs *a, const KvType T, int first, int most) {
+    if (first < most) return (const char *)(a->kv + (size_t)a->blocks[first / 16] * a->block_stride);
+    return (const char *)(a->kv + (size_t)a->blocks[0] * a->block_stride + kv_head_units(T, a->head_dim));
+}
+
 INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const float *q, const char *keys,
                        ptrdiff_t ahead, int from, int to, __m256 s[QUERY_TILE][2]) {
     const int line_dims = 4 / element_bytes(T);
@@ -38,7 +47,7 @@ INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const flo
         UNROLL for (int i = 0; i < Q; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
         for (int d = from + j; d < to; d += 4) {
             __m256 low = lanes_at(T, keys, 16 * d), high = lanes_at(T, keys, 16 * d + 8);
-            if (j % line_dims == 0) _mm_prefetch(keys + 16 * element_bytes(T) * d + ahead, _MM_HINT_T0);
+            if (j % line_dims == 0) _mm_prefetch(keys + 16 * element_bytes(T) * d + ahead, _MM_HINT_T1);
             UNROLL for (int i = 0; i < Q; i++) {
                 __m256 dim = _mm256_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]);
                 sum[i][0] = _mm256_fmadd_ps(dim, low, sum[i][0]);
@@ -51,8 +60,12 @@ INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const flo
         _mm256_add_ps(sums[0][i][h], sums[1][i][h]), _mm256_add_ps(sums[2][i][h], sums[3][i][h]));
 }
 
-INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, const float *q, const char *keys,
-                         ptrdiff_t ahead, __m256 s[QUERY_TILE][2]) {
+// Scores of the block whose keys begin at `first`, for queries from first_q on.
+INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int first_q, int first, int most,
+                         __m256 s[QUERY_TILE][2]) {
+    const float *q = a->q + (size_t)first_q * a->q_stride;
+    const char *keys = block_at(a, T, first, most);
+    ptrdiff_t ahead = block_at(a, T, first + 16, most) - keys;
     if (T == KV_F16) {
         score_dims(a, T, Q, q, keys, ahead, 0, a->head_dim, s);
         return;
@@ -61,7 +74,7 @@ INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, const f
     UNROLL for (int i = 0; i < Q; i++) s[i][0] = s[i][1] = _mm256_setzero_ps();
     for (int d = 0; d < a->head_dim; d += KV_GROUP, scales += 16) {
         __m256 group[QUERY_TILE][2];
-        _mm_prefetch((const char *)scales + ahead, _MM_HINT_T0);
+        _mm_prefetch((const char *)scales + ahead, _MM_HINT_T1);
         score_dims(a, T, Q, q, keys, ahead, d, d + KV_GROUP < a->head_dim ? d + KV_GROUP : a->head_dim,
                    group);
         UNROLL for (int i = 0; i < Q; i++) UNROLL for (int h = 0; h < 2; h++) s[i][h] =
@@ -101,6 +114,13 @@ INLINE void update_softmax(const AttnArgs *a, const KvType T, Softmax *m, int i,
     }
 }
 
+INLINE void update_all(const AttnArgs *a, const KvType T, const int Q, Softmax *m, int first,
+                       const int *n_keys, __m256 s[QUERY_TILE][2]) {
+    const char *keys = block_at(a, T, first, INT_MAX);
+    const uint16_t *value_scales = kv_q8_value_scales((const int8_t *)keys, a->head_dim);
+    UNROLL for (int i = 0; i < Q; i++) update_softmax(a, T, m, i, s[i], n_keys[i] - first, value_scales);
+}
+
 // G vectors of dimensions from `d` on, all of one group, for all tokens of the block.
 INLINE void add_dims(const AttnArgs *a, const KvType T, const int Q, const int G, Softmax *m,
                      const char *values, ptrdiff_t ahead, int n_tokens, int d) {
@@ -109,7 +129,7 @@ INLINE void add_dims(const AttnArgs *a, const KvType T, const int Q, const int G
         _mm256_loadu_ps(&m->acc[i][d + 8 * g]);
     for (int t = 0; t < n_tokens; t++) {
         const char *at = values + (t * a->head_dim + d) * element_bytes(T);
-        if (d % (64 / element_bytes(T)) == 0) _mm_prefetch(at + ahead, _MM_HINT_T0);
+        if (d % (64 / element_bytes(T)) == 0) _mm_prefetch(at + ahead, _MM_HINT_T1);
         UNROLL for (int g = 0; g < G; g++) {
             __m256 value = lanes_at(T, at, 8 * g);
             UNROLL for (int i = 0; i < Q; i++) {
@@ -122,18 +142,14 @@ INLINE void add_dims(const AttnArgs *a, const KvType T, const int Q, const int G
         _mm256_storeu_ps(&m->acc[i][d + 8 * g], acc[i][g]);
 }
 
-INLINE void add_values(const AttnArgs *a, const KvType T, const int Q, Softmax *m, const char *values,
-                       ptrdiff_t ahead, int n_tokens) {
+INLINE void add_values(const AttnArgs *a, const KvType T, const int Q, Softmax *m, int first, int most) {
+    const char *keys = block_at(a, T, first, most), *values = keys + 16 * a->head_dim * element_bytes(T);
+    ptrdiff_t ahead = block_at(a, T, first + 16, most) - keys;
+    int n_tokens = most - first < 16 ? most - first : 16;
     int d = 0;
     if (Q <= 2)
         for (; d + 32 <= a->head_dim; d += 32) add_dims(a, T, Q, 4, m, values, ahead, n_tokens, d);
     for (; d < a->head_dim; d += 16) add_dims(a, T, Q, 2, m, values, ahead, n_tokens, d);
-}
-
-// What will be read after this block: the sequence's next one, or (first < 0) the next head's first.
-INLINE const char *next_block(const AttnArgs *a, const KvType T, int first) {
-    if (first >= 0) return (const char *)(a->kv + (size_t)a->blocks[first / 16] * a->block_stride);
-    return (const char *)(a->kv + (size_t)a->blocks[0] * a->block_stride + kv_head_units(T, a->head_dim));
 }
 
 INLINE void put_out(const AttnArgs *a, const Softmax *m, int i, float *out, float *max, float *sum) {
@@ -148,7 +164,8 @@ INLINE void put_out(const AttnArgs *a, const Softmax *m, int i, float *out, floa
     }
 }
 
-// Queries [first_q, first_q + Q). max and sum: of those, or NULL for finished outputs.
+// Queries [first_q, first_q + Q). max and sum: of those, or NULL for finished outputs. The scores of a block
+// are computed before the values of the one before it are added, lest everything wait for its probabilities.
 INLINE void attend(const AttnArgs *a, const KvType T, const int Q, int first_q, float *max, float *sum) {
     Softmax m;
     int n_keys[QUERY_TILE], most = 0;
@@ -159,16 +176,11 @@ INLINE void attend(const AttnArgs *a, const KvType T, const int Q, int first_q, 
         m.max[i] = -INFINITY;
         for (int d = 0; d < a->head_dim; d += 8) _mm256_storeu_ps(&m.acc[i][d], _mm256_setzero_ps());
     }
-    const float *q = a->q + (size_t)first_q * a->q_stride;
-    for (int first = 0; first < most; first += 16) {
-        const char *keys = next_block(a, T, first);
-        ptrdiff_t ahead = next_block(a, T, first + 16 < most ? first + 16 : -1) - keys;
-        __m256 s[QUERY_TILE][2];
-        block_scores(a, T, Q, q, keys, ahead, s);
-        const uint16_t *value_scales = kv_q8_value_scales((const int8_t *)keys, a->head_dim);
-        UNROLL for (int i = 0; i < Q; i++) update_softmax(a, T, &m, i, s[i], n_keys[i] - first, value_scales);
-        const char *values = keys + 16 * a->head_dim * element_bytes(T);
-        add_values(a, T, Q, &m, values, ahead, most - first < 16 ? most - first : 16);
+    __m256 s[QUERY_TILE][2];
+    for (int first = -16; first < most; first += 16) {
+        if (first >= 0) update_all(a, T, Q, &m, first, n_keys, s);
+        if (first + 16 < most) block_scores(a, T, Q, first_q, first + 16, most, s);
+        if (first >= 0) add_values(a, T, Q, &m, first, most);
     }
     UNROLL for (int i = 0; i < Q; i++) put_out(a, &m, i, a->out + (size_t)(first_q + i) * a->out_stride,
                                                max ? max + i : NULL, max ? sum + i : NULL);

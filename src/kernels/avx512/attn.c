@@ -2,12 +2,15 @@
 //
 // Scores: 16 keys in the lanes; a vector of keys (one dimension) is converted once and serves every
 // query. Values: 16 dimensions in the lanes; likewise. Blocks lie far apart, so each line of the next
-// block is asked for while its counterpart is used. The running maximum, the lane sums and the
+// block is asked for while its counterpart is used: into the second-level cache, since the first can wait for
+// too few lines at once to keep up with the arithmetic. The running maximum, the lane sums and the
 // accumulators of each query are its own, so its result is the same in any company. The KV type (T) and the
 // number of queries (Q) are compile-time constants of everything below.
 #include "kernels/avx512/table.h"
 
 #include "kernels/avx512/exp512.h"
+
+#include <limits.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -35,6 +38,13 @@ INLINE __m512 lanes_at(const KvType T, const char *elements, int i) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(elements + i))));
 }
 
+// The block of the keys from `first` on, in a call that sees `most`; behind the last one: the next head's
+// first, which will likely be read then.
+INLINE const char *block_at(const AttnArgs *a, const KvType T, int first, int most) {
+    if (first < most) return (const char *)(a->kv + (size_t)a->blocks[first / 16] * a->block_stride);
+    return (const char *)(a->kv + (size_t)a->blocks[0] * a->block_stride + kv_head_units(T, a->head_dim));
+}
+
 // The sums over every fourth dimension of [from, to) from the first, second … one on: J of the four side by
 // side, since few queries alone would wait for each multiply-add to finish.
 INLINE void fourth_sums(const AttnArgs *a, const KvType T, const int Q, const int J, const float *q,
@@ -45,7 +55,7 @@ INLINE void fourth_sums(const AttnArgs *a, const KvType T, const int Q, const in
     for (int d = from + first; d < to; d += 4) UNROLL for (int j = 0; j < J; j++) {
             __m512 key = lanes_at(T, keys, 16 * (d + j));
             if ((first + j) % line_dims == 0)
-                _mm_prefetch(keys + 16 * element_bytes(T) * (d + j) + ahead, _MM_HINT_T0);
+                _mm_prefetch(keys + 16 * element_bytes(T) * (d + j) + ahead, _MM_HINT_T1);
             UNROLL for (int i = 0; i < Q; i++) {
                 __m512 dim = _mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)(d + j)]);
                 sums[j][i] = _mm512_fmadd_ps(dim, key, sums[j][i]);
@@ -63,8 +73,12 @@ INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const flo
         _mm512_add_ps(_mm512_add_ps(sums[0][i], sums[1][i]), _mm512_add_ps(sums[2][i], sums[3][i]));
 }
 
-INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, const float *q, const char *keys,
-                         ptrdiff_t ahead, __m512 s[QUERY_TILE]) {
+// Scores of the block whose keys begin at `first`, for queries from first_q on.
+INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int first_q, int first, int most,
+                         __m512 s[QUERY_TILE]) {
+    const float *q = a->q + (size_t)first_q * a->q_stride;
+    const char *keys = block_at(a, T, first, most);
+    ptrdiff_t ahead = block_at(a, T, first + 16, most) - keys;
     if (T == KV_F16) {
         score_dims(a, T, Q, q, keys, ahead, 0, a->head_dim, s);
         return;
@@ -73,7 +87,7 @@ INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, const f
     UNROLL for (int i = 0; i < Q; i++) s[i] = _mm512_setzero_ps();
     for (int d = 0; d < a->head_dim; d += KV_GROUP, scales += 16) {
         __m512 group[QUERY_TILE], scale = half_lanes(scales);
-        _mm_prefetch((const char *)scales + ahead, _MM_HINT_T0);
+        _mm_prefetch((const char *)scales + ahead, _MM_HINT_T1);
         score_dims(a, T, Q, q, keys, ahead, d, d + KV_GROUP < a->head_dim ? d + KV_GROUP : a->head_dim,
                    group);
         UNROLL for (int i = 0; i < Q; i++) s[i] = _mm512_fmadd_ps(group[i], scale, s[i]);
@@ -100,6 +114,17 @@ INLINE void update_softmax(const AttnArgs *a, const KvType T, Softmax *m, int i,
             _mm512_storeu_ps(m->p[i][g], _mm512_mul_ps(p, half_lanes(value_scales + 16 * g)));
 }
 
+INLINE void update_all(const AttnArgs *a, const KvType T, const int Q, Softmax *m, int first,
+                       const int *n_keys, const __m512 s[QUERY_TILE]) {
+    const char *keys = block_at(a, T, first, INT_MAX);
+    const uint16_t *value_scales = kv_q8_value_scales((const int8_t *)keys, a->head_dim);
+    UNROLL for (int i = 0; i < Q; i++) {
+        int n = n_keys[i] - first;
+        __mmask16 visible = n >= 16 ? (__mmask16)0xFFFF : n > 0 ? (__mmask16)((1u << n) - 1) : (__mmask16)0;
+        update_softmax(a, T, m, i, s[i], visible, value_scales);
+    }
+}
+
 // G vectors of dimensions from `d` on, for all tokens of the block.
 INLINE void add_dims(const AttnArgs *a, const KvType T, const int Q, const int G, Softmax *m,
                      const char *values, ptrdiff_t ahead, int n_tokens, int d) {
@@ -112,7 +137,7 @@ INLINE void add_dims(const AttnArgs *a, const KvType T, const int Q, const int G
         UNROLL for (int g = 0; g < G; g++) {
             __m512 value = lanes_at(T, at, 16 * g);
             if ((d / 16 + g) % line_vectors == 0)
-                _mm_prefetch(at + 16 * g * element_bytes(T) + ahead, _MM_HINT_T0);
+                _mm_prefetch(at + 16 * g * element_bytes(T) + ahead, _MM_HINT_T1);
             UNROLL for (int i = 0; i < Q; i++) {
                 const float *p = m->p[i][T == KV_F16 ? 0 : (d / 16 + g) / 2];
                 acc[i][g] = _mm512_fmadd_ps(_mm512_set1_ps(p[t]), value, acc[i][g]);
@@ -124,8 +149,10 @@ INLINE void add_dims(const AttnArgs *a, const KvType T, const int Q, const int G
 }
 
 // As many dimensions at once as leave registers, so that a token's values are read in one ascending run.
-INLINE void add_values(const AttnArgs *a, const KvType T, const int Q, Softmax *m, const char *values,
-                       ptrdiff_t ahead, int n_tokens) {
+INLINE void add_values(const AttnArgs *a, const KvType T, const int Q, Softmax *m, int first, int most) {
+    const char *keys = block_at(a, T, first, most), *values = keys + 16 * a->head_dim * element_bytes(T);
+    ptrdiff_t ahead = block_at(a, T, first + 16, most) - keys;
+    int n_tokens = most - first < 16 ? most - first : 16;
     int d = 0;
     if (Q <= 2)
         for (; d + 128 <= a->head_dim; d += 128) add_dims(a, T, Q, 8, m, values, ahead, n_tokens, d);
@@ -134,12 +161,6 @@ INLINE void add_values(const AttnArgs *a, const KvType T, const int Q, Softmax *
     if (Q <= 4)
         for (; d + 32 <= a->head_dim; d += 32) add_dims(a, T, Q, 2, m, values, ahead, n_tokens, d);
     for (; d < a->head_dim; d += 16) add_dims(a, T, Q, 1, m, values, ahead, n_tokens, d);
-}
-
-// What will be read after this block: the sequence's next one, or (first < 0) the next head's first.
-INLINE const char *next_block(const AttnArgs *a, const KvType T, int first) {
-    if (first >= 0) return (const char *)(a->kv + (size_t)a->blocks[first / 16] * a->block_stride);
-    return (const char *)(a->kv + (size_t)a->blocks[0] * a->block_stride + kv_head_units(T, a->head_dim));
 }
 
 INLINE void put_out(const AttnArgs *a, const Softmax *m, int i, float *out, float *max, float *sum) {
@@ -154,7 +175,8 @@ INLINE void put_out(const AttnArgs *a, const Softmax *m, int i, float *out, floa
     }
 }
 
-// Queries [first_q, first_q + Q). max and sum: of those, or NULL for finished outputs.
+// Queries [first_q, first_q + Q). max and sum: of those, or NULL for finished outputs. The scores of a block
+// are computed before the values of the one before it are added, lest everything wait for its probabilities.
 INLINE void attend(const AttnArgs *a, const KvType T, const int Q, int first_q, float *max, float *sum) {
     Softmax m;
     int n_keys[QUERY_TILE], most = 0;
@@ -165,22 +187,11 @@ INLINE void attend(const AttnArgs *a, const KvType T, const int Q, int first_q, 
         m.max[i] = -INFINITY;
         for (int d = 0; d < a->head_dim; d += 16) _mm512_storeu_ps(&m.acc[i][d], _mm512_setzero_ps());
     }
-    const float *q = a->q + (size_t)first_q * a->q_stride;
-    for (int first = 0; first < most; first += 16) {
-        const char *keys = next_block(a, T, first);
-        ptrdiff_t ahead = next_block(a, T, first + 16 < most ? first + 16 : -1) - keys;
-        __m512 s[QUERY_TILE];
-        block_scores(a, T, Q, q, keys, ahead, s);
-        const uint16_t *value_scales = kv_q8_value_scales((const int8_t *)keys, a->head_dim);
-        UNROLL for (int i = 0; i < Q; i++) {
-            int n = n_keys[i] - first;
-            __mmask16 visible = n >= 16 ? (__mmask16)0xFFFF
-                                : n > 0 ? (__mmask16)((1u << n) - 1)
-                                        : (__mmask16)0;
-            update_softmax(a, T, &m, i, s[i], visible, value_scales);
-        }
-        const char *values = keys + 16 * a->head_dim * element_bytes(T);
-        add_values(a, T, Q, &m, values, ahead, most - first < 16 ? most - first : 16);
+    __m512 s[QUERY_TILE];
+    for (int first = -16; first < most; first += 16) {
+        if (first >= 0) update_all(a, T, Q, &m, first, n_keys, s);
+        if (first + 16 < most) block_scores(a, T, Q, first_q, first + 16, most, s);
+        if (first >= 0) add_values(a, T, Q, &m, first, most);
     }
     UNROLL for (int i = 0; i < Q; i++) put_out(a, &m, i, a->out + (size_t)(first_q + i) * a->out_stride,
                                                max ? max + i : NULL, max ? sum + i : NULL);
