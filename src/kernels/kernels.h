@@ -97,6 +97,9 @@ typedef struct Kernels {
     void (*act_write[N_ACT_FORMATS])(const float *x, int k, int from, int to, void *tile, int row);
     // y = x / sqrt(mean(x^2) + eps) * w; sum of squares in 16 partial sums (lane i mod 16), summed by halves.
     void (*rms_norm)(const float *x, const float *w, float eps, int n, float *y);
+    // Turns the pairs (x, y) of a head in place: x c - y s and x s + y c, every product rounded, with c =
+    // table[i] and s = table[n_pairs + i] for pair i: elements i and n_pairs + i (halves) or 2i and 2i + 1.
+    void (*rope)(float *head, const float *table, int n_pairs, bool halves);
     // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
     void (*silu_mul)(float *gate, const float *up, int n);
     // The indices from <= i < to with x[i] >= threshold, ascending, into `out` (room for to - from,

@@ -208,10 +208,11 @@ static void add_bias(float *x, const float *bias, int n) {
 static void turn_heads(const Step *s, float *heads, int n_heads, const float *norm_weight,
                        const float *table) {
     const HyperParams *hp = &s->c->model->hp;
+    const Rope *rope = &s->c->model->rope;
     for (int h = 0; h < n_heads; h++) {
         float *head = heads + (size_t)h * (size_t)hp->head_dim;
         if (norm_weight) s->kernels->rms_norm(head, norm_weight, hp->rms_eps, hp->head_dim, head);
-        rope_turn(&s->c->model->rope, table, head);
+        s->kernels->rope(head, table, rope->n_pairs, rope->pairing == ROPE_HALVES);
     }
 }
 

@@ -1,5 +1,5 @@
-// Norm, SwiGLU, KV writes, collecting and weighing: every tail, bit-equal to the scalar rung; the first two
-// also close to the formula in doubles.
+// Norm, rotation, SwiGLU, KV writes, collecting and weighing: every tail, bit-equal to the scalar rung; the
+// first two also close to the formula in doubles.
 #include "kcheck.h"
 
 #include "kernels/exp.h"
@@ -119,6 +119,35 @@ static void body_silu_oracle(Case *c) {
     }
 }
 
+// Every number of pairs, both pairings: as scalar turns them, and close to the formula.
+static void body_rope(Case *c) {
+    for (int n = 1; n <= 128; n += n < 40 ? 1 : 8)
+        for (int halves = 0; halves < 2; halves++) {
+            case_at(c, "n_pairs=%d halves=%d", n, halves);
+            size_t bytes = 4 * (size_t)(2 * n);
+            float *want = row_new(c, n % 5 ? ROW_NORMAL : ROW_MIXED, 2 * n), *got = guard_new(c, bytes);
+            float *head = guard_new(c, bytes), *table = row_new(c, ROW_NORMAL, 2 * n);
+            memcpy(got, want, bytes);
+            memcpy(head, want, bytes);
+            guard_freeze(table);
+            c->scalar->rope(want, table, n, halves);
+            c->kernels->rope(got, table, n, halves);
+            case_same(c, "rope", want, got, 2 * (size_t)n);
+            for (int i = 0; i < n; i++) {
+                int at_x = halves ? i : 2 * i, at_y = halves ? n + i : 2 * i + 1;
+                double x = (double)head[at_x], y = (double)head[at_y], cs = (double)table[i],
+                       sn = (double)table[n + i];
+                double size = (fabs(x) + fabs(y)) * (fabs(cs) + fabs(sn)) * 0x1p-23 + 1e-37;
+                if (fabs((double)got[at_x] - (x * cs - y * sn)) <= size &&
+                    fabs((double)got[at_y] - (x * sn + y * cs)) <= size)
+                    continue;
+                case_fail(c, "pair %d became %g, %g", i, (double)got[at_x], (double)got[at_y]);
+                break;
+            }
+            guard_release(c);
+        }
+}
+
 static int8_t quant_of(double x, double scale) {
     return (int8_t)(scale > 0 ? fmin(fmax(nearbyint(x / scale), -127), 127) : 0);
 }
@@ -235,6 +264,7 @@ void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "silu_mul", "tails", body_silu_tails);
     session_run(s, k, -1, -1, "silu_mul", "sweep", body_silu_sweep);
     session_run(s, k, -1, -1, "silu_mul", "oracle", body_silu_oracle);
+    session_run(s, k, -1, -1, "rope", "pairs", body_rope);
     session_run(s, k, -1, -1, "kv_write", "slots", body_kv_write);
     session_run(s, k, -1, -1, "collect", "tails", body_collect);
     session_run(s, k, -1, -1, "weigh", "blocks", body_weigh);

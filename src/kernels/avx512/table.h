@@ -11,6 +11,7 @@ void avx512_gemm_float(WeightType type, const GemmArgs *a);
 void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row);
 void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
 void avx512_rms_norm(const float *x, const float *w, float eps, int n, float *y);
+void avx512_rope(float *head, const float *table, int n_pairs, bool halves);
 void avx512_silu_mul(float *gate, const float *up, int n);
 void avx512_attention_f16(const AttnArgs *a);
 void avx512_attention_part_f16(const AttnArgs *a, float *max, float *sum);

@@ -79,6 +79,31 @@ void scalar_rms_norm(const float *x, const float *w, float eps, int n, float *y)
     for (int i = 0; i < n; i++) y[i] = x[i] * scale * w[i];
 }
 
+static void turn_halves(int n, const float *restrict c, const float *restrict s, float *restrict a,
+                        float *restrict b) {
+    for (int i = 0; i < n; i++) {
+        float x = a[i], y = b[i];
+        a[i] = x * c[i] - y * s[i];
+        b[i] = x * s[i] + y * c[i];
+    }
+}
+
+static void turn_neighbours(int n, const float *restrict c, const float *restrict s, float *restrict pairs) {
+    for (int i = 0; i < n; i++) {
+        float x = pairs[2 * i], y = pairs[2 * i + 1];
+        pairs[2 * i] = x * c[i] - y * s[i];
+        pairs[2 * i + 1] = x * s[i] + y * c[i];
+    }
+}
+
+void scalar_rope(float *head, const float *table, int n_pairs, bool halves) {
+    const float *c = table, *s = table + n_pairs;
+    if (halves)
+        turn_halves(n_pairs, c, s, head, head + n_pairs);
+    else
+        turn_neighbours(n_pairs, c, s, head);
+}
+
 void scalar_silu_mul(float *gate, const float *up, int n) {
     for (int i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + exp_scalar(-gate[i])) * up[i];
 }
