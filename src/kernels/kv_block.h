@@ -6,8 +6,8 @@
 //           scales of the values half [groups][16 tokens]
 //
 // A group is KV_GROUP dimensions (the last one may have 16) of one token, which share a scale. The scales
-// of 16 tokens lie side by side, as scores and probabilities do. All parts begin at multiples of 64 bytes
-// when the head dimension is a multiple of 32, of 32 bytes otherwise.
+// of 16 tokens lie side by side, as scores and probabilities do. A head's
+// part begins at a multiple of 64 bytes.
 #ifndef CLLM_KERNELS_KV_BLOCK_H
 #define CLLM_KERNELS_KV_BLOCK_H
 
