@@ -56,10 +56,12 @@ typedef struct MatKernel {
 // Per query, blocks in order: s[t] = score of key t; m' = max(m, s);
 // if m' > m: l and acc are multiplied by exp(m - m'); p[t] = exp(s[t] - m'); l[t mod 16] += p[t];
 // acc[d] = fma(p[t], V[t][d], acc[d]) for t ascending. At the end out = acc / sum16(l).
-// The score is (s0 + s1) + (s2 + s3), with sj the sum over the dimensions j, j + 4, j + 8 … of
-// fma(q[d], K[d][t]). With q8_0 that is the score of each group of dimensions, K[d][t] being the integers;
-// s[t] = fma(group score, key scale, s[t]), groups ascending from 0; and instead of p[t], acc takes
-// p[t] * value scale (rounded), V[t][d] being the integers.
+// f16: the score is (s0 + s1) + (s2 + s3), with sj the sum over the dimensions j, j + 4, j + 8 … of
+// fma(q[d], K[d][t]).
+// q8_0: the query is quantised by groups of dimensions, as activations are (scale = max / 127, q * (127 /
+// max) to the nearest even). With I the exact integer dot product of a group, s[t] = fma(float(I) * query
+// scale, key scale, s[t]), groups ascending from 0. Instead of p[t], acc takes p[t] * value scale (rounded),
+// V[t][d] being the integers.
 //
 // A context longer than ATTN_SEGMENT keys is cut into segments of so many (the last one may be shorter).
 // Each is attended to by itself, up to (m, sum16(l), acc), and attn_merge puts them together in ascending

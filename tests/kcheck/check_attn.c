@@ -45,7 +45,8 @@ static uint16_t *block_of(const Problem *p, int token) {
 // The element of a key or value, counted from where its head's part of the block begins.
 static int element_at(const Problem *p, bool of_value, int token, int d) {
     int hd = p->a.head_dim;
-    return of_value ? 16 * hd + token % 16 * hd + d : 16 * d + token % 16;
+    if (of_value) return 16 * hd + token % 16 * hd + d;
+    return p->type == KV_F16 ? 16 * d + token % 16 : kv_q8_key_at(d, token % 16);
 }
 
 static uint16_t *scale_at(const Problem *p, bool of_value, int token, int d) {
@@ -239,6 +240,15 @@ static void body_long(Case *c) {
             compare(c, (Shape){32, 3 + i, 2, lengths[i], (KvStyle)style});
 }
 
+// A dimension of a query as the scores take it.
+static double query_number(const Problem *p, const float *q, int d) {
+    if (p->type == KV_F16) return q[d];
+    int from = d / KV_GROUP * KV_GROUP, to = from + KV_GROUP;
+    float max = 0;
+    for (int i = from; i < to && i < p->a.head_dim; i++) max = fabsf(q[i]) > max ? fabsf(q[i]) : max;
+    return nearbyint((double)(q[d] * (127.0f / max))) * (double)max / 127;
+}
+
 // Softmax of one query in doubles; *worst is the largest error that rounding the scores can make.
 static void softmax(const Problem *p, int query, double *weights, double *worst) {
     const AttnArgs *a = &p->a;
@@ -249,7 +259,7 @@ static void softmax(const Problem *p, int query, double *weights, double *worst)
         double magnitude = 0;
         weights[t] = 0;
         for (int d = 0; d < a->head_dim; d++) {
-            double product = (double)q[d] * number_at(p, false, t, d);
+            double product = query_number(p, q, d) * number_at(p, false, t, d);
             weights[t] += product;
             magnitude += fabs(product);
         }

@@ -158,8 +158,8 @@ static void check_quants(Case *c, const float *key, int hd, const uint16_t *bloc
     for (int d = 0; d < hd; d++) {
         double scale = oracle_half(kv_q8_key_scales(keys, hd)[d / KV_GROUP * 16 + slot]);
         double x = key[d] != key[d] ? 65504 : fmin(fmax((double)key[d], -65504), 65504);
-        if (abs(keys[16 * d + slot] - quant_of(x, scale)) <= 1) continue;
-        case_fail(c, "key[%d]=%g became %d of %g", d, x, keys[16 * d + slot], scale);
+        if (abs(keys[kv_q8_key_at(d, slot)] - quant_of(x, scale)) <= 1) continue;
+        case_fail(c, "key[%d]=%g became %d of %g", d, x, keys[kv_q8_key_at(d, slot)], scale);
         return;
     }
 }

@@ -90,7 +90,8 @@ class Model:
     model."""
     kv_type: str = "f32"
     """How keys and values are rounded before use, as the engine's KV cache holds them: f16, or q8_0 (int8 with
-    a float16 scale for each 32 dimensions of a head)."""
+    a float16 scale for each 32 dimensions of a head; queries are then rounded likewise, as their scores are
+    integer dot products)."""
     _cache: dict[str, Array] = field(default_factory=dict)
 
     def weight(self, name: str) -> Array:
@@ -134,6 +135,8 @@ class Model:
         k = rotate(self._heads(layer, x, "k", p.n_kv), turn, p.arch)
         v = self._heads(layer, x, "v", p.n_kv)
         k, v = (round_kv(t, self.kv_type) for t in (k, v))
+        if self.kv_type == "q8_0":
+            q = np.concatenate([round_group(g) for g in groups_of(q)], axis=-1)
         k, v = (np.repeat(t, p.n_head // p.n_kv, axis=0) for t in (k, v))
         scores = q @ k.transpose(0, 2, 1) / math.sqrt(p.head_dim)
         scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf)
@@ -159,9 +162,12 @@ def round_kv(x: Array, kv_type: str) -> Array:
     if kv_type == "f16":
         return x.astype(np.float16).astype(np.float64)
     if kv_type == "q8_0":
-        groups = [x[..., i : i + 32] for i in range(0, x.shape[-1], 32)]
-        return np.concatenate([round_group(g) for g in groups], axis=-1)
+        return np.concatenate([round_group(g) for g in groups_of(x)], axis=-1)
     return x
+
+
+def groups_of(x: Array) -> list[Array]:
+    return [x[..., i : i + 32] for i in range(0, x.shape[-1], 32)]
 
 
 def round_group(x: Array) -> Array:

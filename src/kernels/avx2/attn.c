@@ -4,6 +4,7 @@
 #include "kernels/avx2/exp256.h"
 
 #include <limits.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
@@ -38,16 +39,79 @@ INLINE const char *block_at(const AttnArgs *a, const KvType T, int first, int mo
     return (const char *)(a->kv + (size_t)a->blocks[0] * a->block_stride + kv_head_units(T, a->head_dim));
 }
 
-INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const float *q, const char *keys,
-                       ptrdiff_t ahead, int from, int to, __m256 s[QUERY_TILE][2]) {
-    const int line_dims = 4 / element_bytes(T);
+static float max16(__m256 low, __m256 high) {
+    __m256 h8 = _mm256_max_ps(low, high);
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
+}
+
+// 8 numbers, rounded to the nearest even of -127 … 127.
+INLINE __m128i quants(__m256 v, __m256 inverse) {
+    __m256i n = _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse));
+    n = _mm256_max_epi32(n, _mm256_set1_epi32(-127));
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+    return _mm_packs_epi16(words, words); // saturates at 127
+}
+
+// Queries as q8_0 takes them.
+typedef struct Queries8 {
+    int32_t words[QUERY_TILE][ATTN_MAX_HEAD_DIM / 4]; // four dimensions each
+    float scale[QUERY_TILE][MAX_GROUPS];
+} Queries8;
+
+INLINE void quantize_query(const float *q, int head_dim, Queries8 *out, int i) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    for (int d = 0, g = 0; d < head_dim; d += KV_GROUP, g++) {
+        int end = d + KV_GROUP < head_dim ? d + KV_GROUP : head_dim;
+        __m256 most = _mm256_setzero_ps();
+        for (int j = d; j < end; j += 8) // a NaN does not count
+            most = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(q + j)), most);
+        float max = max16(most, most);
+        __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
+        for (int j = d; j < end; j += 8)
+            _mm_storel_epi64((__m128i *)&out->words[i][j / 4], quants(_mm256_loadu_ps(q + j), inverse));
+        out->scale[i][g] = max / 127.0f;
+    }
+}
+
+// Products of |key| and the query with the key's sign: two of them fit into 16 bits.
+INLINE void score_q8(const AttnArgs *a, const int Q, const Queries8 *q, const char *keys, ptrdiff_t ahead,
+                     __m256 s[QUERY_TILE][2]) {
+    const uint16_t *scales = kv_q8_key_scales((const int8_t *)keys, a->head_dim);
+    UNROLL for (int i = 0; i < Q; i++) s[i][0] = s[i][1] = _mm256_setzero_ps();
+    for (int d = 0, g = 0; d < a->head_dim; d += KV_GROUP, g++) {
+        __m256i sums[QUERY_TILE][2];
+        UNROLL for (int i = 0; i < Q; i++) sums[i][0] = sums[i][1] = _mm256_setzero_si256();
+        _mm_prefetch((const char *)(scales + 16 * g) + ahead, _MM_HINT_T1);
+        for (int w = d / 4; w < a->head_dim / 4 && w < d / 4 + KV_GROUP / 4; w++) {
+            _mm_prefetch(keys + 64 * w + ahead, _MM_HINT_T1);
+            UNROLL for (int h = 0; h < 2; h++) {
+                __m256i key = _mm256_loadu_si256((const __m256i *)(keys + 64 * w + 32 * h));
+                __m256i size = _mm256_abs_epi8(key);
+                UNROLL for (int i = 0; i < Q; i++) {
+                    __m256i signed_q = _mm256_sign_epi8(_mm256_set1_epi32(q->words[i][w]), key);
+                    __m256i pairs = _mm256_maddubs_epi16(size, signed_q);
+                    sums[i][h] = _mm256_add_epi32(sums[i][h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+                }
+            }
+        }
+        UNROLL for (int i = 0; i < Q; i++) UNROLL for (int h = 0; h < 2; h++) {
+            __m256 score = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][h]), _mm256_set1_ps(q->scale[i][g]));
+            s[i][h] = _mm256_fmadd_ps(score, half_lanes(scales + 16 * g + 8 * h), s[i][h]);
+        }
+    }
+}
+
+INLINE void score_f16(const AttnArgs *a, const int Q, const float *q, const char *keys, ptrdiff_t ahead,
+                      __m256 s[QUERY_TILE][2]) {
     __m256 sums[4][QUERY_TILE][2];
     UNROLL for (int j = 0; j < 4; j++) {
         __m256 sum[QUERY_TILE][2];
         UNROLL for (int i = 0; i < Q; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
-        for (int d = from + j; d < to; d += 4) {
-            __m256 low = lanes_at(T, keys, 16 * d), high = lanes_at(T, keys, 16 * d + 8);
-            if (j % line_dims == 0) _mm_prefetch(keys + 16 * element_bytes(T) * d + ahead, _MM_HINT_T1);
+        for (int d = j; d < a->head_dim; d += 4) {
+            __m256 low = lanes_at(KV_F16, keys, 16 * d), high = lanes_at(KV_F16, keys, 16 * d + 8);
+            if (j % 2 == 0) _mm_prefetch(keys + 32 * d + ahead, _MM_HINT_T1);
             UNROLL for (int i = 0; i < Q; i++) {
                 __m256 dim = _mm256_set1_ps(q[(size_t)i * a->q_stride + (size_t)d]);
                 sum[i][0] = _mm256_fmadd_ps(dim, low, sum[i][0]);
@@ -60,33 +124,15 @@ INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const flo
         _mm256_add_ps(sums[0][i][h], sums[1][i][h]), _mm256_add_ps(sums[2][i][h], sums[3][i][h]));
 }
 
-// Scores of the block whose keys begin at `first`, for queries from first_q on.
-INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int first_q, int first, int most,
-                         __m256 s[QUERY_TILE][2]) {
-    const float *q = a->q + (size_t)first_q * a->q_stride;
+// Scores of the block whose keys begin at `first`, for the queries from first_q on (q8: those, quantised).
+INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int first_q, const Queries8 *q8,
+                         int first, int most, __m256 s[QUERY_TILE][2]) {
     const char *keys = block_at(a, T, first, most);
     ptrdiff_t ahead = block_at(a, T, first + 16, most) - keys;
-    if (T == KV_F16) {
-        score_dims(a, T, Q, q, keys, ahead, 0, a->head_dim, s);
-        return;
-    }
-    const uint16_t *scales = kv_q8_key_scales((const int8_t *)keys, a->head_dim);
-    UNROLL for (int i = 0; i < Q; i++) s[i][0] = s[i][1] = _mm256_setzero_ps();
-    for (int d = 0; d < a->head_dim; d += KV_GROUP, scales += 16) {
-        __m256 group[QUERY_TILE][2];
-        _mm_prefetch((const char *)scales + ahead, _MM_HINT_T1);
-        score_dims(a, T, Q, q, keys, ahead, d, d + KV_GROUP < a->head_dim ? d + KV_GROUP : a->head_dim,
-                   group);
-        UNROLL for (int i = 0; i < Q; i++) UNROLL for (int h = 0; h < 2; h++) s[i][h] =
-            _mm256_fmadd_ps(group[i][h], half_lanes(scales + 8 * h), s[i][h]);
-    }
-}
-
-static float max16(__m256 low, __m256 high) {
-    __m256 h8 = _mm256_max_ps(low, high);
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_shuffle_ps(m, m, 1)));
+    if (T == KV_F16)
+        score_f16(a, Q, a->q + (size_t)first_q * a->q_stride, keys, ahead, s);
+    else
+        score_q8(a, Q, q8, keys, ahead, s);
 }
 
 // n: keys of this block that the query sees.
@@ -168,18 +214,20 @@ INLINE void put_out(const AttnArgs *a, const Softmax *m, int i, float *out, floa
 // are computed before the values of the one before it are added, lest everything wait for its probabilities.
 INLINE void attend(const AttnArgs *a, const KvType T, const int Q, int first_q, float *max, float *sum) {
     Softmax m;
+    Queries8 q8;
+    __m256 s[QUERY_TILE][2];
     int n_keys[QUERY_TILE], most = 0;
     UNROLL for (int i = 0; i < Q; i++) {
         n_keys[i] = a->n_keys + (first_q + i) / a->group;
         most = n_keys[i] > most ? n_keys[i] : most;
-        m.l[i][0] = m.l[i][1] = _mm256_setzero_ps();
+        m.l[i][0] = m.l[i][1] = s[i][0] = s[i][1] = _mm256_setzero_ps();
+        if (T == KV_Q8_0) quantize_query(a->q + (size_t)(first_q + i) * a->q_stride, a->head_dim, &q8, i);
         m.max[i] = -INFINITY;
         for (int d = 0; d < a->head_dim; d += 8) _mm256_storeu_ps(&m.acc[i][d], _mm256_setzero_ps());
     }
-    __m256 s[QUERY_TILE][2];
     for (int first = -16; first < most; first += 16) {
         if (first >= 0) update_all(a, T, Q, &m, first, n_keys, s);
-        if (first + 16 < most) block_scores(a, T, Q, first_q, first + 16, most, s);
+        if (first + 16 < most) block_scores(a, T, Q, first_q, &q8, first + 16, most, s);
         if (first >= 0) add_values(a, T, Q, &m, first, most);
     }
     UNROLL for (int i = 0; i < Q; i++) put_out(a, &m, i, a->out + (size_t)(first_q + i) * a->out_stride,
@@ -246,13 +294,6 @@ void avx2_kv_write_f16(const float *key, const float *value, int head_dim, uint1
     }
 }
 
-INLINE void store_quants(__m256 v, __m256 inverse, int8_t *q) {
-    __m256i n = _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse)); // nearest even
-    n = _mm256_max_epi32(n, _mm256_set1_epi32(-127));
-    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
-    _mm_storel_epi64((__m128i *)q, _mm_packs_epi16(words, words)); // saturates at 127
-}
-
 // 16 or 32 numbers; returns their scale.
 INLINE uint16_t quantize(const float *x, int n, int8_t *q) {
     const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -260,7 +301,7 @@ INLINE uint16_t quantize(const float *x, int n, int8_t *q) {
     for (int i = 0; i < n; i += 8) most = _mm256_max_ps(most, _mm256_andnot_ps(sign, finite_lanes(x + i)));
     uint16_t scale = _cvtss_sh(max16(most, most) / 127.0f, _MM_FROUND_TO_NEAREST_INT);
     __m256 inverse = _mm256_set1_ps(scale ? 1.0f / _cvtsh_ss(scale) : 0);
-    for (int i = 0; i < n; i += 8) store_quants(finite_lanes(x + i), inverse, q + i);
+    for (int i = 0; i < n; i += 8) _mm_storel_epi64((__m128i *)(q + i), quants(finite_lanes(x + i), inverse));
     return scale;
 }
 
@@ -271,7 +312,7 @@ void avx2_kv_write_q8(const float *key, const float *value, int head_dim, uint16
         int8_t q[KV_GROUP];
         int n = head_dim - d < KV_GROUP ? head_dim - d : KV_GROUP, at = d / KV_GROUP * 16 + slot;
         key_scales[at] = quantize(key + d, n, q);
-        for (int i = 0; i < n; i++) keys[16 * (d + i) + slot] = q[i];
+        for (int i = 0; i < n; i += 4) memcpy(keys + kv_q8_key_at(d + i, slot), q + i, 4);
         value_scales[at] = quantize(value + d, n, values + d);
     }
 }

@@ -11,6 +11,7 @@
 #include "kernels/avx512/exp512.h"
 
 #include <limits.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -45,17 +46,65 @@ INLINE const char *block_at(const AttnArgs *a, const KvType T, int first, int mo
     return (const char *)(a->kv + (size_t)a->blocks[0] * a->block_stride + kv_head_units(T, a->head_dim));
 }
 
-// The sums over every fourth dimension of [from, to) from the first, second … one on: J of the four side by
-// side, since few queries alone would wait for each multiply-add to finish.
-INLINE void fourth_sums(const AttnArgs *a, const KvType T, const int Q, const int J, const float *q,
-                        const char *keys, ptrdiff_t ahead, int from, int to, const int first,
-                        __m512 sums[4][QUERY_TILE]) {
-    const int line_dims = 4 / element_bytes(T);
+// Queries as q8_0 takes them.
+typedef struct Queries8 {
+    int32_t words[QUERY_TILE][ATTN_MAX_HEAD_DIM / 4]; // four dimensions each
+    int32_t offset[QUERY_TILE][MAX_GROUPS];           // -128 times the sum of a group
+    float scale[QUERY_TILE][MAX_GROUPS];
+} Queries8;
+
+INLINE __m128i quants(__m512 v, __m512 inverse) {
+    __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse));                  // nearest even
+    return _mm512_cvtsepi32_epi8(_mm512_max_epi32(n, _mm512_set1_epi32(-127))); // saturates at 127
+}
+
+INLINE void quantize_query(const float *q, int head_dim, Queries8 *out, int i) {
+    for (int d = 0, g = 0; d < head_dim; d += KV_GROUP, g++) {
+        __mmask16 second = d + 16 < head_dim ? 0xFFFF : 0;
+        __m512 low = _mm512_loadu_ps(q + d), high = _mm512_maskz_loadu_ps(second, q + d + 16);
+        __m512 most = _mm512_max_ps(_mm512_abs_ps(low), _mm512_setzero_ps()); // a NaN does not count
+        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(high), most));
+        __m512 inverse = _mm512_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
+        __m256i n =
+            _mm256_set_m128i(second ? quants(high, inverse) : _mm_setzero_si128(), quants(low, inverse));
+        __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), n);
+        _mm256_storeu_si256((__m256i *)&out->words[i][d / 4], n);
+        out->offset[i][g] = -128 * _mm512_reduce_add_epi32(_mm512_zextsi256_si512(sums));
+        out->scale[i][g] = max / 127.0f;
+    }
+}
+
+// Keys as unsigned numbers, 128 too large; that begins the sums.
+INLINE void score_q8(const AttnArgs *a, const int Q, const Queries8 *q, const char *keys, ptrdiff_t ahead,
+                     __m512 s[QUERY_TILE]) {
+    const uint16_t *scales = kv_q8_key_scales((const int8_t *)keys, a->head_dim);
+    UNROLL for (int i = 0; i < Q; i++) s[i] = _mm512_setzero_ps();
+    for (int d = 0, g = 0; d < a->head_dim; d += KV_GROUP, g++) {
+        __m512i sums[QUERY_TILE];
+        UNROLL for (int i = 0; i < Q; i++) sums[i] = _mm512_set1_epi32(q->offset[i][g]);
+        _mm_prefetch((const char *)(scales + 16 * g) + ahead, _MM_HINT_T1);
+        for (int w = d / 4; w < a->head_dim / 4 && w < d / 4 + KV_GROUP / 4; w++) {
+            __m512i key = _mm512_xor_si512(_mm512_loadu_si512(keys + 64 * w), _mm512_set1_epi8(-128));
+            _mm_prefetch(keys + 64 * w + ahead, _MM_HINT_T1);
+            UNROLL for (int i = 0; i < Q; i++) sums[i] =
+                _mm512_dpbusd_epi32(sums[i], key, _mm512_set1_epi32(q->words[i][w]));
+        }
+        __m512 scale = half_lanes(scales + 16 * g);
+        UNROLL for (int i = 0; i < Q; i++) {
+            __m512 score = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i]), _mm512_set1_ps(q->scale[i][g]));
+            s[i] = _mm512_fmadd_ps(score, scale, s[i]);
+        }
+    }
+}
+
+// The sums over every fourth dimension from the first, second … one on: J of the four side by side, since few
+// queries alone would wait for each multiply-add to finish.
+INLINE void fourth_sums(const AttnArgs *a, const int Q, const int J, const float *q, const char *keys,
+                        ptrdiff_t ahead, const int first, __m512 sums[4][QUERY_TILE]) {
     UNROLL for (int j = 0; j < J; j++) UNROLL for (int i = 0; i < Q; i++) sums[j][i] = _mm512_setzero_ps();
-    for (int d = from + first; d < to; d += 4) UNROLL for (int j = 0; j < J; j++) {
-            __m512 key = lanes_at(T, keys, 16 * (d + j));
-            if ((first + j) % line_dims == 0)
-                _mm_prefetch(keys + 16 * element_bytes(T) * (d + j) + ahead, _MM_HINT_T1);
+    for (int d = first; d < a->head_dim; d += 4) UNROLL for (int j = 0; j < J; j++) {
+            __m512 key = lanes_at(KV_F16, keys, 16 * (d + j));
+            if ((first + j) % 2 == 0) _mm_prefetch(keys + 32 * (d + j) + ahead, _MM_HINT_T1);
             UNROLL for (int i = 0; i < Q; i++) {
                 __m512 dim = _mm512_set1_ps(q[(size_t)i * a->q_stride + (size_t)(d + j)]);
                 sums[j][i] = _mm512_fmadd_ps(dim, key, sums[j][i]);
@@ -63,35 +112,24 @@ INLINE void fourth_sums(const AttnArgs *a, const KvType T, const int Q, const in
         }
 }
 
-INLINE void score_dims(const AttnArgs *a, const KvType T, const int Q, const float *q, const char *keys,
-                       ptrdiff_t ahead, int from, int to, __m512 s[QUERY_TILE]) {
+INLINE void score_f16(const AttnArgs *a, const int Q, const float *q, const char *keys, ptrdiff_t ahead,
+                      __m512 s[QUERY_TILE]) {
     __m512 sums[4][QUERY_TILE];
     const int together = Q <= 4 ? 4 : 1;
-    UNROLL for (int j = 0; j < 4; j += together)
-        fourth_sums(a, T, Q, together, q, keys, ahead, from, to, j, sums + j);
+    UNROLL for (int j = 0; j < 4; j += together) fourth_sums(a, Q, together, q, keys, ahead, j, sums + j);
     UNROLL for (int i = 0; i < Q; i++) s[i] =
         _mm512_add_ps(_mm512_add_ps(sums[0][i], sums[1][i]), _mm512_add_ps(sums[2][i], sums[3][i]));
 }
 
-// Scores of the block whose keys begin at `first`, for queries from first_q on.
-INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int first_q, int first, int most,
-                         __m512 s[QUERY_TILE]) {
-    const float *q = a->q + (size_t)first_q * a->q_stride;
+// Scores of the block whose keys begin at `first`, for the queries from first_q on (q8: those, quantised).
+INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int first_q, const Queries8 *q8,
+                         int first, int most, __m512 s[QUERY_TILE]) {
     const char *keys = block_at(a, T, first, most);
     ptrdiff_t ahead = block_at(a, T, first + 16, most) - keys;
-    if (T == KV_F16) {
-        score_dims(a, T, Q, q, keys, ahead, 0, a->head_dim, s);
-        return;
-    }
-    const uint16_t *scales = kv_q8_key_scales((const int8_t *)keys, a->head_dim);
-    UNROLL for (int i = 0; i < Q; i++) s[i] = _mm512_setzero_ps();
-    for (int d = 0; d < a->head_dim; d += KV_GROUP, scales += 16) {
-        __m512 group[QUERY_TILE], scale = half_lanes(scales);
-        _mm_prefetch((const char *)scales + ahead, _MM_HINT_T1);
-        score_dims(a, T, Q, q, keys, ahead, d, d + KV_GROUP < a->head_dim ? d + KV_GROUP : a->head_dim,
-                   group);
-        UNROLL for (int i = 0; i < Q; i++) s[i] = _mm512_fmadd_ps(group[i], scale, s[i]);
-    }
+    if (T == KV_F16)
+        score_f16(a, Q, a->q + (size_t)first_q * a->q_stride, keys, ahead, s);
+    else
+        score_q8(a, Q, q8, keys, ahead, s);
 }
 
 // Probabilities of one query's visible keys in this block, with its running maximum brought up to date.
@@ -179,18 +217,20 @@ INLINE void put_out(const AttnArgs *a, const Softmax *m, int i, float *out, floa
 // are computed before the values of the one before it are added, lest everything wait for its probabilities.
 INLINE void attend(const AttnArgs *a, const KvType T, const int Q, int first_q, float *max, float *sum) {
     Softmax m;
+    Queries8 q8;
+    __m512 s[QUERY_TILE];
     int n_keys[QUERY_TILE], most = 0;
     UNROLL for (int i = 0; i < Q; i++) {
         n_keys[i] = a->n_keys + (first_q + i) / a->group;
         most = n_keys[i] > most ? n_keys[i] : most;
-        m.l[i] = _mm512_setzero_ps();
+        m.l[i] = s[i] = _mm512_setzero_ps();
+        if (T == KV_Q8_0) quantize_query(a->q + (size_t)(first_q + i) * a->q_stride, a->head_dim, &q8, i);
         m.max[i] = -INFINITY;
         for (int d = 0; d < a->head_dim; d += 16) _mm512_storeu_ps(&m.acc[i][d], _mm512_setzero_ps());
     }
-    __m512 s[QUERY_TILE];
     for (int first = -16; first < most; first += 16) {
         if (first >= 0) update_all(a, T, Q, &m, first, n_keys, s);
-        if (first + 16 < most) block_scores(a, T, Q, first_q, first + 16, most, s);
+        if (first + 16 < most) block_scores(a, T, Q, first_q, &q8, first + 16, most, s);
         if (first >= 0) add_values(a, T, Q, &m, first, most);
     }
     UNROLL for (int i = 0; i < Q; i++) put_out(a, &m, i, a->out + (size_t)(first_q + i) * a->out_stride,
@@ -258,20 +298,14 @@ void avx512_kv_write_f16(const float *key, const float *value, int head_dim, uin
     }
 }
 
-INLINE void store_quants(__m512 v, __m512 inverse, int8_t *q) {
-    __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse)); // nearest even
-    n = _mm512_max_epi32(n, _mm512_set1_epi32(-127));
-    _mm_storeu_si128((__m128i *)q, _mm512_cvtsepi32_epi8(n)); // saturates at 127
-}
-
 // 16 or 32 numbers; returns their scale.
 INLINE uint16_t quantize(const float *x, int n, int8_t *q) {
     __m512 low = finite_lanes(x), high = n > 16 ? finite_lanes(x + 16) : _mm512_setzero_ps();
     float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
     uint16_t scale = _cvtss_sh(max / 127.0f, _MM_FROUND_TO_NEAREST_INT);
     __m512 inverse = _mm512_set1_ps(scale ? 1.0f / _cvtsh_ss(scale) : 0);
-    store_quants(low, inverse, q);
-    if (n > 16) store_quants(high, inverse, q + 16);
+    _mm_storeu_si128((__m128i *)q, quants(low, inverse));
+    if (n > 16) _mm_storeu_si128((__m128i *)(q + 16), quants(high, inverse));
     return scale;
 }
 
@@ -282,7 +316,7 @@ void avx512_kv_write_q8(const float *key, const float *value, int head_dim, uint
         int8_t q[KV_GROUP];
         int n = head_dim - d < KV_GROUP ? head_dim - d : KV_GROUP, at = d / KV_GROUP * 16 + slot;
         key_scales[at] = quantize(key + d, n, q);
-        for (int i = 0; i < n; i++) keys[16 * (d + i) + slot] = q[i];
+        for (int i = 0; i < n; i += 4) memcpy(keys + kv_q8_key_at(d + i, slot), q + i, 4);
         value_scales[at] = quantize(value + d, n, values + d);
     }
 }

@@ -8,34 +8,48 @@ typedef struct Softmax {
     float acc[ATTN_MAX_HEAD_DIM], l[16], max;
 } Softmax;
 
-static float key_at(KvType type, const uint16_t *keys, int i) {
-    return type == KV_F16 ? half_to_float(keys[i]) : (float)((const int8_t *)keys)[i];
+// A query as q8_0 takes it.
+typedef struct Query8 {
+    int8_t q[ATTN_MAX_HEAD_DIM];
+    float scale[ATTN_MAX_HEAD_DIM / KV_GROUP];
+} Query8;
+
+static void quantize_query(const float *q, int head_dim, Query8 *out) {
+    for (int d = 0; d < head_dim; d += KV_GROUP) {
+        int end = d + KV_GROUP < head_dim ? d + KV_GROUP : head_dim;
+        float max = 0;
+        for (int i = d; i < end; i++) max = fabsf(q[i]) > max ? fabsf(q[i]) : max;
+        float inverse = max > ACT_TINY ? 127.0f / max : 0;
+        for (int i = d; i < end; i++) {
+            float v = nearbyintf(q[i] * inverse);
+            v = v > 127 ? 127 : v; // 127 / max may round up
+            out->q[i] = (int8_t)(v > -127 ? v : -127);
+        }
+        out->scale[d / KV_GROUP] = max / 127.0f;
+    }
 }
 
-// Scores of the first n keys of a block by the dimensions [from, to).
-static void score_dims(KvType type, const float *q, const uint16_t *keys, int from, int to, int n,
-                       float s[16]) {
+// Scores of the first n keys of a block.
+static void score_f16(const AttnArgs *a, const float *q, const uint16_t *keys, int n, float s[16]) {
     float sums[4][16] = {0};
-    for (int d = from; d < to; d++)
+    for (int d = 0; d < a->head_dim; d++)
         for (int t = 0; t < n; t++) {
             float *sum = &sums[d % 4][t];
-            *sum = fmaf(q[d], key_at(type, keys, d * 16 + t), *sum);
+            *sum = fmaf(q[d], half_to_float(keys[d * 16 + t]), *sum);
         }
     for (int t = 0; t < n; t++) s[t] = (sums[0][t] + sums[1][t]) + (sums[2][t] + sums[3][t]);
 }
 
-static void score_block(KvType type, const AttnArgs *a, const float *q, const uint16_t *keys, int n,
-                        float s[16]) {
-    if (type == KV_F16) {
-        score_dims(type, q, keys, 0, a->head_dim, n, s);
-        return;
-    }
-    const uint16_t *scales = kv_q8_key_scales((const int8_t *)keys, a->head_dim);
-    for (int t = 0; t < n; t++) s[t] = 0;
-    for (int d = 0; d < a->head_dim; d += KV_GROUP, scales += 16) {
-        float group[16];
-        score_dims(type, q, keys, d, d + KV_GROUP < a->head_dim ? d + KV_GROUP : a->head_dim, n, group);
-        for (int t = 0; t < n; t++) s[t] = fmaf(group[t], half_to_float(scales[t]), s[t]);
+static void score_q8(const AttnArgs *a, const Query8 *q, const int8_t *keys, int n, float s[16]) {
+    const uint16_t *scales = kv_q8_key_scales(keys, a->head_dim);
+    for (int t = 0; t < n; t++) {
+        s[t] = 0;
+        for (int d = 0; d < a->head_dim; d += KV_GROUP) {
+            int g = d / KV_GROUP, sum = 0;
+            for (int i = d; i < a->head_dim && i < d + KV_GROUP; i++)
+                sum += q->q[i] * keys[kv_q8_key_at(i, t)];
+            s[t] = fmaf((float)sum * q->scale[g], half_to_float(scales[16 * g + t]), s[t]);
+        }
     }
 }
 
@@ -67,12 +81,17 @@ static void add_value_q8(const AttnArgs *a, Softmax *m, const uint16_t *keys, in
 
 // One query over all its blocks.
 static void attend(KvType type, const AttnArgs *a, const float *q, int n_keys, Softmax *m) {
+    Query8 q8;
     *m = (Softmax){.max = -INFINITY};
+    if (type == KV_Q8_0) quantize_query(q, a->head_dim, &q8);
     for (int first = 0; first < n_keys; first += 16) {
         const uint16_t *keys = a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
         int n = n_keys - first < 16 ? n_keys - first : 16;
         float s[16];
-        score_block(type, a, q, keys, n, s);
+        if (type == KV_F16)
+            score_f16(a, q, keys, n, s);
+        else
+            score_q8(a, &q8, (const int8_t *)keys, n, s);
         raise_max(a, m, s, n);
         for (int t = 0; t < n; t++) {
             float p = exp_scalar(s[t] - m->max);
@@ -130,8 +149,8 @@ void scalar_kv_write_f16(const float *key, const float *value, int head_dim, uin
     }
 }
 
-// n numbers to q[0], q[stride] …; returns their scale.
-static uint16_t quantize(const float *x, int n, int8_t *q, size_t stride) {
+// n numbers to q; returns their scale.
+static uint16_t quantize(const float *x, int n, int8_t *q) {
     float max = 0;
     for (int i = 0; i < n; i++) max = fabsf(finite(x[i])) > max ? fabsf(finite(x[i])) : max;
     uint16_t scale = float_to_half(max / 127.0f);
@@ -139,7 +158,7 @@ static uint16_t quantize(const float *x, int n, int8_t *q, size_t stride) {
     for (int i = 0; i < n; i++) {
         float v = nearbyintf(finite(x[i]) * inverse);
         v = v > 127 ? 127 : v; // the scale may have been rounded down
-        q[(size_t)i * stride] = (int8_t)(v > -127 ? v : -127);
+        q[i] = (int8_t)(v > -127 ? v : -127);
     }
     return scale;
 }
@@ -148,8 +167,10 @@ void scalar_kv_write_q8(const float *key, const float *value, int head_dim, uint
     int8_t *keys = (int8_t *)block, *values = keys + (16 + slot) * head_dim;
     uint16_t *key_scales = block + 16 * head_dim, *value_scales = key_scales + 16 * kv_groups(head_dim);
     for (int d = 0; d < head_dim; d += KV_GROUP) {
+        int8_t q[KV_GROUP];
         int n = head_dim - d < KV_GROUP ? head_dim - d : KV_GROUP, at = d / KV_GROUP * 16 + slot;
-        key_scales[at] = quantize(key + d, n, keys + 16 * d + slot, 16);
-        value_scales[at] = quantize(value + d, n, values + d, 1);
+        key_scales[at] = quantize(key + d, n, q);
+        for (int i = 0; i < n; i++) keys[kv_q8_key_at(d + i, slot)] = q[i];
+        value_scales[at] = quantize(value + d, n, values + d);
     }
 }
