@@ -17,6 +17,7 @@
 typedef struct BenchTarget {
     Engine *engine;
     const ModelInfo *info;
+    size_t kv_bytes_per_token;
     const ModelPhases *phases;
     int32_t max_running, row_budget, prefill_chunk; // as the engine was opened
 } BenchTarget;

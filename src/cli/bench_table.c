@@ -173,10 +173,11 @@ static json_t *result_json(const BenchResult *r) {
     return o;
 }
 
-static json_t *model_json(const ModelInfo *m) {
+static json_t *model_json(const BenchReport *b) {
+    const ModelInfo *m = b->model;
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "name", m->name, "quantization", m->quantization,
                      "weight_bytes", (json_int_t)m->weight_bytes, "kv_bytes_per_token",
-                     (json_int_t)m->kv_bytes_per_token, "macs_per_row", (json_int_t)m->macs_per_row,
+                     (json_int_t)b->kv_bytes_per_token, "macs_per_row", (json_int_t)m->macs_per_row,
                      "macs_per_logit", (json_int_t)m->macs_per_logit);
 }
 
@@ -194,11 +195,11 @@ static json_t *sampling_json(const SamplingParams *s) {
 bool bench_print_json(const BenchReport *r, FILE *out) {
     json_t *runs = json_array();
     for (int i = 0; i < r->n_runs; i++) json_array_append_new(runs, result_json(&r->runs[i]));
-    json_t *doc = json_pack("{s:o, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "model", model_json(r->model),
-                            "threads", r->n_threads, "cpu", cpu_rung_name(r->rung), "limit_cpu",
-                            cpu_rung_name(r->limit_rung), "limit_kind",
-                            r->kind == LIMIT_INT8 ? "int8" : "float", "sampling", sampling_json(&r->sampling),
-                            "prompt", r->has_prompt ? result_json(&r->prompt) : json_null(), "runs", runs);
+    json_t *doc =
+        json_pack("{s:o, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "model", model_json(r), "threads", r->n_threads,
+                  "cpu", cpu_rung_name(r->rung), "limit_cpu", cpu_rung_name(r->limit_rung), "limit_kind",
+                  r->kind == LIMIT_INT8 ? "int8" : "float", "sampling", sampling_json(&r->sampling), "prompt",
+                  r->has_prompt ? result_json(&r->prompt) : json_null(), "runs", runs);
     bool ok = doc && json_dumpf(doc, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
     fputc('\n', out);
     json_decref(doc);

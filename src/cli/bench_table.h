@@ -8,6 +8,7 @@
 
 typedef struct BenchReport {
     const ModelInfo *model;
+    size_t kv_bytes_per_token;
     int n_threads;
     LimitKind kind;
     CpuRung rung, limit_rung; // of the kernels; of the limits

@@ -169,12 +169,14 @@ static bool run(Bench *b, const Runtime *r, Err *err) {
     const ModelInfo *info = model_info(r->model);
     b->target = (BenchTarget){.engine = r->engine,
                               .info = info,
+                              .kv_bytes_per_token = model_kv_bytes_per_token(r->model, runtime_kv_type(o)),
                               .phases = model_phases(r->context),
                               .max_running = (int32_t)o->max_running,
                               .row_budget = (int32_t)o->row_budget,
                               .prefill_chunk = (int32_t)o->prefill_chunk};
     if (!bench_limiter_open(&b->limiter, r->workers, limit_kind(info), err)) return false;
     b->report = (BenchReport){.model = info,
+                              .kv_bytes_per_token = b->target.kv_bytes_per_token,
                               .n_threads = workers_count(r->workers),
                               .kind = b->limiter.kind,
                               .limit_rung = b->limiter.rung,

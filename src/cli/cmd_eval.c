@@ -70,7 +70,8 @@ static bool open_context(Eval *e, size_t n_tokens, Err *err) {
         return err_set(err, ERR_LIMIT, "%zu tokens are more than the model's context of %d", n_tokens,
                        context);
     int32_t rows = (int32_t)e->o->prefill_chunk, n_blocks = (int32_t)(n_tokens / KV_BLOCK_TOKENS) + 1;
-    ModelContextConfig config = {.n_blocks = n_blocks, .max_rows = rows, .max_logits = rows};
+    ModelContextConfig config = {
+        .n_blocks = n_blocks, .max_rows = rows, .max_logits = rows, .kv_type = runtime_kv_type(e->o)};
     e->blocks = malloc((size_t)n_blocks * sizeof *e->blocks);
     if (!e->blocks) return err_set(err, ERR_NOMEM, "out of memory");
     for (int32_t i = 0; i < n_blocks; i++) e->blocks[i] = i;

@@ -85,7 +85,7 @@ static void print_ready(const Serving *s) {
 // on CPU time that nobody else wants.
 static void ready_kv(Serving *s) {
     enum { AT_ONCE = 4 }; // blocks
-    size_t token_bytes = model_info(s->runtime.model)->kv_bytes_per_token;
+    size_t token_bytes = model_kv_bytes_per_token(s->runtime.model, runtime_kv_type(s->options));
     int64_t n = (s->options->kv_ready_mb << 20) / (int64_t)(token_bytes * KV_BLOCK_TOKENS);
     struct sched_param none = {0};
     if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0) return;

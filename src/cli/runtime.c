@@ -82,26 +82,32 @@ bool runtime_open_model(Runtime *r, const Options *o, Err *err) {
     return true;
 }
 
+KvType runtime_kv_type(const Options *o) {
+    return strcmp(o->kv_type, "q8_0") == 0 ? KV_Q8_0 : KV_F16;
+}
+
 static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err *err) {
     const ModelInfo *info = model_info(r->model);
+    size_t token_bytes = model_kv_bytes_per_token(r->model, runtime_kv_type(o));
     PoolQuery q = {.kv_tokens = o->kv_tokens,
                    .kv_memory_mb = o->kv_memory_mb,
-                   .bytes_per_token = info->kv_bytes_per_token,
+                   .bytes_per_token = token_bytes,
                    .max_context = info->max_context};
     PoolSize size;
     if (!q.kv_tokens && !q.kv_memory_mb && !memory_read(&q.memory)) q.kv_tokens = info->max_context;
     if (!pool_size(&q, &size, err)) return false;
     *n_blocks = size.n_blocks;
-    log_f(size.short_of_context ? LOG_WARN : LOG_INFO, "kv_pool", "tokens=%d mib=%zu context=%d%s",
-          size.n_blocks * KV_BLOCK_TOKENS,
-          (size_t)size.n_blocks * KV_BLOCK_TOKENS * info->kv_bytes_per_token >> 20, info->max_context,
+    log_f(size.short_of_context ? LOG_WARN : LOG_INFO, "kv_pool", "tokens=%d type=%s mib=%zu context=%d%s",
+          size.n_blocks * KV_BLOCK_TOKENS, o->kv_type,
+          (size_t)size.n_blocks * KV_BLOCK_TOKENS * token_bytes >> 20, info->max_context,
           size.short_of_context ? " note=memory_for_less_than_one_full_context" : "");
     return true;
 }
 
 static bool open_context(Runtime *r, const Options *o, Err *err) {
     size_t logits = num_max((size_t)o->max_running, (size_t)o->spec_rows);
-    ModelContextConfig config = {.max_rows = (int32_t)o->row_budget, .max_logits = (int32_t)logits};
+    ModelContextConfig config = {
+        .max_rows = (int32_t)o->row_budget, .max_logits = (int32_t)logits, .kv_type = runtime_kv_type(o)};
     if (!plan_pool(r, o, &config.n_blocks, err)) return false;
     r->n_blocks = config.n_blocks;
     r->context = model_context_new(r->model, &config, r->workers, err);

@@ -24,12 +24,16 @@ typedef struct Runtime {
 // Fails early and cheaply when the model is not named or not readable. The message names the remedy.
 bool runtime_check_model(const Options *o, Err *err);
 
+// The KV type that kv_type names.
+KvType runtime_kv_type(const Options *o);
+
 // The workers and the model alone; logs model_loaded. Reads model, threads, packed_cache. What was opened
 // before a failure stays in *r, for runtime_close.
 bool runtime_open_model(Runtime *r, const Options *o, Err *err);
 
 // Reads what runtime_open_model does, and max_running, max_queue, row_budget, prefill_chunk, spec_rows,
-// kv_tokens, kv_memory_mb. Reports progress on stderr when it takes longer than a second: a line that is rewritten on a
+// kv_tokens, kv_memory_mb, kv_type. Reports progress on stderr when it takes longer than a second: a line
+// that is rewritten on a
 // terminal, else log lines. On failure *r is closed again.
 bool runtime_open(Runtime *r, const Options *o, Err *err);
 void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is allowed

@@ -12,7 +12,7 @@
 
 static void fill_scalar(Kernels *t) {
     for (int type = 0; type < N_WEIGHT_TYPES; type++) {
-        ActFormat act = weight_is_float((WeightType)type)        ? ACT_F32
+        ActFormat act = weight_is_float((WeightType)type)  ? ACT_F32
                         : weight_formats[type].block == 32 ? ACT_Q8_32
                                                            : ACT_Q8_256;
         t->mat[type] = (MatKernel){act, scalar_panel_bytes, scalar_pack, scalar_gemm};
@@ -21,9 +21,10 @@ static void fill_scalar(Kernels *t) {
     t->act_write[ACT_Q8_32] = scalar_act_write_q8_32;
     t->act_write[ACT_Q8_256] = scalar_act_write_q8_256;
     t->rms_norm = scalar_rms_norm;
+    t->rope = scalar_rope;
     t->silu_mul = scalar_silu_mul;
-    t->attention = scalar_attention;
-    t->kv_write = scalar_kv_write;
+    t->kv[KV_F16] = (KvKernel){scalar_kv_write_f16, scalar_attention_f16, scalar_attention_part_f16};
+    t->kv[KV_Q8_0] = (KvKernel){scalar_kv_write_q8, scalar_attention_q8, scalar_attention_part_q8};
     t->collect = scalar_collect;
     t->clean = scalar_clean;
     t->weigh = scalar_weigh;

@@ -23,6 +23,7 @@
 #include "base/cpu.h"
 #include "kernels/acts.h"
 #include "kernels/formats.h"
+#include "kernels/kv_block.h"
 
 enum { AHEAD_BYTES = 1024 };
 
@@ -35,7 +36,7 @@ typedef struct GemmArgs {
     int m;               // activation rows
     float *out;          // out[r * out_stride + weight row]
     size_t out_stride;
-    bool add;            // add to what `out` holds (a residual), instead of replacing it
+    bool add; // add to what `out` holds (a residual), instead of replacing it
     // Memory that somebody will read soon: pieces of AHEAD_BYTES at ahead + ahead_at[i]. A kernel may
     // fetch them into the caches while it computes.
     const char *ahead;
@@ -50,40 +51,59 @@ typedef struct MatKernel {
     void (*gemm)(WeightType type, const GemmArgs *a);
 } MatKernel;
 
-// Attention of queries that share one KV head over a paged KV (see model/kv_store.h):
-// keys are stored [head_dim][16 tokens], values [16 tokens][head_dim], half precision.
+// Attention of queries that share one KV head over a paged KV (kv_block.h, model/kv_store.h).
 //
-// Per query, blocks in order: s[t] = (s0 + s1) + (s2 + s3), with sj the sum over the dimensions
-// j, j + 4, j + 8 … of fma(q[d], K[d][t]); m' = max(m, s);
+// Per query, blocks in order: s[t] = score of key t; m' = max(m, s);
 // if m' > m: l and acc are multiplied by exp(m - m'); p[t] = exp(s[t] - m'); l[t mod 16] += p[t];
 // acc[d] = fma(p[t], V[t][d], acc[d]) for t ascending. At the end out = acc / sum16(l).
+// f16: the score is (s0 + s1) + (s2 + s3), with sj the sum over the dimensions j, j + 4, j + 8 … of
+// fma(q[d], K[d][t]).
+// q8_0: the query is quantised by groups of dimensions, as activations are (scale = max / 127, q * (127 /
+// max) to the nearest even). With I the exact integer dot product of a group, s[t] = fma(float(I) * query
+// scale, key scale, s[t]), groups ascending from 0. Instead of p[t], acc takes p[t] * value scale (rounded),
+// V[t][d] being the integers.
+//
+// A context longer than ATTN_SEGMENT keys is cut into segments of so many (the last one may be shorter).
+// Each is attended to by itself, up to (m, sum16(l), acc), and attn_merge puts them together in ascending
+// order: the same result, whoever computes which segment.
 typedef struct AttnArgs {
-    const float *q;       // [n_q][head_dim] at q_stride, already scaled by 1/sqrt(head_dim)
+    const float *q; // [n_q][head_dim] at q_stride, already scaled by 1/sqrt(head_dim)
     size_t q_stride;
-    float *out;           // [n_q][head_dim] at out_stride
+    float *out; // [n_q][head_dim] at out_stride
     size_t out_stride;
-    int n_q, group;       // query i belongs to row i / group
-    int head_dim;         // a multiple of 16, at most 256
-    const uint16_t *kv;   // block b of this layer and KV head: keys at kv + b * block_stride,
-    size_t block_stride;  //   values right behind them (head_dim * 16 elements each)
+    int n_q, group;      // query i belongs to row i / group
+    int head_dim;        // a multiple of 16, at most 256
+    const uint16_t *kv;  // this layer and KV head in block b: at kv + b * block_stride,
+    size_t block_stride; //   in units of 16 bits whatever the KV type
     const int32_t *blocks;
-    int n_keys;           // keys visible to row 0; row i sees n_keys + i
+    int n_keys; // keys visible to row 0; row i sees n_keys + i
     // (The next KV head's part of a block lies right behind this one's; a kernel may prefetch it.)
 } AttnArgs;
+
+// What a KV type takes.
+typedef struct KvKernel {
+    // One token's key and value [head_dim] of one head into slot 0 … 15 of a KV block, which begins at
+    // `block`. Clamped to the finite range of half precision, a NaN to its maximum; then rounded to it (f16),
+    // or (q8_0) by groups: scale = half(max |x| / 127), x * (1 / scale) to the nearest even of -127 … 127.
+    void (*write)(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+    void (*attention)(const AttnArgs *a);
+    // The same for one segment: out is acc as it is; each query's m and sum16(l) go to max and sum [n_q].
+    void (*attention_part)(const AttnArgs *a, float *max, float *sum);
+} KvKernel;
 
 typedef struct Kernels {
     CpuRung rung;
     MatKernel mat[N_WEIGHT_TYPES];
+    KvKernel kv[N_KV_TYPES];
     // One row of k floats into row `row` of a tile; columns [from, to) only (multiples of the act block).
     void (*act_write[N_ACT_FORMATS])(const float *x, int k, int from, int to, void *tile, int row);
     // y = x / sqrt(mean(x^2) + eps) * w; sum of squares in 16 partial sums (lane i mod 16), summed by halves.
     void (*rms_norm)(const float *x, const float *w, float eps, int n, float *y);
+    // Turns the pairs (x, y) of a head in place: x c - y s and x s + y c, every product rounded, with c =
+    // table[i] and s = table[n_pairs + i] for pair i: elements i and n_pairs + i (halves) or 2i and 2i + 1.
+    void (*rope)(float *head, const float *table, int n_pairs, bool halves);
     // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
     void (*silu_mul)(float *gate, const float *up, int n);
-    void (*attention)(const AttnArgs *a);
-    // One token's key and value [head_dim] of one head into slot 0 … 15 of a KV block (keys at `block`,
-    // values behind them), rounded to half precision, clamped to its finite range.
-    void (*kv_write)(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
     // The indices from <= i < to with x[i] >= threshold, ascending, into `out` (room for to - from,
     // rounded up to 16); returns how many.
     int32_t (*collect)(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
@@ -99,6 +119,7 @@ typedef struct Kernels {
 } Kernels;
 
 enum { ATTN_MAX_HEAD_DIM = 256, ATTN_MAX_QUERIES = 16 }; // n_q of one call
+enum { ATTN_SEGMENT = 1024 };                            // keys; a multiple of 16
 
 // The table of a rung (which this CPU must have). The first call for a rung fills it; call it on one
 // thread before others use it.

@@ -55,14 +55,19 @@ static void carve_all(ModelContext *c, Carver *a) {
     c->up = carve(a, rows * (size_t)hp->n_ff, f);
     c->rope = carve(a, rows * (size_t)hp->rope_dims, f);
     c->logits = carve(a, (size_t)c->config.max_logits * (size_t)hp->n_vocab, f);
-    c->worker_stride = (size_t)max_int(hp->n_embd, ATTN_MAX_QUERIES * hp->head_dim * 2);
+    c->worker_stride = (size_t)max_int(hp->n_embd, ATTN_MAX_QUERIES * hp->head_dim * 3);
     c->worker_row = carve(a, workers * c->worker_stride, f);
     c->row_position = carve(a, rows, sizeof(int32_t));
     c->row_seq = carve(a, rows, sizeof(int32_t));
     c->logits_row = carve(a, (size_t)c->config.max_logits, sizeof(int32_t));
     c->kv_pieces = carve(a, MAX_KV_PIECES, sizeof(size_t));
     c->kv_fetch = carve(a, workers, sizeof(KvFetch));
-    c->chunks = carve(a, rows, sizeof(AttnChunk));
+    c->chunks = carve(a, rows + MAX_ATTN_PARTS, sizeof(AttnChunk));
+    c->attn_tasks = carve(a, workers * (ATTN_TASKS_PER_WORKER + 1), sizeof(int32_t));
+    c->row_parts = carve(a, rows, sizeof(RowParts));
+    c->part_acc = carve(a, MAX_ATTN_PARTS * (size_t)c->q_dim, f);
+    c->part_max = carve(a, MAX_ATTN_PARTS * (size_t)hp->n_heads, f);
+    c->part_sum = carve(a, MAX_ATTN_PARTS * (size_t)hp->n_heads, f);
     for (int i = 0; i < N_ACT_FORMATS; i++) {
         c->act_tile_stride[i] = widest[i] ? act_tile_bytes((ActFormat)i, widest[i]) : 0;
         c->acts[i] = widest[i] ? carve(a, tiles, c->act_tile_stride[i]) : NULL;
@@ -99,8 +104,8 @@ ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Work
     c->q_dim = hp->n_heads * hp->head_dim;
     c->kv_dim = hp->n_kv_heads * hp->head_dim;
     c->qkv_dim = c->q_dim + 2 * c->kv_dim;
-    if (!kv_store_init(&c->kv, config->n_blocks, hp->n_layers, hp->n_kv_heads, hp->head_dim, err) ||
-        !alloc_scratch(c, err)) {
+    KvShape shape = model_kv_shape(m, config->kv_type);
+    if (!kv_store_init(&c->kv, &shape, config->n_blocks, err) || !alloc_scratch(c, err)) {
         model_context_free(c);
         return NULL;
     }

@@ -2,6 +2,7 @@
 #ifndef CLLM_MODEL_CONTEXT_H
 #define CLLM_MODEL_CONTEXT_H
 
+#include "kernels/attn_merge.h"
 #include "model/kv_store.h"
 #include "model/model.h"
 #include "model/rope.h"
@@ -15,10 +16,26 @@ struct Model {
     ModelInfo info;
 };
 
-// Query rows of one sequence that attend together.
+static inline KvShape model_kv_shape(const Model *m, KvType type) {
+    return (KvShape){type, m->hp.n_layers, m->hp.n_kv_heads, m->hp.head_dim};
+}
+
+// Query rows of one sequence that attend together, to some of its segments of keys.
 typedef struct AttnChunk {
     int32_t seq, first_row, n_rows;
+    int32_t segment, n_segments; // which; all of them where the parts of a row are not kept apart
+    int32_t part; // where row 0's part of `segment` goes, row r's row_parts further; -1: nowhere
+    int32_t row_parts;
+    int32_t cost; // of one KV head, about; see attention_plan
 } AttnChunk;
+
+// Parts of a row's attention, one a segment, that workers leave to be merged; n = 0: none, it is finished.
+typedef struct RowParts {
+    int32_t first, n;
+} RowParts;
+
+// Parts that a step may keep apart; a sequence beyond them goes to one worker for each KV head.
+enum { MAX_ATTN_PARTS = 512, ATTN_TASKS_PER_WORKER = 8 };
 
 enum { MAX_KV_PIECES = 12 << 10 }; // 12 MB, which the caches should hold
 
@@ -36,25 +53,29 @@ struct ModelContext {
     ModelPhases phases;
     int q_dim, kv_dim, qkv_dim;
     // Scratch of a step; rows = config.max_rows.
-    float *x;             // [rows][n_embd] the residual stream
-    float *qkv;           // [rows][qkv_dim] queries, keys, values
-    float *attn;          // [rows][q_dim]
-    float *gate, *up;     // [rows][n_ff]
-    float *rope;          // [rows][2][rope pairs]
-    float *logits;        // [max_logits][n_vocab]
-    float *worker_row;    // [workers][widest row]
+    float *x;          // [rows][n_embd] the residual stream
+    float *qkv;        // [rows][qkv_dim] queries, keys, values
+    float *attn;       // [rows][q_dim]
+    float *gate, *up;  // [rows][n_ff]
+    float *rope;       // [rows][2][rope pairs]
+    float *logits;     // [max_logits][n_vocab]
+    float *worker_row; // [workers][widest row]
     size_t worker_stride;
     void *acts[N_ACT_FORMATS]; // tiles of rows: the input of the next product, quantised; NULL where no
                                // matrix wants it. A worker that computes alone has tiles of its own.
     size_t act_tile_stride[N_ACT_FORMATS]; // bytes of the widest tile
-    int32_t *row_position;     // [rows]
-    int32_t *row_seq;          // [rows]
-    int32_t *logits_row;       // [max_logits] the row that each logits row comes from
-    AttnChunk *chunks;         // [rows]
-    size_t *kv_pieces;         // [MAX_KV_PIECES] what attention will read in a layer, to be fetched ahead:
-                               //   bytes from the layer's part of block 0, in the order of the sequences
-    KvFetch *kv_fetch;         // [workers]
-    void *arena;               // all of the above
+    int32_t *row_position;      // [rows]
+    int32_t *row_seq;           // [rows]
+    int32_t *logits_row;        // [max_logits] the row that each logits row comes from
+    AttnChunk *chunks;          // [rows + MAX_ATTN_PARTS]
+    int32_t *attn_tasks;        // [workers][ATTN_TASKS_PER_WORKER + 1] see attention_plan
+    RowParts *row_parts;        // [rows]
+    float *part_acc;            // [MAX_ATTN_PARTS][q_dim]
+    float *part_max, *part_sum; // [MAX_ATTN_PARTS][n_heads]
+    size_t *kv_pieces;          // [MAX_KV_PIECES] what attention will read in a layer, to be fetched ahead:
+                                //   bytes from the layer's part of block 0, in the order of the sequences
+    KvFetch *kv_fetch;          // [workers]
+    void *arena;                // all of the above
     size_t arena_bytes;
 };
 

@@ -3,55 +3,17 @@
 // Every stage is one parallel-for over tasks that write disjoint parts of a buffer; the end of a
 // stage is the only synchronisation. Where it pays, the rows are first split between the workers, each of
 // whom then goes through all layers alone (split.h): the same stages, whose tasks one worker runs. A row's
-// numbers depend on its own sequence alone: products go
-// row by row through the same order of sums (kernels.h), norms and rotations are a row's own, and
-// attention reads only the sequence's blocks. That is what makes answers independent of load.
-#include "model/context.h"
-
+// numbers depend on its own sequence alone: products go row by row through the same order of sums
+// (kernels.h), norms and rotations are a row's own, and attention reads only the sequence's blocks. That is
+// what makes answers independent of load.
 #include "base/num.h"
 #include "kernels/packed.h"
+#include "model/attention.h"
 #include "model/split.h"
 
-#include <math.h>
-#include <string.h>
-
-// A part of a step: some of its rows, and who computes them. Buffers are indexed by the step's rows.
-typedef struct Part {
-    ModelContext *c;
-    const Batch *b;
-    const Kernels *kernels;
-    int worker; // who computes it alone, or TEAM
-    bool meets; // the worker waits for the others before attention: a sequence has rows in two parts
-    int first_row, n_rows;
-    int first_seq, end_seq; // those with rows in this part
-    char *acts[N_ACT_FORMATS]; // its tiles of rows
-    AttnChunk *chunks;
-    const Layer *layer;
-    int layer_index;
-    int n_chunks, chunk_rows, head_parts, heads_per_task; // attention: see plan_attention
-    int first_piece, n_pieces, piece_room;                // of the context's kv_pieces
-} Part;
-
-enum { TEAM = -1 };
-
-static int n_workers(const Part *s) {
-    return s->worker == TEAM ? workers_count(s->c->workers) : 1;
-}
-
-static void run_stage(const Part *s, WorkerFn fn, void *ctx, int n_tasks) {
-    if (s->worker == TEAM)
-        workers_run(s->c->workers, fn, ctx, n_tasks);
-    else
-        for (int task = 0; task < n_tasks; task++) fn(ctx, task, s->worker);
-}
-
 // One clock for all: that of the engine thread, which is worker 0.
-static void end_phase(const Part *s, ModelPhase phase) {
+static void end_phase(const Share *s, ModelPhase phase) {
     if (s->worker <= 0) phases_end(&s->c->phases, phase);
-}
-
-static float *worker_row(const Part *s, int worker) {
-    return s->c->worker_row + (size_t)worker * s->c->worker_stride;
 }
 
 static int n_tiles(int rows) {
@@ -61,7 +23,7 @@ static int n_tiles(int rows) {
 // Quantising is cut by columns as well as by tiles of rows: a decoding step has few tiles.
 enum { ACT_COLUMNS = 512 }; // columns of a task; a multiple of every act block
 
-static int column_parts(int k) {
+static int column_shares(int k) {
     return (k + ACT_COLUMNS - 1) / ACT_COLUMNS;
 }
 
@@ -78,7 +40,7 @@ static ActPart act_part(int tile, int part, int k, int n_rows) {
 
 // Tasks in the order of the rows, for input that workers have made row by row …
 static ActPart act_part_by_rows(int task, int k, int n_rows) {
-    return act_part(task / column_parts(k), task % column_parts(k), k, n_rows);
+    return act_part(task / column_shares(k), task % column_shares(k), k, n_rows);
 }
 
 // … and in the order of the columns, for input that they have made column by column.
@@ -86,7 +48,7 @@ static ActPart act_part_by_columns(int task, int k, int n_rows) {
     return act_part(task % n_tiles(n_rows), task / n_tiles(n_rows), k, n_rows);
 }
 
-static void *act_tile(const Part *s, ActFormat format, int k, int tile) {
+static void *act_tile(const Share *s, ActFormat format, int k, int tile) {
     return s->acts[format] + (size_t)tile * act_tile_bytes(format, k);
 }
 
@@ -95,7 +57,7 @@ static void *act_tile(const Part *s, ActFormat format, int k, int tile) {
 // Up to three matrices with a common input, as one stage. A task takes its slice of each, so that the
 // same worker makes the same columns of gate and up.
 typedef struct Product {
-    const Part *s;
+    const Share *s;
     const Mat *mats[3];
     float *out[3];
     size_t stride[3];
@@ -112,8 +74,8 @@ static int panels_of(const Mat *m) {
 // Decoding reads the keys and values of every sequence once a layer, straight from memory, while
 // products are limited by arithmetic. So each worker fetches, some with each panel, what its share of
 // the attention tasks will read: the blocks then wait in its caches.
-static void share_kv(const Part *s, int n_panels) {
-    int n = n_workers(s);
+static void share_kv(const Share *s, int n_panels) {
+    int n = share_n_workers(s);
     for (int i = 0; i < n; i++) {
         KvFetch *f = &s->c->kv_fetch[s->worker == TEAM ? i : s->worker];
         f->next = s->first_piece + workers_share(s->n_pieces, i, n);
@@ -168,13 +130,13 @@ static void run_product(Product *p) {
         panels += panels_of(p->mats[i]);
         most = panels_of(p->mats[i]) > most ? panels_of(p->mats[i]) : most;
     }
-    p->n_tasks = n_workers(p->s) * TASKS_PER_WORKER;
+    p->n_tasks = share_n_workers(p->s) * TASKS_PER_WORKER;
     if (p->n_tasks > most) p->n_tasks = most;
     if (p->fetch_kv) share_kv(p->s, panels);
-    run_stage(p->s, product_task, p, p->n_tasks);
+    share_run(p->s, product_task, p, p->n_tasks);
 }
 
-static void product(const Part *s, const Mat *m, float *out, size_t stride, bool add) {
+static void product(const Share *s, const Mat *m, float *out, size_t stride, bool add) {
     Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = add};
     run_product(&p);
 }
@@ -183,9 +145,9 @@ static void product(const Part *s, const Mat *m, float *out, size_t stride, bool
 
 // Rows of x, normalised and written in the act formats that the following products want.
 typedef struct NormStage {
-    const Part *s;
+    const Share *s;
     const float *weight;
-    const int32_t *rows; // which rows of x, or NULL for all of the part in order
+    const int32_t *rows; // which rows of x, or NULL for all of the share in order
     bool wanted[N_ACT_FORMATS];
 } NormStage;
 
@@ -194,7 +156,7 @@ static void norm_task(void *ctx, int task, int worker) {
     const ModelContext *c = n->s->c;
     int k = c->model->hp.n_embd;
     ActPart part = act_part_by_rows(task, k, n->s->n_rows);
-    float *row = worker_row(n->s, worker);
+    float *row = share_scratch(n->s, worker);
     for (int i = part.first; i < part.last; i++) {
         const float *x = c->x + (size_t)(n->rows ? n->rows[i] : n->s->first_row + i) * (size_t)k;
         n->s->kernels->rms_norm(x, n->weight, c->model->hp.rms_eps, k, row);
@@ -206,17 +168,17 @@ static void norm_task(void *ctx, int task, int worker) {
     }
 }
 
-static void norm(const Part *s, const float *weight, const int32_t *rows, const Mat *const *mats, int n_mats) {
+static void norm(const Share *s, const float *weight, const int32_t *rows, const Mat *const *mats, int n_mats) {
     NormStage n = {.s = s, .weight = weight, .rows = rows};
     for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
-    run_stage(s, norm_task, &n, n_tiles(s->n_rows) * column_parts(s->c->model->hp.n_embd));
+    share_run(s, norm_task, &n, n_tiles(s->n_rows) * column_shares(s->c->model->hp.n_embd));
 }
 
 // ---- start of a step ------------------------------------------------------------------------
 
 static void embed_task(void *ctx, int row, int worker) {
     (void)worker;
-    const Part *s = ctx;
+    const Share *s = ctx;
     row += s->first_row;
     const Model *m = s->c->model;
     const GgufTensor *t = m->weights.token_embd;
@@ -228,129 +190,9 @@ static void embed_task(void *ctx, int row, int worker) {
 
 // ---- attention ------------------------------------------------------------------------------
 
-static void add_bias(float *x, const float *bias, int n) {
-    for (int i = 0; bias && i < n; i++) x[i] += bias[i];
-}
-
-static void turn_heads(const Part *s, float *heads, int n_heads, const float *norm_weight,
-                       const float *table) {
-    const HyperParams *hp = &s->c->model->hp;
-    for (int h = 0; h < n_heads; h++) {
-        float *head = heads + (size_t)h * (size_t)hp->head_dim;
-        if (norm_weight) s->kernels->rms_norm(head, norm_weight, hp->rms_eps, hp->head_dim, head);
-        rope_turn(&s->c->model->rope, table, head);
-    }
-}
-
-// Bias, head norms and rotation of a row's queries and keys; its keys and values go into the KV.
-static void rotate_task(void *ctx, int row, int worker) {
-    (void)worker;
-    const Part *s = ctx;
-    const ModelContext *c = s->c;
-    const HyperParams *hp = &c->model->hp;
-    row += s->first_row;
-    float *q = c->qkv + (size_t)row * (size_t)c->qkv_dim, *k = q + c->q_dim, *v = k + c->kv_dim;
-    const float *table = c->rope + (size_t)row * (size_t)hp->rope_dims;
-    add_bias(q, s->layer->q_bias, c->q_dim);
-    add_bias(k, s->layer->k_bias, c->kv_dim);
-    add_bias(v, s->layer->v_bias, c->kv_dim);
-    turn_heads(s, q, hp->n_heads, s->layer->q_norm, table);
-    turn_heads(s, k, hp->n_kv_heads, s->layer->k_norm, table);
-    int position = c->row_position[row];
-    int32_t block = s->b->seqs[c->row_seq[row]].blocks[position / KV_BLOCK_TOKENS];
-    for (int h = 0; h < hp->n_kv_heads; h++) {
-        uint16_t *at = kv_store_head(&c->kv, s->layer_index, h) + (size_t)block * c->kv.block_stride;
-        s->kernels->kv_write(k + h * hp->head_dim, v + h * hp->head_dim, hp->head_dim, at,
-                             position % KV_BLOCK_TOKENS);
-    }
-}
-
-// Where in each layer's part of the KV attention will read, if the caches can hold a layer's worth.
-static void list_kv_pieces(Part *s) {
-    ModelContext *c = s->c;
-    size_t block_bytes = c->kv.head_stride * (size_t)c->kv.n_kv_heads * sizeof(uint16_t);
-    s->n_pieces = 0;
-    for (int i = s->first_seq; i < s->end_seq; i++) {
-        const BatchSeq *q = &s->b->seqs[i];
-        for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++)
-            for (size_t at = 0; at < block_bytes; at += AHEAD_BYTES) {
-                if (s->n_pieces == s->piece_room) return;
-                c->kv_pieces[s->first_piece + s->n_pieces++] =
-                    (size_t)q->blocks[j] * c->kv.block_stride * sizeof(uint16_t) + at;
-            }
-    }
-}
-
-// Cuts the sequences' rows into chunks of at most ATTN_MAX_QUERIES queries for a KV head. A task is a
-// chunk with as many neighbouring KV heads as leaves enough tasks: their memory is contiguous.
-static void plan_attention(Part *s) {
-    enum { TASKS_PER_WORKER = 8 };
-    const HyperParams *hp = &s->c->model->hp;
-    int group = hp->n_heads / hp->n_kv_heads;
-    s->chunk_rows = group < ATTN_MAX_QUERIES ? ATTN_MAX_QUERIES / group : 1;
-    s->head_parts = (group + ATTN_MAX_QUERIES - 1) / ATTN_MAX_QUERIES;
-    s->n_chunks = 0;
-    for (int i = s->first_seq; i < s->end_seq; i++) {
-        const BatchSeq *q = &s->b->seqs[i];
-        int row = s->first_row - q->first_row, end = s->first_row + s->n_rows - q->first_row;
-        if (end > q->n_rows) end = q->n_rows;
-        for (row = row > 0 ? row : 0; row < end; row += s->chunk_rows) {
-            int left = end - row;
-            s->chunks[s->n_chunks++] = (AttnChunk){i, row, left < s->chunk_rows ? left : s->chunk_rows};
-        }
-    }
-    s->heads_per_task = 1;
-    int enough = n_workers(s) * TASKS_PER_WORKER;
-    for (int n = 2; n <= hp->n_kv_heads; n++)
-        if (hp->n_kv_heads % n == 0 && s->n_chunks * (hp->n_kv_heads / n) >= enough) s->heads_per_task = n;
-}
-
-// One chunk of rows with one KV head, or (where they are more than a call takes) a part of its queries.
-static void attend(const Part *s, const AttnChunk *chunk, int kv_head, int part, float *q) {
-    const ModelContext *c = s->c;
-    const HyperParams *hp = &c->model->hp;
-    const BatchSeq *seq = &s->b->seqs[chunk->seq];
-    int group = hp->n_heads / hp->n_kv_heads, first = part * ATTN_MAX_QUERIES;
-    int heads = group - first < ATTN_MAX_QUERIES ? group - first : ATTN_MAX_QUERIES;
-    size_t hd = (size_t)hp->head_dim, width = (size_t)heads * hd;
-    size_t head_at = ((size_t)kv_head * (size_t)group + (size_t)first) * hd;
-    float *out = q + ATTN_MAX_QUERIES * hd, scale = 1.0f / sqrtf((float)hp->head_dim);
-    int row = seq->first_row + chunk->first_row;
-    for (int r = 0; r < chunk->n_rows; r++) {
-        const float *from = c->qkv + (size_t)(row + r) * (size_t)c->qkv_dim + head_at;
-        for (size_t i = 0; i < width; i++) q[(size_t)r * width + i] = from[i] * scale;
-    }
-    AttnArgs a = {
-        .q = q,
-        .q_stride = hd,
-        .out = out,
-        .out_stride = hd,
-        .n_q = chunk->n_rows * heads,
-        .group = heads,
-        .head_dim = hp->head_dim,
-        .kv = kv_store_head(&c->kv, s->layer_index, kv_head),
-        .block_stride = c->kv.block_stride,
-        .blocks = seq->blocks,
-        .n_keys = seq->start + chunk->first_row + 1,
-    };
-    s->kernels->attention(&a);
-    for (int r = 0; r < chunk->n_rows; r++)
-        memcpy(c->attn + (size_t)(row + r) * (size_t)c->q_dim + head_at, out + (size_t)r * width,
-               width * sizeof *out);
-}
-
-static void attention_task(void *ctx, int task, int worker) {
-    const Part *s = ctx;
-    int tasks = s->c->model->hp.n_kv_heads / s->heads_per_task;
-    const AttnChunk *chunk = &s->chunks[task / tasks];
-    int first = task % tasks * s->heads_per_task;
-    for (int head = first; head < first + s->heads_per_task; head++)
-        for (int part = 0; part < s->head_parts; part++) attend(s, chunk, head, part, worker_row(s, worker));
-}
-
 static void attention_acts_task(void *ctx, int task, int worker) {
     (void)worker;
-    const Part *s = ctx;
+    const Share *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->o.kernel->act;
     int k = c->q_dim;
@@ -358,11 +200,12 @@ static void attention_acts_task(void *ctx, int task, int worker) {
     void *tile = act_tile(s, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
         const float *row = c->attn + (size_t)(s->first_row + i) * (size_t)k;
+        attention_merge(s, s->first_row + i, part.from, part.to);
         s->kernels->act_write[format](row, k, part.from, part.to, tile, i - part.first);
     }
 }
 
-static void attention_block(Part *s) {
+static void attention_block(Share *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
     const HyperParams *hp = &c->model->hp;
@@ -378,13 +221,14 @@ static void attention_block(Part *s) {
                    .out = {q, q + c->q_dim, q + c->q_dim + c->kv_dim}};
     run_product(&qkv);
     end_phase(s, PHASE_QKV);
-    run_stage(s, rotate_task, s, s->n_rows);
+    attention_rotate(s);
     if (s->meets) workers_meet(c->workers);
-    run_stage(s, attention_task, s, s->n_chunks * (hp->n_kv_heads / s->heads_per_task));
+    attention_run(s);
     end_phase(s, PHASE_ATTENTION);
-    run_stage(s, attention_acts_task, s, n_tiles(s->n_rows) * column_parts(c->q_dim));
+    share_run(s, attention_acts_task, s, n_tiles(s->n_rows) * column_shares(c->q_dim));
     product(s, &l->o, x, (size_t)hp->n_embd, true);
-    for (int r = 0; l->o_bias && r < s->n_rows; r++) add_bias(x + (size_t)r * (size_t)hp->n_embd, l->o_bias, hp->n_embd);
+    for (int r = 0; l->o_bias && r < s->n_rows; r++)
+        for (int i = 0; i < hp->n_embd; i++) x[r * hp->n_embd + i] += l->o_bias[i];
     end_phase(s, PHASE_OUTPUT);
 }
 
@@ -392,7 +236,7 @@ static void attention_block(Part *s) {
 
 static void swiglu_task(void *ctx, int task, int worker) {
     (void)worker;
-    const Part *s = ctx;
+    const Share *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->down.kernel->act;
     int k = c->model->hp.n_ff;
@@ -406,7 +250,7 @@ static void swiglu_task(void *ctx, int task, int worker) {
     }
 }
 
-static void feed_forward_block(Part *s) {
+static void feed_forward_block(Share *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
     size_t n_ff = (size_t)c->model->hp.n_ff, n_embd = (size_t)c->model->hp.n_embd, first = (size_t)s->first_row;
@@ -418,7 +262,7 @@ static void feed_forward_block(Part *s) {
                  .stride = {n_ff, n_ff},
                  .out = {c->gate + first * n_ff, c->up + first * n_ff}};
     run_product(&p);
-    run_stage(s, swiglu_task, s, n_tiles(s->n_rows) * column_parts(c->model->hp.n_ff));
+    share_run(s, swiglu_task, s, n_tiles(s->n_rows) * column_shares(c->model->hp.n_ff));
     product(s, &l->down, c->x + first * n_embd, n_embd, true);
     end_phase(s, PHASE_FFN);
 }
@@ -442,12 +286,11 @@ static void lay_out_rows(ModelContext *c, const Batch *b) {
     CHECK(next == b->n_rows && n_logits == b->n_logits);
 }
 
-// All layers for the rows of a part.
-static void run_part(Part *s) {
+// All layers for the rows of a share.
+static void run_layers(Share *s) {
     const Weights *w = &s->c->model->weights;
-    plan_attention(s);
-    list_kv_pieces(s);
-    run_stage(s, embed_task, s, s->n_rows);
+    attention_plan(s);
+    share_run(s, embed_task, s, s->n_rows);
     end_phase(s, PHASE_OTHER);
     for (int i = 0; i < s->c->model->hp.n_layers; i++) {
         s->layer = &w->layers[i];
@@ -457,20 +300,20 @@ static void run_part(Part *s) {
     }
 }
 
-// What the parts of a step have in common.
+// What the shares of a step have in common.
 typedef struct Step {
     ModelContext *c;
     const Batch *b;
-    int n_parts;
+    int n_shares;
     bool cut;                 // see split_rows
-    const int32_t *first_row; // [n_parts + 1]
+    const int32_t *first_row; // [n_shares + 1]
 } Step;
 
-// Part `index` of a step. Tiles of rows begin anew with each part.
-static Part part_of(const Step *t, int index, int worker) {
+// Share `index` of a step. Tiles of rows begin anew with each.
+static Share share_of(const Step *t, int index, int worker) {
     ModelContext *c = t->c;
     int first_row = t->first_row[index], end_row = t->first_row[index + 1];
-    Part s = {.c = c,
+    Share s = {.c = c,
               .b = t->b,
               .kernels = c->model->weights.kernels,
               .worker = worker,
@@ -480,23 +323,24 @@ static Part part_of(const Step *t, int index, int worker) {
               .first_seq = c->row_seq[first_row],
               .end_seq = c->row_seq[end_row - 1] + 1,
               .chunks = c->chunks + first_row,
-              .first_piece = workers_share(MAX_KV_PIECES, index, t->n_parts),
-              .piece_room = MAX_KV_PIECES / t->n_parts};
+              .attn_tasks = c->attn_tasks + index * (ATTN_TASKS_PER_WORKER + 1),
+              .first_piece = workers_share(MAX_KV_PIECES, index, t->n_shares),
+              .piece_room = MAX_KV_PIECES / t->n_shares};
     for (int f = 0; f < N_ACT_FORMATS; f++)
         s.acts[f] = (char *)c->acts[f] + (size_t)(n_tiles(first_row) + index) * c->act_tile_stride[f];
     return s;
 }
 
-static void part_task(void *ctx, int index, int worker) {
+static void share_task(void *ctx, int index, int worker) {
     const Step *t = ctx;
-    Part s = part_of(t, index, worker);
-    run_part(&s);
+    Share s = share_of(t, index, worker);
+    run_layers(&s);
 }
 
 // The output matrix, once for all rows that want logits.
 static void run_head(const Step *t) {
     const Weights *w = &t->c->model->weights;
-    Part s = part_of(t, 0, TEAM);
+    Share s = share_of(t, 0, TEAM);
     s.n_rows = t->b->n_logits;
     norm(&s, w->output_norm, t->c->logits_row, (const Mat *const[]){&w->output}, 1);
     product(&s, &w->output, t->c->logits, (size_t)t->c->model->hp.n_vocab, false);
@@ -507,14 +351,14 @@ float *forward_step(void *context, const Batch *b) {
     CHECK(b->n_rows >= 1 && b->n_rows <= c->config.max_rows && b->n_logits <= c->config.max_logits);
     int32_t first_row[WORKERS_MAX + 1];
     Step t = {.c = c, .b = b, .first_row = first_row};
-    t.n_parts = split_rows(b, workers_count(c->workers), first_row, &t.cut);
+    t.n_shares = split_rows(b, workers_count(c->workers), first_row, &t.cut);
     phases_begin(&c->phases);
     lay_out_rows(c, b);
-    if (t.n_parts > 1) {
-        workers_run(c->workers, part_task, &t, t.n_parts);
+    if (t.n_shares > 1) {
+        workers_run(c->workers, share_task, &t, t.n_shares);
     } else {
-        Part s = part_of(&t, 0, TEAM);
-        run_part(&s);
+        Share s = share_of(&t, 0, TEAM);
+        run_layers(&s);
     }
     phases_end(&c->phases, PHASE_OTHER);
     if (b->n_logits) run_head(&t);

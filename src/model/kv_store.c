@@ -10,13 +10,18 @@
 #define MADV_POPULATE_WRITE 23 // Linux 5.14; older ones refuse it, and memory comes when it is first written
 #endif
 
-size_t kv_store_token_bytes(int n_layers, int n_kv_heads, int head_dim) {
-    return (size_t)n_layers * (size_t)n_kv_heads * (size_t)head_dim * 2 * sizeof(uint16_t);
+static size_t block_units(const KvShape *s) {
+    return (size_t)s->n_layers * (size_t)s->n_kv_heads * kv_head_units(s->type, s->head_dim);
 }
 
-bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int head_dim, Err *err) {
-    *s = (KvStore){.n_kv_heads = n_kv_heads, .head_stride = (size_t)head_dim * KV_BLOCK_TOKENS * 2};
-    s->block_stride = (size_t)n_layers * (size_t)n_kv_heads * s->head_stride;
+size_t kv_store_token_bytes(const KvShape *shape) {
+    return block_units(shape) * sizeof(uint16_t) / KV_BLOCK_TOKENS;
+}
+
+bool kv_store_init(KvStore *s, const KvShape *shape, int n_blocks, Err *err) {
+    *s = (KvStore){.n_kv_heads = shape->n_kv_heads,
+                   .head_stride = kv_head_units(shape->type, shape->head_dim),
+                   .block_stride = block_units(shape)};
     if (!num_mul((size_t)n_blocks, s->block_stride * sizeof(uint16_t), &s->bytes))
         return err_set(err, ERR_LIMIT, "a KV pool of %d blocks is too large", n_blocks);
     void *base =

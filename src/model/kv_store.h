@@ -3,13 +3,14 @@
 // Block-major, so that memory becomes resident in proportion to the blocks in use, and one block
 // of one layer and KV head is contiguous:
 //
-//     block b, layer l, KV head h:  keys f16 [head_dim][16 tokens], values f16 [16 tokens][head_dim]
+//     block b, layer l, KV head h:  keys, then values, as the KV type says (kernels/kv_block.h)
 //
 // Thread: the engine thread and its workers; different blocks or slots may be written in parallel.
 #ifndef CLLM_MODEL_KV_STORE_H
 #define CLLM_MODEL_KV_STORE_H
 
 #include "base/err.h"
+#include "kernels/kv_block.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,15 +18,20 @@
 typedef struct KvStore {
     uint16_t *base;
     size_t bytes;
-    size_t block_stride; // elements from one block to the next
-    size_t head_stride;  // elements of one layer and head in a block: 2 * 16 * head_dim
+    size_t block_stride; // units of 16 bits from one block to the next
+    size_t head_stride;  // units of one layer and head in a block
     int n_kv_heads;
 } KvStore;
 
-// Bytes of KV that one token takes in all layers.
-size_t kv_store_token_bytes(int n_layers, int n_kv_heads, int head_dim);
+typedef struct KvShape {
+    KvType type;
+    int n_layers, n_kv_heads, head_dim;
+} KvShape;
 
-bool kv_store_init(KvStore *s, int n_blocks, int n_layers, int n_kv_heads, int head_dim, Err *err);
+// Bytes of KV that one token takes in all layers.
+size_t kv_store_token_bytes(const KvShape *shape);
+
+bool kv_store_init(KvStore *s, const KvShape *shape, int n_blocks, Err *err);
 void kv_store_free(KvStore *s);
 
 // Makes the memory of n blocks resident, from `block` on, without changing what they hold. Where first

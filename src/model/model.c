@@ -54,7 +54,6 @@ static void fill_info(Model *m) {
     info->rope_theta = hp->rope_base;
     info->rms_norm_eps = (double)hp->rms_eps;
     info->weight_bytes = m->weights.region_bytes;
-    info->kv_bytes_per_token = kv_store_token_bytes(hp->n_layers, hp->n_kv_heads, hp->head_dim);
     for (uint64_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
         const GgufTensor *t = gguf_tensor(m->gguf, i);
         info->n_params += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
@@ -97,6 +96,11 @@ void model_close(Model *m) {
 
 const ModelInfo *model_info(const Model *m) {
     return &m->info;
+}
+
+size_t model_kv_bytes_per_token(const Model *m, KvType type) {
+    KvShape shape = model_kv_shape(m, type);
+    return kv_store_token_bytes(&shape);
 }
 
 const Gguf *model_gguf(const Model *m) {

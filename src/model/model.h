@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/workers.h"
 #include "gguf/gguf.h"
+#include "kernels/kv_block.h"
 #include "model/batch.h"
 #include "model/phases.h"
 
@@ -33,15 +34,14 @@ typedef struct PackReport {
 } PackReport;
 
 typedef struct ModelInfo {
-    char arch[32];          // "qwen3"
-    char name[128];         // general.name, or the file's name
-    char quantization[32];  // "Q4_K_M", by general.file_type
+    char arch[32];         // "qwen3"
+    char name[128];        // general.name, or the file's name
+    char quantization[32]; // "Q4_K_M", by general.file_type
     int32_t n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, max_context;
     double rope_theta, rms_norm_eps;
-    size_t weight_bytes;    // packed weights in memory
-    size_t kv_bytes_per_token;
+    size_t weight_bytes; // packed weights in memory
     uint64_t n_params;
-    uint64_t macs_per_row;  // multiply-adds of the blocks for one row (without attention)
+    uint64_t macs_per_row;   // multiply-adds of the blocks for one row (without attention)
     uint64_t macs_per_logit; // … of the output matrix for one row
     PackReport packed;
 } ModelInfo;
@@ -54,12 +54,14 @@ Model *model_open(const char *path, const char *cache_folder, Workers *workers, 
                   Err *err);
 void model_close(Model *m); // NULL is allowed
 const ModelInfo *model_info(const Model *m);
+size_t model_kv_bytes_per_token(const Model *m, KvType type);
 const Gguf *model_gguf(const Model *m); // for the tokenizer and the template; lives as long as the model
 
 typedef struct ModelContextConfig {
     int32_t n_blocks;   // KV blocks of KV_BLOCK_TOKENS tokens
     int32_t max_rows;   // rows of a step
     int32_t max_logits; // logits rows of a step
+    KvType kv_type;
 } ModelContextConfig;
 
 typedef struct ModelContext ModelContext;
@@ -69,7 +71,7 @@ ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Work
 void model_context_free(ModelContext *c); // NULL is allowed
 // Makes the KV memory of n blocks resident before it is needed; any thread, also while a step is computed.
 void model_context_touch(const ModelContext *c, int32_t block, int32_t n);
-StepModel model_step(ModelContext *c);    // for the engine; borrows c
+StepModel model_step(ModelContext *c);                  // for the engine; borrows c
 const ModelPhases *model_phases(const ModelContext *c); // lives as long as c; any thread may read it
 
 #endif

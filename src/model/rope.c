@@ -47,28 +47,3 @@ void rope_table(const Rope *r, int32_t position, float *table) {
         table[r->n_pairs + i] = (float)sin(angle) * r->magnitude;
     }
 }
-
-static void turn_halves(int n, const float *restrict c, const float *restrict s, float *restrict a,
-                        float *restrict b) {
-    for (int i = 0; i < n; i++) {
-        float x = a[i], y = b[i];
-        a[i] = x * c[i] - y * s[i];
-        b[i] = x * s[i] + y * c[i];
-    }
-}
-
-static void turn_neighbours(int n, const float *restrict c, const float *restrict s, float *restrict pairs) {
-    for (int i = 0; i < n; i++) {
-        float x = pairs[2 * i], y = pairs[2 * i + 1];
-        pairs[2 * i] = x * c[i] - y * s[i];
-        pairs[2 * i + 1] = x * s[i] + y * c[i];
-    }
-}
-
-void rope_turn(const Rope *r, const float *table, float *head) {
-    const float *c = table, *s = table + r->n_pairs;
-    if (r->pairing == ROPE_HALVES)
-        turn_halves(r->n_pairs, c, s, head, head + r->n_pairs);
-    else
-        turn_neighbours(r->n_pairs, c, s, head);
-}

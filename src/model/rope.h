@@ -18,10 +18,7 @@ typedef struct Rope {
 bool rope_init(Rope *r, const HyperParams *hp, const float *factors, Err *err);
 void rope_free(Rope *r);
 
-// cos of every pair at one position, then sin of every pair: table[2][n_pairs].
+// cos of every pair at one position, then sin of every pair: table[2][n_pairs], as Kernels.rope takes it.
 void rope_table(const Rope *r, int32_t position, float *table);
-
-// Turns one head in place by such a table.
-void rope_turn(const Rope *r, const float *table, float *head);
 
 #endif

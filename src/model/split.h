@@ -1,10 +1,10 @@
 // Who computes which rows of a step.
 //
-// A step may go to the team of workers in two ways. As one part: every stage of every layer is cut into
-// tasks for all workers, who wait for each other at its end. Or in one part a worker: each computes a run
+// A step may go to the team of workers in two ways. As one share: every stage of every layer is cut into
+// tasks for all workers, who wait for each other at its end. Or in one share a worker: each computes a run
 // of rows through all layers, alone, so that its caches hold what it has made; but every worker then reads
-// all weights. That pays when a part has so many rows that arithmetic, not memory, limits it, and when the
-// parts take equally long. A row needs the keys and values of its sequence's earlier rows in the same
+// all weights. That pays when a share has so many rows that arithmetic, not memory, limits it, and when the
+// shares take equally long. A row needs the keys and values of its sequence's earlier rows in the same
 // layer: where a sequence is cut, the workers meet once a layer.
 //
 // Thread: pure functions.
@@ -15,8 +15,8 @@
 
 #include <stdbool.h>
 
-// Part i has the rows first_row[i] … first_row[i + 1] - 1; room for n_workers + 1. Returns the number of
-// parts: n_workers, or 1. *cut tells whether a sequence has rows in two of them.
+// Share i has the rows first_row[i] … first_row[i + 1] - 1; room for n_workers + 1. Returns the number of
+// shares: n_workers, or 1. *cut tells whether a sequence has rows in two of them.
 int split_rows(const Batch *b, int n_workers, int32_t *first_row, bool *cut);
 
 #endif

@@ -84,6 +84,13 @@ def test_json_is_one_document(report: dict[str, Any]) -> None:
     assert [r["requests"] for r in report["runs"]] == [8, 9]  # eight, in whole rounds
 
 
+def test_kv_type(model: str, report: dict[str, Any]) -> None:
+    """q8_0 takes 8.5 bits a number where f16 takes 16, and computes."""
+    small = json.loads(measure(model, "--json", "--concurrency", "2", "--output-tokens", "3", "--kv-type", "q8_0"))
+    assert small["model"]["kv_bytes_per_token"] * 32 == report["model"]["kv_bytes_per_token"] * 17
+    check_result(small["runs"][0], small["model"])
+
+
 def test_figures_agree(report: dict[str, Any]) -> None:
     for r in report["runs"]:
         check_result(r, report["model"])

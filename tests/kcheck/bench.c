@@ -162,7 +162,7 @@ static void call_norm(const Kernels *k, Elem *e) {
 static void call_silu(const Kernels *k, Elem *e) {
     k->silu_mul(e->y, e->w, 4096);
 }
-static void attention(const Kernels *k, Elem *e, int n_q) {
+static void attention(const Kernels *k, Elem *e, KvType type, int n_q) {
     AttnArgs a = {.q = e->x,
                   .q_stride = 64,
                   .out = e->y,
@@ -174,13 +174,19 @@ static void attention(const Kernels *k, Elem *e, int n_q) {
                   .block_stride = 2048,
                   .blocks = e->blocks,
                   .n_keys = 1024};
-    k->attention(&a);
+    k->kv[type].attention(&a);
 }
 static void call_attention_1(const Kernels *k, Elem *e) {
-    attention(k, e, 1);
+    attention(k, e, KV_F16, 1);
 }
 static void call_attention_8(const Kernels *k, Elem *e) {
-    attention(k, e, 8);
+    attention(k, e, KV_F16, 8);
+}
+static void call_attention_q8_1(const Kernels *k, Elem *e) {
+    attention(k, e, KV_Q8_0, 1);
+}
+static void call_attention_q8_8(const Kernels *k, Elem *e) {
+    attention(k, e, KV_Q8_0, 8);
 }
 
 static double time_elem(const Kernels *k, Elem *e, ElemCall *elem) {
@@ -205,7 +211,9 @@ static void bench_elems(const Options *o, const Kernels *k) {
                  {"rms_norm", call_norm, 4096},
                  {"silu_mul", call_silu, 4096},
                  {"attention 1 x 1024 keys", call_attention_1, 2.0 * 64 * 1024},
-                 {"attention 8 x 1024 keys", call_attention_8, 2.0 * 64 * 1024 * 8}};
+                 {"attention 8 x 1024 keys", call_attention_8, 2.0 * 64 * 1024 * 8},
+                 {"attention 1 x 1024 q8_0", call_attention_q8_1, 2.0 * 64 * 1024},
+                 {"attention 8 x 1024 q8_0", call_attention_q8_8, 2.0 * 64 * 1024 * 8}};
     Rng rng = {7};
     Elem *e = alloc(sizeof *e);
     e->tile = alloc(act_tile_bytes(ACT_Q8_32, 4096) + act_tile_bytes(ACT_Q8_256, 4096));

@@ -1,7 +1,8 @@
 // Attention: scattered blocks, every head size and group, a query alone and in company, garbage in
-// places that no query sees, and softmax in doubles.
+// places that no query sees, and softmax in doubles; for every KV type.
 #include "kcheck.h"
 
+#include "kernels/attn_merge.h"
 #include "kernels/half.h"
 
 #include <math.h>
@@ -25,6 +26,7 @@ typedef struct Shape {
 } Shape;
 
 typedef struct Problem {
+    KvType type;
     AttnArgs a;
     uint16_t *kv; // writable view of a.kv
     int32_t *blocks;
@@ -36,15 +38,37 @@ static int visible_to(const AttnArgs *a, int query) {
     return a->n_keys + query / a->group;
 }
 
-static uint16_t *key_at(const Problem *p, int token, int d) {
-    size_t block = (size_t)p->blocks[token / 16] * p->a.block_stride;
-    return p->kv + block + (size_t)d * 16 + (size_t)(token % 16);
+static uint16_t *block_of(const Problem *p, int token) {
+    return p->kv + (size_t)p->blocks[token / 16] * p->a.block_stride;
 }
 
-static uint16_t *value_at(const Problem *p, int token, int d) {
-    size_t block = (size_t)p->blocks[token / 16] * p->a.block_stride;
-    return p->kv + block + (size_t)p->a.head_dim * 16 + (size_t)(token % 16) * (size_t)p->a.head_dim +
-           (size_t)d;
+// The element of a key or value, counted from where its head's part of the block begins.
+static int element_at(const Problem *p, bool of_value, int token, int d) {
+    int hd = p->a.head_dim;
+    if (of_value) return 16 * hd + token % 16 * hd + d;
+    return p->type == KV_F16 ? 16 * d + token % 16 : kv_q8_key_at(d, token % 16);
+}
+
+static uint16_t *scale_at(const Problem *p, bool of_value, int token, int d) {
+    uint16_t *scales = block_of(p, token) + 16 * p->a.head_dim;
+    if (of_value) scales += 16 * kv_groups(p->a.head_dim);
+    return scales + d / KV_GROUP * 16 + token % 16;
+}
+
+static double number_at(const Problem *p, bool of_value, int token, int d) {
+    int at = element_at(p, of_value, token, d);
+    if (p->type == KV_F16) return oracle_half(block_of(p, token)[at]);
+    return ((const int8_t *)block_of(p, token))[at] * oracle_half(*scale_at(p, of_value, token, d));
+}
+
+static void put_bits(const Problem *p, bool of_value, int token, int d, uint16_t bits) {
+    int at = element_at(p, of_value, token, d);
+    if (p->type == KV_F16) {
+        block_of(p, token)[at] = bits;
+        return;
+    }
+    ((int8_t *)block_of(p, token))[at] = (int8_t)bits;
+    *scale_at(p, of_value, token, d) = bits;
 }
 
 // Distinct blocks of the pool in random order; the pool's last one, at the unmapped page, among them.
@@ -79,12 +103,14 @@ static float key_value(Case *c, KvStyle style, int token, int d) {
 }
 
 static void fill_kv(Case *c, Problem *p, KvStyle style) {
-    for (int t = 0; t < p->n_visible; t++)
+    float key[ATTN_MAX_HEAD_DIM], value[ATTN_MAX_HEAD_DIM];
+    for (int t = 0; t < p->n_visible; t++) {
         for (int d = 0; d < p->a.head_dim; d++) {
-            float value = rand_normal(&c->rng) * (style == KV_LARGE ? 15000.0f : 1.0f);
-            *key_at(p, t, d) = float_to_half(key_value(c, style, t, d));
-            *value_at(p, t, d) = float_to_half(value);
+            key[d] = key_value(c, style, t, d);
+            value[d] = rand_normal(&c->rng) * (style == KV_LARGE ? 15000.0f : 1.0f);
         }
+        c->scalar->kv[p->type].write(key, value, p->a.head_dim, block_of(p, t), t % 16);
+    }
 }
 
 static void fill_queries(Case *c, Problem *p, KvStyle style) {
@@ -104,24 +130,25 @@ static void fill_queries(Case *c, Problem *p, KvStyle style) {
 // Where nobody looks there is `garbage`: in lanes behind the last visible key and in blocks not listed.
 static void fill_invisible(Problem *p, uint16_t garbage) {
     for (int t = p->n_visible; t < p->n_blocks * 16; t++)
-        for (int d = 0; d < p->a.head_dim; d++) *key_at(p, t, d) = *value_at(p, t, d) = garbage;
+        for (int d = 0; d < p->a.head_dim; d++)
+            for (int v = 0; v < 2; v++) put_bits(p, v, t, d, garbage);
 }
 
-static Problem problem_new(Case *c, Shape s) {
-    Problem p = {0};
+static Problem problem_new(Case *c, KvType type, Shape s) {
+    Problem p = {.type = type};
     AttnArgs *a = &p.a;
-    size_t hd = (size_t)s.head_dim;
-    case_at(c, "head_dim=%d n_q=%d group=%d n_keys=%d style=%d", s.head_dim, s.n_q, s.group, s.n_keys,
-            (int)s.style);
+    size_t hd = (size_t)s.head_dim, units = kv_head_units(type, s.head_dim);
+    case_at(c, "kv_type=%d head_dim=%d n_q=%d group=%d n_keys=%d style=%d", (int)type, s.head_dim, s.n_q,
+            s.group, s.n_keys, (int)s.style);
     *a = (AttnArgs){.n_q = s.n_q, .group = s.group, .head_dim = s.head_dim, .n_keys = s.n_keys};
     a->q_stride = hd + (size_t)rand_int(&c->rng, 0, 20);
     a->out_stride = hd + (size_t)rand_int(&c->rng, 0, 20);
-    a->block_stride = 32 * hd + 32 * (size_t)rand_int(&c->rng, 0, 4);
+    a->block_stride = units + 32 * (size_t)rand_int(&c->rng, 0, 4);
     p.n_visible = visible_to(a, s.n_q - 1);
     p.n_blocks = (p.n_visible + 15) / 16;
     p.n_pool = p.n_blocks + 3;
     CHECK(p.n_blocks <= MAX_BLOCKS);
-    size_t elements = (size_t)(p.n_pool - 1) * a->block_stride + 32 * hd;
+    size_t elements = (size_t)(p.n_pool - 1) * a->block_stride + units;
     p.kv = guard_new(c, 2 * elements);
     for (size_t i = 0; i < elements; i++) p.kv[i] = 0x7E01; // NaN
     choose_blocks(c, &p);
@@ -133,14 +160,19 @@ static Problem problem_new(Case *c, Shape s) {
     return p;
 }
 
-static float *run(Case *c, const Kernels *k, const Problem *p, const AttnArgs *a) {
+// max and sum: NULL for finished outputs.
+static float *run_part(Case *c, const Kernels *k, const Problem *p, const AttnArgs *a, float *max,
+                       float *sum) {
     AttnArgs args = *a;
     size_t n = (size_t)(a->n_q - 1) * a->out_stride + (size_t)a->head_dim;
     float *out = guard_new(c, 4 * n);
     const float canary = -12345.5f;
     for (size_t i = 0; i < n; i++) out[i] = canary;
     args.out = out;
-    k->attention(&args);
+    if (max)
+        k->kv[p->type].attention_part(&args, max, sum);
+    else
+        k->kv[p->type].attention(&args);
     for (size_t i = 0; i < n; i++)
         if ((int)(i % a->out_stride) >= p->a.head_dim && !same_bits(out[i], canary)) {
             case_fail(c, "wrote behind query %zu", i / a->out_stride);
@@ -149,12 +181,35 @@ static float *run(Case *c, const Kernels *k, const Problem *p, const AttnArgs *a
     return out;
 }
 
+static float *run(Case *c, const Kernels *k, const Problem *p, const AttnArgs *a) {
+    return run_part(c, k, p, a, NULL, NULL);
+}
+
+// One segment is what the whole is, before the last division.
+static void compare_part_of_one(Case *c, const Problem *p, const float *want) {
+    size_t bytes = 4 * (size_t)p->a.n_q, hd = (size_t)p->a.head_dim;
+    float *max = guard_new(c, bytes), *sum = guard_new(c, bytes);
+    float *want_max = guard_new(c, bytes), *want_sum = guard_new(c, bytes);
+    run_part(c, c->scalar, p, &p->a, want_max, want_sum);
+    float *got = run_part(c, c->kernels, p, &p->a, max, sum);
+    case_same(c, "maxima", want_max, max, (size_t)p->a.n_q);
+    case_same(c, "sums", want_sum, sum, (size_t)p->a.n_q);
+    for (int i = 0; i < p->a.n_q; i++) {
+        float *acc = got + (size_t)i * p->a.out_stride;
+        attn_finish(&(AttnPart){max[i], sum[i], acc}, p->a.head_dim);
+        if (!case_same(c, "a part, finished", want + (size_t)i * p->a.out_stride, acc, hd)) break;
+    }
+}
+
 static void compare(Case *c, Shape s) {
-    Problem p = problem_new(c, s);
-    guard_freeze(p.kv);
-    float *want = run(c, c->scalar, &p, &p.a), *got = run(c, c->kernels, &p, &p.a);
-    case_same(c, "attention", want, got, p.out_floats);
-    guard_release(c);
+    for (int type = 0; type < N_KV_TYPES; type++) {
+        Problem p = problem_new(c, (KvType)type, s);
+        guard_freeze(p.kv);
+        float *want = run(c, c->scalar, &p, &p.a), *got = run(c, c->kernels, &p, &p.a);
+        case_same(c, "attention", want, got, p.out_floats);
+        compare_part_of_one(c, &p, want);
+        guard_release(c);
+    }
 }
 
 static void body_heads(Case *c) {
@@ -185,6 +240,15 @@ static void body_long(Case *c) {
             compare(c, (Shape){32, 3 + i, 2, lengths[i], (KvStyle)style});
 }
 
+// A dimension of a query as the scores take it.
+static double query_number(const Problem *p, const float *q, int d) {
+    if (p->type == KV_F16) return q[d];
+    int from = d / KV_GROUP * KV_GROUP, to = from + KV_GROUP;
+    float max = 0;
+    for (int i = from; i < to && i < p->a.head_dim; i++) max = fabsf(q[i]) > max ? fabsf(q[i]) : max;
+    return nearbyint((double)(q[d] * (127.0f / max))) * (double)max / 127;
+}
+
 // Softmax of one query in doubles; *worst is the largest error that rounding the scores can make.
 static void softmax(const Problem *p, int query, double *weights, double *worst) {
     const AttnArgs *a = &p->a;
@@ -195,19 +259,20 @@ static void softmax(const Problem *p, int query, double *weights, double *worst)
         double magnitude = 0;
         weights[t] = 0;
         for (int d = 0; d < a->head_dim; d++) {
-            double product = (double)q[d] * oracle_half(*key_at(p, t, d));
+            double product = query_number(p, q, d) * number_at(p, false, t, d);
             weights[t] += product;
             magnitude += fabs(product);
         }
         max = fmax(max, weights[t]);
-        *worst = fmax(*worst, magnitude * (a->head_dim + 1) * 0x1p-24);
+        *worst = fmax(*worst, magnitude * (a->head_dim + 1 + kv_groups(a->head_dim)) * 0x1p-24);
     }
     for (int t = 0; t < visible_to(a, query); t++) total += weights[t] = exp(weights[t] - max);
     for (int t = 0; t < visible_to(a, query); t++) weights[t] /= total;
 }
 
 // A weight's relative error: that of its score and of the maximum, of the difference (up to 88 matters),
-// of exp, and of one more exp whenever a block raises the maximum; numerator and denominator alike.
+// of exp, and of one more exp whenever a block raises the maximum or parts are merged; numerator and
+// denominator alike.
 static void compare_oracle(Case *c, const Problem *p, int query, const float *got) {
     static double weights[MAX_BLOCKS * 16];
     double worst;
@@ -217,7 +282,7 @@ static void compare_oracle(Case *c, const Problem *p, int query, const float *go
     for (int d = 0; d < p->a.head_dim; d++) {
         double want = 0, magnitude = 0;
         for (int t = 0; t < n; t++) {
-            double term = weights[t] * oracle_half(*value_at(p, t, d));
+            double term = weights[t] * number_at(p, true, t, d);
             want += term;
             magnitude += fabs(term);
         }
@@ -228,14 +293,47 @@ static void compare_oracle(Case *c, const Problem *p, int query, const float *go
 }
 
 static void body_oracle(Case *c) {
-    for (int i = 0; i < 48; i++) {
+    for (int i = 0; i < 96; i++) {
         Problem p = problem_new(
-            c, (Shape){16 * rand_int(&c->rng, 1, 8), rand_int(&c->rng, 1, 8), rand_int(&c->rng, 1, 4),
-                       i % 8 == 7 ? 700 : rand_int(&c->rng, 1, 90), (KvStyle)(i % N_KV_STYLES)});
+            c, (KvType)(i % N_KV_TYPES),
+            (Shape){16 * rand_int(&c->rng, 1, 8), rand_int(&c->rng, 1, 8), rand_int(&c->rng, 1, 4),
+                    i % 16 >= 14 ? 700 : rand_int(&c->rng, 1, 90), (KvStyle)(i / 2 % N_KV_STYLES)});
         float *out = run(c, c->kernels, &p, &p.a);
         for (int j = 0; j < p.a.n_q; j++) compare_oracle(c, &p, j, out + (size_t)j * p.a.out_stride);
         guard_release(c);
     }
+}
+
+// One query over segments of ATTN_SEGMENT keys, merged in order.
+static void merge_segments(Case *c, const Problem *p, float *out) {
+    AttnPart all = {0};
+    for (int first = 0; first < p->a.n_keys; first += ATTN_SEGMENT) {
+        AttnArgs a = p->a;
+        int left = p->a.n_keys - first;
+        a.blocks += first / 16;
+        a.n_keys = left < ATTN_SEGMENT ? left : ATTN_SEGMENT;
+        AttnPart part;
+        part.acc = run_part(c, c->kernels, p, &a, &part.max, &part.sum);
+        if (first == 0)
+            all = part;
+        else
+            attn_merge(&all, &part, p->a.head_dim);
+    }
+    attn_finish(&all, p->a.head_dim);
+    memcpy(out, all.acc, (size_t)p->a.head_dim * sizeof *out);
+}
+
+static void body_segments(Case *c) {
+    static const int lengths[] = {1024, 1025, 2048, 2500};
+    for (int i = 0; i < 4; i++)
+        for (int style = 0; style < N_KV_STYLES; style++)
+            for (int type = 0; type < N_KV_TYPES; type++) {
+                float out[ATTN_MAX_HEAD_DIM];
+                Problem p = problem_new(c, (KvType)type, (Shape){48, 1, 1, lengths[i], (KvStyle)style});
+                merge_segments(c, &p, out);
+                compare_oracle(c, &p, 0, out);
+                guard_release(c);
+            }
 }
 
 // Any run of queries [first, first + n) of a call where every row has one query gives the same as all.
@@ -258,10 +356,11 @@ static void compare_part(Case *c, const Problem *p, const float *all, int first,
 }
 
 static void body_company(Case *c) {
-    for (int i = 0; i < 40; i++) {
-        Problem p = problem_new(c, (Shape){16 * rand_int(&c->rng, 1, 6), rand_int(&c->rng, 2, 16),
-                                           rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 60),
-                                           (KvStyle)(i % N_KV_STYLES)});
+    for (int i = 0; i < 80; i++) {
+        Problem p = problem_new(c, (KvType)(i % N_KV_TYPES),
+                                (Shape){16 * rand_int(&c->rng, 1, 6), rand_int(&c->rng, 2, 16),
+                                        rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 60),
+                                        (KvStyle)(i / 2 % N_KV_STYLES)});
         fill_invisible(&p, 0xFBFF);
         guard_freeze(p.kv);
         float *all = run(c, c->kernels, &p, &p.a);
@@ -275,9 +374,10 @@ static void body_company(Case *c) {
 // what follows its own last key may be any finite number.
 static void body_garbage(Case *c) {
     static const uint16_t garbage[] = {0x0000, 0x7E00, 0x7D55, 0xFC00, 0x7C00, 0x7BFF, 0xFBFF};
-    for (int i = 0; i < 40; i++) {
-        Problem p = problem_new(c, (Shape){16 * rand_int(&c->rng, 1, 6), rand_int(&c->rng, 1, 16),
-                                           rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 40), KV_NORMAL});
+    for (int i = 0; i < 80; i++) {
+        Problem p = problem_new(c, (KvType)(i % N_KV_TYPES),
+                                (Shape){16 * rand_int(&c->rng, 1, 6), rand_int(&c->rng, 1, 16),
+                                        rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 40), KV_NORMAL});
         fill_invisible(&p, garbage[0]);
         float *want = run(c, c->kernels, &p, &p.a);
         for (int j = 1; j < 7; j++) {
@@ -286,10 +386,8 @@ static void body_garbage(Case *c) {
             case_same(c, "garbage that nobody sees", want, got, p.out_floats);
         }
         for (int t = p.a.n_keys; t < p.n_visible; t++)
-            for (int d = 0; d < p.a.head_dim; d++) {
-                *key_at(&p, t, d) = garbage[rand_int(&c->rng, 5, 6)];
-                *value_at(&p, t, d) = garbage[rand_int(&c->rng, 5, 6)];
-            }
+            for (int d = 0; d < p.a.head_dim; d++)
+                for (int v = 0; v < 2; v++) put_bits(&p, v, t, d, garbage[rand_int(&c->rng, 5, 6)]);
         float *got = run(c, c->kernels, &p, &p.a);
         int first_row = p.a.n_q < p.a.group ? p.a.n_q : p.a.group;
         for (int j = 0; j < first_row; j++)
@@ -301,13 +399,13 @@ static void body_garbage(Case *c) {
 
 // Infinities and NaNs among the visible keys mean nothing; nothing is asked but to write outputs only.
 static void body_nonfinite(Case *c) {
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 80; i++) {
         Problem p =
-            problem_new(c, (Shape){64, rand_int(&c->rng, 1, 16), 2, rand_int(&c->rng, 1, 40), KV_NORMAL});
+            problem_new(c, (KvType)(i % N_KV_TYPES),
+                        (Shape){64, rand_int(&c->rng, 1, 16), 2, rand_int(&c->rng, 1, 40), KV_NORMAL});
         for (int j = 0; j < 1 + i; j++) {
             int t = rand_int(&c->rng, 0, p.n_visible - 1), d = rand_int(&c->rng, 0, 63);
-            *(j % 2 ? key_at(&p, t, d) : value_at(&p, t, d)) =
-                (uint16_t)(0x7C00 | (rng_next(&c->rng) & 0x8001));
+            put_bits(&p, j % 2 == 0, t, d, (uint16_t)(0x7C00 | (rng_next(&c->rng) & 0x8001)));
         }
         guard_freeze(p.kv);
         run(c, c->kernels, &p, &p.a);
@@ -321,6 +419,7 @@ void check_attn(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "attention", "keys", body_keys);
     session_run(s, k, -1, -1, "attention", "long", body_long);
     session_run(s, k, -1, -1, "attention", "oracle", body_oracle);
+    session_run(s, k, -1, -1, "attention", "segments", body_segments);
     session_run(s, k, -1, -1, "attention", "company", body_company);
     session_run(s, k, -1, -1, "attention", "garbage", body_garbage);
     session_run(s, k, -1, -1, "attention", "nonfinite", body_nonfinite);

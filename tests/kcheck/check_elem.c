@@ -1,11 +1,12 @@
-// Norm, SwiGLU, KV writes, collecting and weighing: every tail, bit-equal to the scalar rung; the first two also
-// close to the formula in doubles.
+// Norm, rotation, SwiGLU, KV writes, collecting and weighing: every tail, bit-equal to the scalar rung; the
+// first two also close to the formula in doubles.
 #include "kcheck.h"
 
 #include "kernels/exp.h"
 #include "kernels/weigh.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const int long_n[] = {64, 100, 576, 1023, 1024};
@@ -118,26 +119,80 @@ static void body_silu_oracle(Case *c) {
     }
 }
 
-// Every slot and head size: the key's column and the value's row, and nothing else, as scalar writes them.
-static void body_kv_write(Case *c) {
-    for (int hd = 16; hd <= ATTN_MAX_HEAD_DIM; hd += hd < 128 ? 16 : 64)
-        for (int slot = 0; slot < 16; slot++) {
-            RowStyle style = (RowStyle)(slot % (ROW_HUGE + 1));
-            size_t bytes = (size_t)hd * 16 * 2 * sizeof(uint16_t);
-            case_at(c, "head_dim=%d slot=%d style=%d", hd, slot, (int)style);
-            float *key = row_new(c, style, hd), *value = row_new(c, style, hd);
-            key[3] = NAN;
-            value[5] = INFINITY;
-            value[6] = -1e30f;
-            uint16_t *want = guard_new(c, bytes), *got = guard_new(c, bytes);
-            memset(want, 0x5A, bytes);
-            memset(got, 0x5A, bytes);
-            c->scalar->kv_write(key, value, hd, want, slot);
-            c->kernels->kv_write(key, value, hd, got, slot);
-            case_same_bytes(c, "block", want, got, bytes);
-            if (got[(size_t)16 * 3 + (size_t)slot] != 0x7BFF) case_fail(c, "a NaN became %04x", got[16 * 3 + slot]);
+// Every number of pairs, both pairings: as scalar turns them, and close to the formula.
+static void body_rope(Case *c) {
+    for (int n = 1; n <= 128; n += n < 40 ? 1 : 8)
+        for (int halves = 0; halves < 2; halves++) {
+            case_at(c, "n_pairs=%d halves=%d", n, halves);
+            size_t bytes = 4 * (size_t)(2 * n);
+            float *want = row_new(c, n % 5 ? ROW_NORMAL : ROW_MIXED, 2 * n), *got = guard_new(c, bytes);
+            float *head = guard_new(c, bytes), *table = row_new(c, ROW_NORMAL, 2 * n);
+            memcpy(got, want, bytes);
+            memcpy(head, want, bytes);
+            guard_freeze(table);
+            c->scalar->rope(want, table, n, halves);
+            c->kernels->rope(got, table, n, halves);
+            case_same(c, "rope", want, got, 2 * (size_t)n);
+            for (int i = 0; i < n; i++) {
+                int at_x = halves ? i : 2 * i, at_y = halves ? n + i : 2 * i + 1;
+                double x = (double)head[at_x], y = (double)head[at_y], cs = (double)table[i],
+                       sn = (double)table[n + i];
+                double size = (fabs(x) + fabs(y)) * (fabs(cs) + fabs(sn)) * 0x1p-23 + 1e-37;
+                if (fabs((double)got[at_x] - (x * cs - y * sn)) <= size &&
+                    fabs((double)got[at_y] - (x * sn + y * cs)) <= size)
+                    continue;
+                case_fail(c, "pair %d became %g, %g", i, (double)got[at_x], (double)got[at_y]);
+                break;
+            }
             guard_release(c);
         }
+}
+
+static int8_t quant_of(double x, double scale) {
+    return (int8_t)(scale > 0 ? fmin(fmax(nearbyint(x / scale), -127), 127) : 0);
+}
+
+// Half a step of the scale away from the number at most, but for the rounding of scale and reciprocal.
+static void check_quants(Case *c, const float *key, int hd, const uint16_t *block, int slot) {
+    const int8_t *keys = (const int8_t *)block;
+    for (int d = 0; d < hd; d++) {
+        double scale = oracle_half(kv_q8_key_scales(keys, hd)[d / KV_GROUP * 16 + slot]);
+        double x = key[d] != key[d] ? 65504 : fmin(fmax((double)key[d], -65504), 65504);
+        if (abs(keys[kv_q8_key_at(d, slot)] - quant_of(x, scale)) <= 1) continue;
+        case_fail(c, "key[%d]=%g became %d of %g", d, x, keys[kv_q8_key_at(d, slot)], scale);
+        return;
+    }
+}
+
+static void compare_kv_write(Case *c, KvType type, int hd, int slot) {
+    RowStyle style = (RowStyle)(slot % (ROW_HUGE + 1));
+    size_t bytes = kv_head_units(type, hd) * sizeof(uint16_t);
+    case_at(c, "kv_type=%d head_dim=%d slot=%d style=%d", (int)type, hd, slot, (int)style);
+    float *key = row_new(c, style, hd), *value = row_new(c, style, hd);
+    if (slot % 2 == 0) {
+        key[3] = NAN;
+        value[5] = INFINITY;
+        value[6] = -1e30f;
+    }
+    uint16_t *want = guard_new(c, bytes), *got = guard_new(c, bytes);
+    memset(want, 0x5A, bytes);
+    memset(got, 0x5A, bytes);
+    c->scalar->kv[type].write(key, value, hd, want, slot);
+    c->kernels->kv[type].write(key, value, hd, got, slot);
+    case_same_bytes(c, "block", want, got, bytes);
+    if (type == KV_Q8_0)
+        check_quants(c, key, hd, got, slot);
+    else if (slot % 2 == 0 && got[16 * 3 + slot] != 0x7BFF)
+        case_fail(c, "a NaN became %04x", got[16 * 3 + slot]);
+    guard_release(c);
+}
+
+// Every slot and head size: the key's column, the value's row and their scales, and nothing else, as scalar
+// writes them.
+static void body_kv_write(Case *c) {
+    for (int type = 0; type < N_KV_TYPES; type++)
+        for (int hd = 16; hd <= ATTN_MAX_HEAD_DIM; hd += hd < 128 ? 16 : 64)
+            for (int slot = 0; slot < 16; slot++) compare_kv_write(c, (KvType)type, hd, slot);
 }
 
 // Few hits, many, all and none; ties with the threshold, infinities, NaN; every start and tail.
@@ -159,7 +214,8 @@ static void body_collect(Case *c) {
             case_same_bytes(c, "indices", want, got, (size_t)n_want * sizeof *want);
             int at = 0;
             for (int j = from; j < n; j++)
-                if (x[j] >= thresholds[t] && (at >= n_got || got[at++] != j)) case_fail(c, "index %d missing", j);
+                if (x[j] >= thresholds[t] && (at >= n_got || got[at++] != j))
+                    case_fail(c, "index %d missing", j);
             guard_release(c);
         }
 }
@@ -192,7 +248,8 @@ static void body_weigh(Case *c) {
             if (fabs(from[i] - want_from) > want_from * 1e-6) case_fail(c, "sum %g, not %g", from[i], want_from);
             for (int j = 0; j < N; j++) {
                 double t = (double)((x[i][j] - max) * scale), want = t > (double)LOGITS_LEAST ? exp2(t) : 0;
-                if (fabs((double)w[i][j] - want) > want * 4e-7) case_fail(c, "2^%g is %g", t, (double)w[i][j]);
+                if (fabs((double)w[i][j] - want) > want * 4e-7)
+                    case_fail(c, "2^%g is %g", t, (double)w[i][j]);
             }
         }
         case_same_bytes(c, "cleaned", x[0], x[1], 4 * N);
@@ -212,6 +269,7 @@ void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "silu_mul", "tails", body_silu_tails);
     session_run(s, k, -1, -1, "silu_mul", "sweep", body_silu_sweep);
     session_run(s, k, -1, -1, "silu_mul", "oracle", body_silu_oracle);
+    session_run(s, k, -1, -1, "rope", "pairs", body_rope);
     session_run(s, k, -1, -1, "kv_write", "slots", body_kv_write);
     session_run(s, k, -1, -1, "collect", "tails", body_collect);
     session_run(s, k, -1, -1, "weigh", "blocks", body_weigh);

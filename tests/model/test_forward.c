@@ -17,8 +17,9 @@ typedef struct Rig {
     StepModel step;
 } Rig;
 
-static void rig_open(Rig *r, int n_workers) {
-    ModelContextConfig config = {.n_blocks = N_BLOCKS, .max_rows = MAX_ROWS, .max_logits = MAX_ROWS};
+static void rig_open(Rig *r, int n_workers, KvType kv_type, int n_blocks) {
+    ModelContextConfig config = {
+        .n_blocks = n_blocks, .max_rows = MAX_ROWS, .max_logits = MAX_ROWS, .kv_type = kv_type};
     Err err;
     r->workers = workers_new(n_workers, NULL);
     r->model = model_open(tiny_model_write(NULL), "", r->workers, NULL, NULL, &err);
@@ -97,14 +98,84 @@ static void test_any_company(void **state) {
     int32_t tokens[N_SEQS][MAX_LEN];
     float *alone = calloc((size_t)N_SEQS * MAX_LEN * TINY_VOCAB, sizeof *alone);
     make_tokens(tokens);
-    for (int n_workers = 1; n_workers <= 3; n_workers++) {
-        Rig r;
-        rig_open(&r, n_workers);
-        if (n_workers == 1) compute_alone(&r, tokens, alone);
-        for (uint64_t seed = 1; seed <= 8; seed++) compare_together(&r, tokens, alone, seed);
-        rig_close(&r);
-    }
+    for (int type = 0; type < N_KV_TYPES; type++)
+        for (int n_workers = 1; n_workers <= 3; n_workers++) {
+            Rig r;
+            rig_open(&r, n_workers, (KvType)type, N_BLOCKS);
+            if (n_workers == 1) compute_alone(&r, tokens, alone);
+            for (uint64_t seed = 1; seed <= 8; seed++) compare_together(&r, tokens, alone, seed);
+            rig_close(&r);
+        }
     free(alone);
+}
+
+// ---- contexts of several segments of keys ----
+
+enum { N_LONG = 3, LONG_BLOCKS = 140, LONG_LEN = LONG_BLOCKS * 16 };
+
+static const int long_lengths[N_LONG] = {2100, 1026, 40};
+
+static void fill_blocks(int32_t blocks[N_LONG][LONG_BLOCKS]) {
+    for (int s = 0; s < N_LONG; s++)
+        for (int i = 0; i < LONG_BLOCKS; i++) blocks[s][i] = i * N_LONG + s;
+}
+
+// Each sequence but its last four rows, `chunk` rows a step.
+static void prefill(Rig *r, const int32_t *tokens, int32_t blocks[N_LONG][LONG_BLOCKS], int chunk) {
+    for (int s = 0; s < N_LONG; s++)
+        for (int at = 0, n; at < long_lengths[s] - 4; at += n) {
+            int left = long_lengths[s] - 4 - at;
+            n = left < chunk ? left : chunk;
+            BatchSeq seq = {.blocks = blocks[s], .start = at, .n_rows = n};
+            Batch b = {.tokens = tokens + at, .n_rows = n, .seqs = &seq, .n_seqs = 1};
+            r->step.forward(r->step.self, &b);
+        }
+}
+
+// The last four rows of all sequences in one step: the second crosses from one segment into the next.
+static const float *last_rows(Rig *r, const int32_t *tokens, int32_t blocks[N_LONG][LONG_BLOCKS]) {
+    BatchSeq seqs[N_LONG];
+    int32_t rows[4 * N_LONG];
+    for (int s = 0; s < N_LONG; s++) {
+        seqs[s] = (BatchSeq){blocks[s], long_lengths[s] - 4, 4, 4 * s, 4};
+        memcpy(rows + 4 * s, tokens + seqs[s].start, 4 * sizeof *rows);
+    }
+    Batch b = {.tokens = rows, .n_rows = 4 * N_LONG, .seqs = seqs, .n_seqs = N_LONG, .n_logits = 4 * N_LONG};
+    return r->step.forward(r->step.self, &b);
+}
+
+// The same four rows, one a step and one sequence after the other.
+static void compare_last_alone(Rig *r, const int32_t *tokens, int32_t blocks[N_LONG][LONG_BLOCKS],
+                               const float *want) {
+    for (int i = 0; i < 4 * N_LONG; i++) {
+        int start = long_lengths[i / 4] - 4 + i % 4;
+        BatchSeq seq = {.blocks = blocks[i / 4], .start = start, .n_rows = 1, .n_logits = 1};
+        Batch b = {.tokens = tokens + start, .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
+        const float *got = r->step.forward(r->step.self, &b);
+        assert_memory_equal(got, want + (size_t)i * TINY_VOCAB, TINY_VOCAB * sizeof *got);
+    }
+}
+
+// One worker merges the segments as it goes, several leave them to be merged: chunks and threads change
+// nothing.
+static void test_segments(void **state) {
+    (void)state;
+    static int32_t tokens[LONG_LEN], blocks[N_LONG][LONG_BLOCKS];
+    static float want[4 * N_LONG * TINY_VOCAB];
+    Rng rng = {11};
+    for (int i = 0; i < LONG_LEN; i++) tokens[i] = (int32_t)(rng_next(&rng) % TINY_VOCAB);
+    fill_blocks(blocks);
+    for (int type = 0; type < N_KV_TYPES; type++)
+        for (int n_workers = 1; n_workers <= 3; n_workers++) {
+            Rig r;
+            rig_open(&r, n_workers, (KvType)type, N_LONG * LONG_BLOCKS);
+            prefill(&r, tokens, blocks, n_workers == 1 ? 11 : 12 * n_workers);
+            const float *got = last_rows(&r, tokens, blocks);
+            if (n_workers == 1) memcpy(want, got, sizeof want);
+            assert_memory_equal(got, want, sizeof want);
+            compare_last_alone(&r, tokens, blocks, want);
+            rig_close(&r);
+        }
 }
 
 // Different tokens do give different logits: the comparison above compares something.
@@ -112,7 +183,7 @@ static void test_not_constant(void **state) {
     (void)state;
     Rig r;
     float first[TINY_VOCAB];
-    rig_open(&r, 1);
+    rig_open(&r, 1, KV_F16, N_BLOCKS);
     for (int32_t token = 3; token <= 4; token++) {
         int32_t blocks[1] = {0};
         BatchSeq seq = {.blocks = blocks, .n_rows = 1, .n_logits = 1};
@@ -129,11 +200,13 @@ static void test_not_constant(void **state) {
 static void test_info(void **state) {
     (void)state;
     Rig r;
-    rig_open(&r, 1);
+    rig_open(&r, 1, KV_F16, N_BLOCKS);
     const ModelInfo *info = model_info(r.model);
     assert_string_equal(info->arch, "qwen3");
     assert_int_equal(info->n_vocab, TINY_VOCAB);
-    assert_int_equal(info->kv_bytes_per_token, TINY_LAYERS * TINY_KV_HEADS * TINY_HEAD_DIM * 4);
+    const int numbers = TINY_LAYERS * TINY_KV_HEADS * TINY_HEAD_DIM * 2;
+    assert_int_equal(model_kv_bytes_per_token(r.model, KV_F16), numbers * 2);
+    assert_int_equal(model_kv_bytes_per_token(r.model, KV_Q8_0), numbers + numbers / 16 * 2);
     assert_int_equal(info->macs_per_logit, TINY_VOCAB * TINY_EMBD);
     rig_close(&r);
 }
@@ -185,6 +258,6 @@ static void test_bad_hyper_parameters(void **state) {
     workers_free(w);
 }
 
-SUITE(model_forward, cmocka_unit_test(test_any_company), cmocka_unit_test(test_not_constant),
-      cmocka_unit_test(test_info), cmocka_unit_test(test_bad_models),
+SUITE(model_forward, cmocka_unit_test(test_any_company), cmocka_unit_test(test_segments),
+      cmocka_unit_test(test_not_constant), cmocka_unit_test(test_info), cmocka_unit_test(test_bad_models),
       cmocka_unit_test(test_bad_hyper_parameters))

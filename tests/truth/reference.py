@@ -88,8 +88,10 @@ class Model:
     """If set, the input of every matrix product is rounded to int8 with one scale for each so many values, as
     fast engines do with quantised weights. Serves only to measure how much noise that makes in a given
     model."""
-    f16_cache: bool = False
-    """If set, keys and values are rounded to float16 before use: the engine's KV cache holds such."""
+    kv_type: str = "f32"
+    """How keys and values are rounded before use, as the engine's KV cache holds them: f16, or q8_0 (int8 with
+    a float16 scale for each 32 dimensions of a head; queries are then rounded likewise, as their scores are
+    integer dot products)."""
     _cache: dict[str, Array] = field(default_factory=dict)
 
     def weight(self, name: str) -> Array:
@@ -132,8 +134,9 @@ class Model:
         q = rotate(self._heads(layer, x, "q", p.n_head), turn, p.arch)
         k = rotate(self._heads(layer, x, "k", p.n_kv), turn, p.arch)
         v = self._heads(layer, x, "v", p.n_kv)
-        if self.f16_cache:
-            k, v = (t.astype(np.float16).astype(np.float64) for t in (k, v))
+        k, v = (round_kv(t, self.kv_type) for t in (k, v))
+        if self.kv_type == "q8_0":
+            q = np.concatenate([round_group(g) for g in groups_of(q)], axis=-1)
         k, v = (np.repeat(t, p.n_head // p.n_kv, axis=0) for t in (k, v))
         scores = q @ k.transpose(0, 2, 1) / math.sqrt(p.head_dim)
         scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf)
@@ -152,6 +155,24 @@ def round_to_int8(x: Array, block: int) -> Array:
     parts = x.reshape(len(x), -1, block)
     scale = np.maximum(np.abs(parts).max(axis=-1, keepdims=True) / 127, 1e-30)
     return (np.rint(parts / scale) * scale).reshape(x.shape)
+
+
+def round_kv(x: Array, kv_type: str) -> Array:
+    """Keys or values [heads, tokens, head_dim] as a cache of this type gives them back."""
+    if kv_type == "f16":
+        return x.astype(np.float16).astype(np.float64)
+    if kv_type == "q8_0":
+        return np.concatenate([round_group(g) for g in groups_of(x)], axis=-1)
+    return x
+
+
+def groups_of(x: Array) -> list[Array]:
+    return [x[..., i : i + 32] for i in range(0, x.shape[-1], 32)]
+
+
+def round_group(x: Array) -> Array:
+    scale = (np.abs(x).max(axis=-1, keepdims=True) / 127).astype(np.float16).astype(np.float64)
+    return np.clip(np.rint(x / np.where(scale > 0, scale, 1)), -127, 127) * scale
 
 
 def product(x: Array, w: Array, step: int = 8192) -> Array:

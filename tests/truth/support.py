@@ -73,14 +73,14 @@ def run_cllm(*args: str | Path, timeout: float = 300) -> str:
     return done.stdout
 
 
-def engine_logits(model: Path, tokens: Sequence[int], n_vocab: int) -> np.ndarray:
+def engine_logits(model: Path, tokens: Sequence[int], n_vocab: int, *options: str) -> np.ndarray:
     """The engine's logits after each token: float32 [n, vocab]."""
     with tempfile.TemporaryDirectory() as folder:
         listing, out = Path(folder) / "tokens", Path(folder) / "logits.f32"
         text = ",".join(str(int(t)) for t in tokens)
         listing.write_text(text + "\n")
         given = ("--tokens", text) if len(tokens) <= 256 else ("--tokens-file", listing)
-        run_cllm("eval", "--model", model, *given, "--logits", out)
+        run_cllm("eval", "--model", model, *given, "--logits", out, *options)
         data = np.fromfile(out, dtype="<f4")
     assert data.size == len(tokens) * n_vocab, f"{data.size} logits for {len(tokens)} tokens of {n_vocab}"
     return data.reshape(len(tokens), n_vocab)

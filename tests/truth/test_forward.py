@@ -1,6 +1,7 @@
 """The engine's logits against the float64 reference, for every architecture and weight format.
 
-The engine keeps keys and values as float16 and so does the reference here. Two tolerances:
+The engine keeps keys and values as float16 and so does the reference here (but for the test of q8_0). Two
+tolerances:
 
 * Float weights: what is left is float32 rounding (and keys that it pushes over a float16 rounding edge), so
   no logit may be off by more than FLOAT_TOLERANCE times the logits' standard deviation.
@@ -30,7 +31,8 @@ from support import (
 FLOAT_TOLERANCE = 2e-3
 NOISE_FACTOR = 1.1
 SHARED_NOISE = 0.8
-N_TOKENS = 48
+N_TOKENS, LONG_TOKENS = 48, 1100
+SHARED_KV_NOISE = 0.5
 BLOCK_OF_256 = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs", "q4_k_m")
 
 CASES = [Tiny(arch, kind) for arch in ARCHS for kind in (*FLOAT_TYPES, *QUANT_TYPES, *MIXES)]
@@ -47,7 +49,7 @@ CASES += [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
 def test_logits(case: Tiny) -> None:
     model = reference.load(case.path())
-    model.f16_cache = True
+    model.kv_type = "f16"
     n_vocab = len(model.weight("token_embd.weight"))
     tokens = random_tokens(N_TOKENS, n_vocab)
     want = model.logits(tokens)
@@ -68,10 +70,28 @@ def test_logits(case: Tiny) -> None:
 @pytest.mark.usefixtures("cllm")
 @pytest.mark.parametrize("case", [Tiny("llama", "f32"), Tiny("qwen3", "f16")], ids=lambda case: case.label)
 def test_long_context(case: Tiny) -> None:
-    """Several hundred tokens: more than one KV block and more than one prefill chunk."""
+    """More than a thousand tokens: many KV blocks, several prefill chunks, two segments of keys."""
     model = reference.load(case.path())
-    model.f16_cache = True
+    model.kv_type = "f16"
     n_vocab = len(model.weight("token_embd.weight"))
-    tokens = random_tokens(700, n_vocab, seed=11)
+    tokens = random_tokens(LONG_TOKENS, n_vocab, seed=11)
     error = Error.between(engine_logits(case.path(), tokens, n_vocab), model.logits(tokens))
     assert error.max_abs <= FLOAT_TOLERANCE * error.std, error
+
+
+@pytest.mark.usefixtures("cllm")
+@pytest.mark.parametrize("case", [Tiny("llama", "f32"), Tiny("qwen3", "f16")], ids=lambda case: case.label)
+def test_q8_cache(case: Tiny) -> None:
+    """Keys and values as q8_0: the noise that the rounding must make, and nearly the same noise."""
+    model = reference.load(case.path())
+    n_vocab = len(model.weight("token_embd.weight"))
+    tokens = random_tokens(LONG_TOKENS, n_vocab, seed=11)
+    exact = model.logits(tokens)
+    model.kv_type = "q8_0"
+    rounded = model.logits(tokens)
+    got = engine_logits(case.path(), tokens, n_vocab, "--kv-type", "q8_0")
+    noise, apart = Error.between(rounded, exact), Error.between(got, rounded)
+    assert Error.between(got, exact).rel_rms <= NOISE_FACTOR * noise.rel_rms, (
+        f"the rounding alone makes {noise}"
+    )
+    assert apart.rel_rms <= SHARED_KV_NOISE * noise.rel_rms, f"{apart} from the rounded reference; noise: {noise}"

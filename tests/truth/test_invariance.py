@@ -11,6 +11,7 @@ import pytest
 from support import CLLM, Tiny
 
 TOKENS = ",".join(str(i * 37 % 400 + 1) for i in range(75))
+LONG_TOKENS = ",".join(str(i * 37 % 400 + 1) for i in range(1200))  # more than a segment of keys
 CUTS = [
     ("--prefill-chunk", chunk, "--threads", threads)
     for chunk, threads in ((1, 1), (7, 2), (16, 3), (64, 2), (75, 1))
@@ -31,10 +32,10 @@ def rungs() -> list[str]:
     return next(ladder[: ladder.index(best) + 1] for ladder in ladders if best in ladder)
 
 
-def logits(model: Path, cut: tuple[object, ...], rung: str) -> bytes:
+def logits(model: Path, cut: tuple[object, ...], rung: str, tokens: str = TOKENS) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "logits.f32"
-        command = [CLLM, "eval", "--model", model, "--tokens", TOKENS, "--logits", out, *map(str, cut)]
+        command = [CLLM, "eval", "--model", model, "--tokens", tokens, "--logits", out, *map(str, cut)]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "CLLM_CPU": rung})
         return out.read_bytes()
 
@@ -49,3 +50,15 @@ def test_any_cut(model: Tiny) -> None:
         assert logits(path, cut, rungs()[-1]) == first, f"{cut} differs"
     for rung in rungs()[:-1]:
         assert logits(path, CUTS[1], rung) == first, f"{rung} differs"
+
+
+@pytest.mark.usefixtures("cllm")
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_any_cut_of_a_long_context(kv_type: str) -> None:
+    """The same across segments of keys, with either KV type."""
+    path, kv = Tiny("qwen3", "q4_k_m").path(), ("--kv-type", kv_type)
+    first = logits(path, (*CUTS[3], *kv), rungs()[-1], LONG_TOKENS)
+    for cut in (CUTS[1], CUTS[2]):
+        assert logits(path, (*cut, *kv), rungs()[-1], LONG_TOKENS) == first, f"{cut} differs"
+    for rung in rungs()[:-1]:
+        assert logits(path, (*CUTS[3], *kv), rung, LONG_TOKENS) == first, f"{rung} differs"

@@ -95,17 +95,60 @@ static __mmask16 first_lanes(int n) {
     return n >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << n) - 1);
 }
 
+// Whole vectors are stored without a mask, as what is read soon after should be.
 void avx512_rms_norm(const float *x, const float *w, float eps, int n, float *y) {
+    int whole = n / 16 * 16;
+    __mmask16 rest = first_lanes(n - whole);
     __m512 squares = _mm512_setzero_ps();
-    for (int i = 0; i < n; i += 16) {
-        __m512 v = _mm512_maskz_loadu_ps(first_lanes(n - i), x + i);
+    for (int i = 0; i < whole; i += 16) {
+        __m512 v = _mm512_loadu_ps(x + i);
+        squares = _mm512_fmadd_ps(v, v, squares);
+    }
+    if (rest) {
+        __m512 v = _mm512_maskz_loadu_ps(rest, x + whole);
         squares = _mm512_fmadd_ps(v, v, squares);
     }
     __m512 scale = _mm512_set1_ps(1.0f / sqrtf(sum512(squares) / (float)n + eps));
-    for (int i = 0; i < n; i += 16) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), scale);
-        _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, w + i)));
+    for (int i = 0; i < whole; i += 16) {
+        __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i), scale);
+        _mm512_storeu_ps(y + i, _mm512_mul_ps(v, _mm512_loadu_ps(w + i)));
+    }
+    if (rest) {
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(rest, x + whole), scale);
+        _mm512_mask_storeu_ps(y + whole, rest, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(rest, w + whole)));
+    }
+}
+
+static inline void turn_halves(float *a, float *b, const float *c, const float *s, __mmask16 mask) {
+    __m512 x = _mm512_maskz_loadu_ps(mask, a), y = _mm512_maskz_loadu_ps(mask, b);
+    __m512 cs = _mm512_maskz_loadu_ps(mask, c), sn = _mm512_maskz_loadu_ps(mask, s);
+    _mm512_mask_storeu_ps(a, mask, _mm512_sub_ps(_mm512_mul_ps(x, cs), _mm512_mul_ps(y, sn)));
+    _mm512_mask_storeu_ps(b, mask, _mm512_add_ps(_mm512_mul_ps(x, sn), _mm512_mul_ps(y, cs)));
+}
+
+// Up to 8 pairs.
+static inline void turn_neighbours(float *pairs, const float *c, const float *s, int n) {
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    __mmask16 both = first_lanes(2 * n), each = first_lanes(n);
+    __m512 v = _mm512_maskz_loadu_ps(both, pairs);
+    __m512 cs = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(each, c));
+    __m512 sn = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(each, s));
+    __m512 straight = _mm512_mul_ps(v, cs), crossed = _mm512_mul_ps(_mm512_permute_ps(v, 0xB1), sn);
+    __m512 turned = _mm512_mask_sub_ps(_mm512_add_ps(straight, crossed), 0x5555, straight, crossed);
+    _mm512_mask_storeu_ps(pairs, both, turned);
+}
+
+void avx512_rope(float *head, const float *table, int n_pairs, bool halves) {
+    const float *c = table, *s = table + n_pairs;
+    int step = halves ? 16 : 8, whole = n_pairs / step * step;
+    if (halves) {
+        for (int i = 0; i < whole; i += 16) turn_halves(head + i, head + n_pairs + i, c + i, s + i, 0xFFFF);
+        if (whole < n_pairs)
+            turn_halves(head + whole, head + n_pairs + whole, c + whole, s + whole,
+                        first_lanes(n_pairs - whole));
+    } else {
+        for (int i = 0; i < whole; i += 8) turn_neighbours(head + 2 * i, c + i, s + i, 8);
+        if (whole < n_pairs) turn_neighbours(head + 2 * whole, c + whole, s + whole, n_pairs - whole);
     }
 }
 
@@ -114,7 +157,8 @@ void avx512_silu_mul(float *gate, const float *up, int n) {
     for (int i = 0; i < n; i += 16) {
         __mmask16 mask = first_lanes(n - i);
         __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
-        __m512 negated = _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(g), _mm512_set1_epi32(INT32_MIN)));
+        __m512 negated =
+            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(g), _mm512_set1_epi32(INT32_MIN)));
         __m512 v = _mm512_div_ps(g, _mm512_add_ps(one, exp512(negated)));
         _mm512_mask_storeu_ps(gate + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, up + i)));
     }

@@ -12,9 +12,10 @@ void avx512_fill(Kernels *t) {
     t->act_write[ACT_Q8_32] = avx512_act_write_q8_32;
     t->act_write[ACT_Q8_256] = avx512_act_write_q8_256;
     t->rms_norm = avx512_rms_norm;
+    t->rope = avx512_rope;
     t->silu_mul = avx512_silu_mul;
-    t->attention = avx512_attention;
-    t->kv_write = avx512_kv_write;
+    t->kv[KV_F16] = (KvKernel){avx512_kv_write_f16, avx512_attention_f16, avx512_attention_part_f16};
+    t->kv[KV_Q8_0] = (KvKernel){avx512_kv_write_q8, avx512_attention_q8, avx512_attention_part_q8};
     t->collect = avx512_collect;
     t->clean = avx512_clean;
     t->weigh = avx512_weigh;

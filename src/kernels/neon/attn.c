@@ -125,8 +125,8 @@ INLINE const uint16_t *next_block(const AttnArgs *a, int first) {
     return a->kv + (size_t)a->blocks[0] * a->block_stride + (size_t)a->head_dim * 32;
 }
 
-// Queries [first_q, first_q + Q).
-INLINE void attend(const AttnArgs *a, const int Q, int first_q) {
+// Queries [first_q, first_q + Q). max and sum: of those, or NULL for finished outputs.
+INLINE void attend(const AttnArgs *a, const int Q, int first_q, float *max, float *sum) {
     Softmax m;
     int n_keys[QUERY_TILE], most = 0;
     UNROLL for (int i = 0; i < Q; i++) {
@@ -147,21 +147,36 @@ INLINE void attend(const AttnArgs *a, const int Q, int first_q) {
     }
     UNROLL for (int i = 0; i < Q; i++) {
         float *out = a->out + (size_t)(first_q + i) * a->out_stride;
-        float32x4_t total = vdupq_n_f32(sum4x128(m.l[i]));
+        float total = sum4x128(m.l[i]);
+        if (max) {
+            max[i] = m.max[i];
+            sum[i] = total;
+        }
+        float32x4_t divisor = vdupq_n_f32(max ? 1 : total); // x / 1 is x
         for (int d = 0; d < a->head_dim; d += 4)
-            vst1q_f32(out + d, vdivq_f32(vld1q_f32(&m.acc[i][d]), total));
+            vst1q_f32(out + d, vdivq_f32(vld1q_f32(&m.acc[i][d]), divisor));
     }
 }
 
-void neon_attention(const AttnArgs *a) {
+static void attend_all(const AttnArgs *a, float *max, float *sum) {
     int i = 0;
-    for (; i + 4 <= a->n_q; i += 4) attend(a, 4, i);
+#define ATTEND(Q) attend(a, Q, i, max ? max + i : NULL, max ? sum + i : NULL)
+    for (; i + 4 <= a->n_q; i += 4) ATTEND(4);
     switch (a->n_q - i) {
-    case 3: attend(a, 3, i); break;
-    case 2: attend(a, 2, i); break;
-    case 1: attend(a, 1, i); break;
+    case 3: ATTEND(3); break;
+    case 2: ATTEND(2); break;
+    case 1: ATTEND(1); break;
     default: break;
     }
+#undef ATTEND
+}
+
+void neon_attention_f16(const AttnArgs *a) {
+    attend_all(a, NULL, NULL);
+}
+
+void neon_attention_part_f16(const AttnArgs *a, float *max, float *sum) {
+    attend_all(a, max, sum);
 }
 
 // 4 numbers to half precision, clamped to its finite range (a NaN becomes the maximum).
@@ -172,7 +187,7 @@ INLINE uint16x4_t finite_halves(const float *x) {
     return vreinterpret_u16_f16(vcvt_f16_f32(vmaxq_f32(v, vnegq_f32(most))));
 }
 
-void neon_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot) {
+void neon_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot) {
     uint16_t *values = block + (size_t)head_dim * 16 + (size_t)slot * (size_t)head_dim;
     for (int d = 0; d < head_dim; d += 4) {
         uint16_t lanes[4];

@@ -72,72 +72,40 @@ void scalar_act_write_q8_256(const float *x, int k, int from, int to, void *tile
     }
 }
 
-// 16 partial sums to one: lanes 8 apart, 4, 2, 1.
-static float sum16(float *s) {
-    for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) s[i] += s[i + half];
-    return s[0];
-}
-
 void scalar_rms_norm(const float *x, const float *w, float eps, int n, float *y) {
     float squares[16] = {0};
     for (int i = 0; i < n; i++) squares[i % 16] = fmaf(x[i], x[i], squares[i % 16]);
-    float scale = 1.0f / sqrtf(sum16(squares) / (float)n + eps);
+    float scale = 1.0f / sqrtf(scalar_sum16(squares) / (float)n + eps);
     for (int i = 0; i < n; i++) y[i] = x[i] * scale * w[i];
+}
+
+static void turn_halves(int n, const float *restrict c, const float *restrict s, float *restrict a,
+                        float *restrict b) {
+    for (int i = 0; i < n; i++) {
+        float x = a[i], y = b[i];
+        a[i] = x * c[i] - y * s[i];
+        b[i] = x * s[i] + y * c[i];
+    }
+}
+
+static void turn_neighbours(int n, const float *restrict c, const float *restrict s, float *restrict pairs) {
+    for (int i = 0; i < n; i++) {
+        float x = pairs[2 * i], y = pairs[2 * i + 1];
+        pairs[2 * i] = x * c[i] - y * s[i];
+        pairs[2 * i + 1] = x * s[i] + y * c[i];
+    }
+}
+
+void scalar_rope(float *head, const float *table, int n_pairs, bool halves) {
+    const float *c = table, *s = table + n_pairs;
+    if (halves)
+        turn_halves(n_pairs, c, s, head, head + n_pairs);
+    else
+        turn_neighbours(n_pairs, c, s, head);
 }
 
 void scalar_silu_mul(float *gate, const float *up, int n) {
     for (int i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + exp_scalar(-gate[i])) * up[i];
-}
-
-// One query over all its blocks; see AttnArgs for the order of every operation.
-static void attend(const AttnArgs *a, const float *q, int n_keys, float *out) {
-    int hd = a->head_dim;
-    float acc[ATTN_MAX_HEAD_DIM] = {0}, l[16] = {0}, max = -INFINITY;
-    for (int first = 0; first < n_keys; first += 16) {
-        const uint16_t *keys = a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
-        const uint16_t *values = keys + (size_t)hd * 16;
-        int n = n_keys - first < 16 ? n_keys - first : 16;
-        float sums[4][16] = {0}, s[16], new_max = max;
-        for (int d = 0; d < hd; d++)
-            for (int t = 0; t < n; t++) {
-                float *sum = &sums[d % 4][t];
-                *sum = fmaf(q[d], half_to_float(keys[d * 16 + t]), *sum);
-            }
-        for (int t = 0; t < n; t++) s[t] = (sums[0][t] + sums[1][t]) + (sums[2][t] + sums[3][t]);
-        for (int t = 0; t < n; t++) new_max = s[t] > new_max ? s[t] : new_max;
-        if (new_max > max) {
-            float shrink = exp_scalar(max - new_max);
-            for (int t = 0; t < 16; t++) l[t] *= shrink;
-            for (int d = 0; d < hd; d++) acc[d] *= shrink;
-            max = new_max;
-        }
-        for (int t = 0; t < n; t++) {
-            float p = exp_scalar(s[t] - max);
-            l[t] += p;
-            for (int d = 0; d < hd; d++) acc[d] = fmaf(p, half_to_float(values[t * hd + d]), acc[d]);
-        }
-    }
-    float total = sum16(l);
-    for (int d = 0; d < hd; d++) out[d] = acc[d] / total;
-}
-
-void scalar_attention(const AttnArgs *a) {
-    for (int i = 0; i < a->n_q; i++)
-        attend(a, a->q + (size_t)i * a->q_stride, a->n_keys + i / a->group, a->out + (size_t)i * a->out_stride);
-}
-
-static uint16_t finite_half(float x) {
-    x = x < 65504.0f ? x : 65504.0f; // NaN too: a stray NaN must not spread through a shared block
-    return float_to_half(x > -65504.0f ? x : -65504.0f);
-}
-
-void scalar_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot) {
-    uint16_t *values = block + (size_t)head_dim * 16 + (size_t)slot * (size_t)head_dim;
-    for (int d = 0; d < head_dim; d++) {
-        block[16 * d + slot] = finite_half(key[d]);
-        values[d] = finite_half(value[d]);
-    }
 }
 
 int32_t scalar_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
