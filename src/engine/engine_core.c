@@ -14,7 +14,7 @@ struct EngineCore {
     int32_t n_workers;
     Seq **sampled;   // [max_running] the sequences whose logits were computed, in row order
     int32_t *chosen; // [max_running] their next tokens
-    float *logits;   // the step's
+    const LogitsRow *rows; // the step's
 };
 
 static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
@@ -129,8 +129,7 @@ int64_t engine_core_next_deadline(const EngineCore *c) {
 
 static void sample_row(void *ctx, int task, int worker) {
     EngineCore *c = ctx;
-    float *row = c->logits + (size_t)task * (size_t)c->model.n_vocab;
-    c->chosen[task] = sampler_next(c->sampled[task]->sampler, row, c->scratch[worker]);
+    c->chosen[task] = sampler_next(c->sampled[task]->sampler, &c->rows[task], c->scratch[worker]);
 }
 
 static void deliver(EngineCore *c, Seq *s, int32_t token) {
@@ -167,7 +166,7 @@ bool engine_core_step(EngineCore *c) {
     const Batch *b = sched_plan(&c->sched);
     if (b->n_rows == 0) return false;
     int64_t began = now(c);
-    c->logits = c->model.forward(c->model.self, b);
+    c->rows = c->model.forward(c->model.self, b);
     int32_t n_sampled = account(c, b, began);
     workers_run(c->workers, sample_row, c, n_sampled);
     for (int32_t i = 0; i < n_sampled; i++) deliver(c, c->sampled[i], c->chosen[i]);

@@ -38,6 +38,7 @@ typedef struct Sched {
     Seq **planned;       // [max_running]
     BatchSeq *seqs;      // [max_running]
     int32_t *tokens;     // [row_budget]
+    LogitsWant *wants;   // [max_running]
     unsigned char *seen; // [blocks], for sched_check
 } Sched;
 

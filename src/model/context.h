@@ -2,6 +2,8 @@
 #ifndef CLLM_MODEL_CONTEXT_H
 #define CLLM_MODEL_CONTEXT_H
 
+#include "model/batch.h"
+#include "model/head.h"
 #include "model/kv_store.h"
 #include "model/model.h"
 #include "model/rope.h"
@@ -41,7 +43,11 @@ struct ModelContext {
     float *attn;          // [rows][q_dim]
     float *gate, *up;     // [rows][n_ff]
     float *rope;          // [rows][2][rope pairs]
-    float *logits;        // [max_logits][n_vocab]
+    float *logits;        // [max_logits][n_vocab] whole rows, or listed logits (head.c)
+    float *strips;        // [workers][max_logits][HEAD_STRIDE]
+    HeadRow *head_rows;   // [workers][max_logits]
+    Candidate *candidates; // [max_logits][MOST_CANDIDATES]
+    LogitsRow *logits_rows; // [max_logits] what a step returns
     float *worker_row;    // [workers][widest row]
     size_t worker_stride;
     void *acts[N_ACT_FORMATS]; // the input of the next product, quantised; NULL where no matrix wants it
@@ -57,6 +63,6 @@ struct ModelContext {
 };
 
 // Computes a step; see StepModel.forward.
-float *forward_step(void *context, const Batch *b);
+const LogitsRow *forward_step(void *context, const Batch *b);
 
 #endif

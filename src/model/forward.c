@@ -412,7 +412,7 @@ static void lay_out_rows(const Step *s) {
     CHECK(next == b->n_rows && n_logits == b->n_logits);
 }
 
-float *forward_step(void *context, const Batch *b) {
+const LogitsRow *forward_step(void *context, const Batch *b) {
     ModelContext *c = context;
     const Weights *w = &c->model->weights;
     Step s = {.c = c, .b = b, .kernels = w->kernels};
@@ -431,8 +431,8 @@ float *forward_step(void *context, const Batch *b) {
     }
     if (b->n_logits) {
         norm(&s, w->output_norm, c->logits_row, b->n_logits, (const Mat *const[]){&w->output}, 1);
-        product(&s, &w->output, c->logits, (size_t)c->model->hp.n_vocab, b->n_logits, false);
+        head_run(c, b);
     }
     phases_end(&c->phases, PHASE_HEAD);
-    return c->logits;
+    return c->logits_rows;
 }
