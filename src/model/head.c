@@ -16,7 +16,7 @@ typedef struct Head {
 } Head;
 
 static HeadRow *head_row(const Head *h, int row, int worker) {
-    return &h->c->head_rows[worker * h->c->config.max_logits + row];
+    return &h->c->head_rows[(size_t)worker * (size_t)h->c->config.max_logits + (size_t)row];
 }
 
 // The listed logits of a row stand where the row itself would.

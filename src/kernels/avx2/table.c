@@ -15,6 +15,7 @@ void avx2_fill(Kernels *t) {
     t->silu_mul = avx2_silu_mul;
     t->attention = avx2_attention;
     t->kv_write = avx2_kv_write;
+    t->collect = avx2_collect;
     t->clean = avx2_clean;
     t->weigh = avx2_weigh;
 }

@@ -14,6 +14,7 @@ void avx2_rms_norm(const float *x, const float *w, float eps, int n, float *y);
 void avx2_silu_mul(float *gate, const float *up, int n);
 void avx2_attention(const AttnArgs *a);
 void avx2_kv_write(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+int32_t avx2_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 void avx2_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
 double avx2_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
 
