@@ -100,7 +100,7 @@ static bool open_tokenizer(Eval *e, Err *err) {
 }
 
 // One run of rows; all of them give logits, or only the last.
-static const float *compute(Eval *e, const int32_t *tokens, int32_t start, int32_t n_rows, bool all) {
+static const LogitsRow *compute(Eval *e, const int32_t *tokens, int32_t start, int32_t n_rows, bool all) {
     BatchSeq seq = {.blocks = e->blocks, .start = start, .n_rows = n_rows, .n_logits = all ? n_rows : 1};
     Batch b = {.tokens = tokens, .n_rows = n_rows, .seqs = &seq, .n_seqs = 1, .n_logits = seq.n_logits};
     return e->step.forward(e->step.self, &b);
@@ -109,9 +109,9 @@ static const float *compute(Eval *e, const int32_t *tokens, int32_t start, int32
 static bool for_each_row(Eval *e, const TokenList *tokens, RowFn fn, void *user) {
     for (size_t at = 0; at < tokens->n;) {
         size_t left = tokens->n - at, n = left < (size_t)e->step.max_rows ? left : (size_t)e->step.max_rows;
-        const float *logits = compute(e, tokens->ids + at, (int32_t)at, (int32_t)n, true);
+        const LogitsRow *rows = compute(e, tokens->ids + at, (int32_t)at, (int32_t)n, true);
         for (size_t i = 0; i < n; i++)
-            if (!fn(user, (int32_t)(at + i), logits + i * (size_t)e->step.n_vocab)) return false;
+            if (!fn(user, (int32_t)(at + i), rows[i].all)) return false;
         at += n;
     }
     return true;
@@ -183,7 +183,7 @@ static bool continue_tokens(Eval *e, TokenList *all, Err *err) {
         while (done < all->n) {
             size_t left = all->n - done,
                    n = left < (size_t)e->step.max_rows ? left : (size_t)e->step.max_rows;
-            logits = compute(e, all->ids + done, (int32_t)done, (int32_t)n, false);
+            logits = compute(e, all->ids + done, (int32_t)done, (int32_t)n, false)->all;
             done += n;
         }
         int32_t token = likeliest(logits, e->step.n_vocab);

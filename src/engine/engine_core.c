@@ -24,7 +24,7 @@ struct EngineCore {
     int32_t n_workers;
     Sampling *samplings; // [max_running], in the order of their rows
     int32_t *chosen;     // [max_logits] a token for each row of logits that was used
-    float *logits;       // the step's
+    const LogitsRow *rows; // the step's
     RowPrice price;
 };
 
@@ -159,8 +159,7 @@ static void sample(void *ctx, int task, int worker) {
     bool guessed = true; // the row that comes next follows what was chosen
     for (p->n = 0; guessed; p->n++) {
         int32_t row = p->first_row + p->n;
-        float *logits = c->logits + (size_t)row * (size_t)c->model.n_vocab;
-        int32_t token = c->chosen[row] = sampler_next(s->sampler, logits, c->scratch[worker]);
+        int32_t token = c->chosen[row] = sampler_next(s->sampler, &c->rows[row], c->scratch[worker]);
         guessed = p->n < s->n_draft && s->tokens[s->len + p->n] == token && !seq_is_end_token(s, token);
     }
 }
@@ -222,7 +221,7 @@ bool engine_core_step(EngineCore *c) {
     const Batch *b = sched_plan(&c->sched);
     if (b->n_rows == 0) return false;
     int64_t began = now(c);
-    c->logits = c->model.forward(c->model.self, b);
+    c->rows = c->model.forward(c->model.self, b);
     int32_t n_samplings = account(c, b, began);
     workers_run(c->workers, sample, c, n_samplings);
     for (int32_t i = 0; i < n_samplings; i++) settle(c, &c->samplings[i]);

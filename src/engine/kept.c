@@ -1,8 +1,8 @@
 #include "engine/kept.h"
 
 #include "engine/logits.h"
+#include "kernels/order.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -63,7 +63,7 @@ void sampler_scratch_free(SamplerScratch *s) {
     free(s);
 }
 
-int32_t kept_load(SamplerScratch *s, const float *logits) {
+static int32_t load_all(SamplerScratch *s, const float *logits) {
     s->max = logits_prepare(s->kernels, logits, s->n_vocab, s->x, s->block_max);
     int32_t b = 0;
     while (s->block_max[b] != s->max) b++;
@@ -72,8 +72,33 @@ int32_t kept_load(SamplerScratch *s, const float *logits) {
     return i;
 }
 
+// Candidates and listed tokens, merged into the order of the ids.
+static int32_t load_few(SamplerScratch *s, const LogitsRow *row) {
+    int32_t c = 0, l = 0, n = 0, best = 0;
+    s->n_found = row->n_candidates + row->n_listed;
+    s->max = -INFINITY;
+    CHECK(s->n_found <= s->n_vocab);
+    for (; n < s->n_found; n++) {
+        bool listed = c == row->n_candidates || (l < row->n_listed && row->listed[l] < row->candidates[c].token);
+        s->found[n] = listed ? row->listed[l] : row->candidates[c].token;
+        s->x[n] = logit_clean(listed ? row->listed_logits[l] : row->candidates[c].logit);
+        if (s->x[n] > s->max) s->max = s->x[n], best = s->found[n];
+        l += listed, c += !listed;
+    }
+    return best;
+}
+
+int32_t kept_load(SamplerScratch *s, const LogitsRow *row) {
+    s->few = !row->all;
+    return s->few ? load_few(s, row) : load_all(s, row->all);
+}
+
 static uint64_t distance_key(const SamplerScratch *s, float logit, int32_t id) {
-    return (uint64_t)(logits_order(s->max) - logits_order(logit)) << s->id_bits | (uint64_t)id;
+    return (uint64_t)(logit_order(s->max) - logit_order(logit)) << s->id_bits | (uint64_t)id;
+}
+
+static float key_logit(const SamplerScratch *s, uint64_t key) {
+    return logit_at_order(logit_order(s->max) - (uint32_t)(key >> s->id_bits));
 }
 
 // The tokens at or above `threshold` (-inf never counts) become keys, in id order.
@@ -91,6 +116,15 @@ static void gather(SamplerScratch *s, float threshold) {
     s->n = n;
 }
 
+static void gather_found(SamplerScratch *s) {
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->n_found; i++) {
+        s->keys[n] = distance_key(s, s->x[i], s->found[i]);
+        n += s->x[i] > -INFINITY;
+    }
+    s->n = n;
+}
+
 static double weigh_row(SamplerScratch *s) {
     return s->kernels->weigh(s->x, s->n_blocks, s->max, s->scale, s->w, s->block_sum);
 }
@@ -99,13 +133,13 @@ static double weigh_row(SamplerScratch *s) {
 // with the whole row, to the same bits.
 static void weigh(SamplerScratch *s, bool row_is_weighed) {
     int32_t n = 0;
-    if (!row_is_weighed && s->n > s->n_vocab / 8) {
+    if (!row_is_weighed && !s->few && s->n > s->n_vocab / 8) {
         weigh_row(s);
         row_is_weighed = true;
     }
     for (int32_t k = 0; k < s->n; k++) {
-        int32_t id = kept_id(s, k);
-        float weight = row_is_weighed ? s->w[id] : logits_weight((s->x[id] - s->max) * s->scale);
+        float weight = row_is_weighed ? s->w[kept_id(s, k)]
+                                      : logits_weight((key_logit(s, s->keys[k]) - s->max) * s->scale);
         s->keys[n] = s->keys[k];
         s->weights[n] = weight;
         n += weight > 0;
@@ -141,7 +175,10 @@ static float top_k_bound(SamplerScratch *s, int32_t k) {
 }
 
 static void keep_top_k(SamplerScratch *s, int32_t k) {
-    gather(s, top_k_bound(s, k));
+    if (s->few)
+        gather_found(s);
+    else
+        gather(s, top_k_bound(s, k));
     if (s->n > k) cut_unweighed(s, select_cut(&s->select, s->keys, NULL, s->n, (double)k));
     weigh(s, false);
 }
@@ -205,6 +242,7 @@ static void filter(SamplerScratch *s, const SamplingParams *p, bool top_k) {
 void kept_filter(SamplerScratch *s, const SamplingParams *p) {
     CHECK(s->max > -INFINITY && p->temperature > 0);
     bool top_k = p->top_k > 0 && p->top_k < s->n_vocab;
+    CHECK(top_k || !s->few);
     s->scale = logits_scale(p->temperature);
     s->all = !top_k && p->top_p == 1 && p->min_p == 0;
     if (s->all) {

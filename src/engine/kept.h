@@ -25,7 +25,9 @@ struct SamplerScratch {
     int32_t n_vocab, n_blocks;
     int id_bits;       // bits of a key that hold the id
     float max, scale;  // largest logit; see logits_scale
-    float *x;          // [n_blocks * LOGITS_BLOCK] cleaned logits
+    float *x;          // [n_blocks * LOGITS_BLOCK] cleaned logits of the whole row, or
+    bool few;          //   of some tokens alone: found [n_found], ascending
+    int32_t n_found;
     float *w;          // [n_blocks * LOGITS_BLOCK] weights, if the whole row was weighed
     float *block_max;  // [n_blocks]
     double *block_sum; // [n_blocks] sums of w or, if filtered, of weights
@@ -37,11 +39,12 @@ struct SamplerScratch {
     SelectScratch select;
 };
 
-// Cleans the logits into the scratch. Returns the id of the largest (lowest id on ties), 0 if none
-// is above -inf.
-int32_t kept_load(SamplerScratch *s, const float *logits);
+// Cleans the logits of a row in either form into the scratch. Returns the id of the largest (lowest id
+// on ties), 0 if none is above -inf.
+int32_t kept_load(SamplerScratch *s, const LogitsRow *row);
 
-// After kept_load: applies temperature (> 0) and the filters. The largest logit must be a number.
+// After kept_load: applies temperature (> 0) and the filters. The largest logit must be a number. Of a row
+// with candidates it needs at least top_k (> 0).
 void kept_filter(SamplerScratch *s, const SamplingParams *p);
 
 // After kept_filter: the token at `u` of [0, 1) of the total weight, walking in id order.

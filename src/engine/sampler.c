@@ -6,25 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Penalties touch the tokens that occur in the prompt and the text only. They stand in a dense
-// list, for the walk at every step, and in a hash table with linear probing, for counting; both
-// are sized at the start for the most distinct tokens that can occur.
-typedef struct Touched {
-    int32_t token;
-    int32_t n_generated; // occurrences in the generated text
-} Touched;
+typedef struct Bias {
+    int32_t token, nth; // in the order of the request
+    float bias;
+} Bias;
 
+// Bias and penalties change the logits of the listed tokens only: those with a bias and those that occur
+// in the prompt and the text. Lists are sized at the start for the most tokens that can occur.
 struct SamplerState {
-    SamplingParams params; // logit_bias points to our copy
-    LogitBias *bias;
+    SamplingParams params; // without logit_bias
+    Bias *bias;            // [n_bias] by token; of one token, in the order of the request
+    int32_t n_bias;
     Rng rng;
     bool penalties;
     int32_t n_vocab;
-    int32_t n_touched, capacity;
-    Touched *touched; // [capacity]
-    int32_t *table;   // [table_mask + 1] index into touched + 1; 0: empty
-    uint32_t table_mask;
+    int32_t n_listed, capacity;
+    int32_t *listed; // [capacity] ascending
+    int32_t *counts; // [capacity] occurrences in the generated text, or NOT_IN_TEXT
 };
+
+enum { NOT_IN_TEXT = -1 }; // nor in the prompt: a bias alone
 
 static bool in_range(float v, float low, float high) {
     return v >= low && v <= high; // false for NaN
@@ -58,41 +59,52 @@ bool sampling_params_check(const SamplingParams *p, Err *err) {
     return check_bias(p, err);
 }
 
-// The entry of a token, made if it is new.
-static Touched *touch(SamplerState *s, int32_t token) {
-    uint32_t at = ((uint32_t)token * 0x9E3779B1u) >> 7 & s->table_mask;
-    for (; s->table[at]; at = (at + 1) & s->table_mask) {
-        Touched *t = &s->touched[s->table[at] - 1];
-        if (t->token == token) return t;
-    }
-    CHECK(s->n_touched < s->capacity);
-    s->touched[s->n_touched] = (Touched){.token = token};
-    s->table[at] = s->n_touched + 1;
-    return &s->touched[s->n_touched++];
-}
-
-static bool new_table(SamplerState *s, int32_t n_prompt, int32_t max_tokens) {
-    int64_t most = (int64_t)n_prompt + max_tokens;
-    s->capacity = most < s->n_vocab ? (int32_t)most : s->n_vocab;
-    size_t slots = 16;
-    while (slots < 2 * (size_t)s->capacity) slots *= 2;
-    s->table_mask = (uint32_t)(slots - 1);
-    s->touched = malloc((size_t)s->capacity * sizeof s->touched[0]);
-    s->table = calloc(slots, sizeof s->table[0]);
-    return s->touched && s->table;
+static int by_token(const void *a, const void *b) {
+    const Bias *x = a, *y = b;
+    if (x->token != y->token) return x->token < y->token ? -1 : 1;
+    return x->nth < y->nth ? -1 : 1;
 }
 
 static bool copy_bias(SamplerState *s, const SamplingParams *p, Err *err) {
     if (p->n_logit_bias == 0) return true;
     s->bias = malloc((size_t)p->n_logit_bias * sizeof s->bias[0]);
     if (!s->bias) return err_set(err, ERR_NOMEM, "no memory for logit_bias");
-    memcpy(s->bias, p->logit_bias, (size_t)p->n_logit_bias * sizeof s->bias[0]);
-    s->params.logit_bias = s->bias;
-    for (int32_t i = 0; i < p->n_logit_bias; i++)
-        if (s->bias[i].token >= s->n_vocab)
-            return err_set(err, ERR_INVALID, "logit_bias: token %d; the vocabulary has 0 … %d",
-                           s->bias[i].token, s->n_vocab - 1);
+    for (int32_t i = 0; i < p->n_logit_bias; i++) {
+        const LogitBias *b = &p->logit_bias[i];
+        if (b->token >= s->n_vocab)
+            return err_set(err, ERR_INVALID, "logit_bias: token %d; the vocabulary has 0 … %d", b->token,
+                           s->n_vocab - 1);
+        s->bias[s->n_bias++] = (Bias){b->token, i, b->bias};
+    }
+    qsort(s->bias, (size_t)s->n_bias, sizeof s->bias[0], by_token);
     return true;
+}
+
+// Tokens are marked in two bit sets, which are then read in order.
+static bool list_tokens(SamplerState *s, const int32_t *prompt, int32_t n_prompt) {
+    size_t n_words = (size_t)s->n_vocab / 64 + 1;
+    uint64_t *text = calloc(2 * n_words, sizeof *text), *biased = text + n_words;
+    if (!text) return false;
+    for (int32_t i = 0; i < n_prompt; i++) text[prompt[i] / 64] |= UINT64_C(1) << prompt[i] % 64;
+    for (int32_t i = 0; i < s->n_bias; i++) biased[s->bias[i].token / 64] |= UINT64_C(1) << s->bias[i].token % 64;
+    for (size_t w = 0; w < n_words; w++)
+        for (uint64_t left = text[w] | biased[w]; left; left &= left - 1) {
+            int bit = __builtin_ctzll(left);
+            s->listed[s->n_listed] = (int32_t)w * 64 + bit;
+            s->counts[s->n_listed++] = text[w] >> bit & 1 ? 0 : NOT_IN_TEXT;
+        }
+    free(text);
+    return true;
+}
+
+static bool new_lists(SamplerState *s, const int32_t *prompt, int32_t n_prompt, int32_t max_tokens) {
+    int64_t most = s->n_bias;
+    if (s->penalties) most += (int64_t)n_prompt + max_tokens;
+    s->capacity = most < s->n_vocab ? (int32_t)most : s->n_vocab;
+    if (s->capacity == 0) return true;
+    s->listed = malloc((size_t)s->capacity * sizeof s->listed[0]);
+    s->counts = malloc((size_t)s->capacity * sizeof s->counts[0]);
+    return s->listed && s->counts && list_tokens(s, prompt, s->params.repetition_penalty != 1 ? n_prompt : 0);
 }
 
 SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_t n_prompt,
@@ -102,15 +114,12 @@ SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_
     if (!s) goto no_memory;
     s->params = *p;
     s->params.logit_bias = NULL;
+    s->params.n_logit_bias = 0;
     s->rng.state = p->seed;
     s->n_vocab = n_vocab;
     s->penalties = p->repetition_penalty != 1 || p->presence_penalty != 0 || p->frequency_penalty != 0;
     if (!copy_bias(s, p, err)) goto free_state;
-    if (!s->penalties) return s;
-    if (!new_table(s, n_prompt, max_tokens)) goto no_memory;
-    if (p->repetition_penalty != 1)
-        for (int32_t i = 0; i < n_prompt; i++) touch(s, prompt[i]);
-    return s;
+    if (new_lists(s, prompt, n_prompt, max_tokens)) return s;
 no_memory:
     err_set(err, ERR_NOMEM, "no memory for a request's sampler");
 free_state:
@@ -120,34 +129,63 @@ free_state:
 
 void sampler_free(SamplerState *s) {
     if (!s) return;
-    free(s->table);
-    free(s->touched);
+    free(s->counts);
+    free(s->listed);
     free(s->bias);
     free(s);
 }
 
-static void add_bias(const SamplerState *s, float *logits) {
-    for (int32_t i = 0; i < s->params.n_logit_bias; i++) {
-        float bias = s->bias[i].bias;
-        float *logit = &logits[s->bias[i].token];
-        *logit = bias <= -100 ? -INFINITY : *logit + bias;
+LogitsWant sampler_want(const SamplerState *s) {
+    int32_t k = s->params.temperature == 0 ? 1 : s->params.top_k;
+    if (k == 0 || k > MOST_CANDIDATES || k >= s->n_vocab) return (LogitsWant){0};
+    return (LogitsWant){.n_candidates = k, .listed = s->listed, .n_listed = s->n_listed};
+}
+
+static float penalised(const SamplingParams *p, int32_t count, float logit) {
+    logit = logit > 0 ? logit / p->repetition_penalty : logit * p->repetition_penalty;
+    return count > 0 ? logit - (p->presence_penalty + p->frequency_penalty * (float)count) : logit;
+}
+
+// The place of a listed token's logit; *at goes through a row's list as the tokens ascend.
+static float *logit_of(const LogitsRow *row, int32_t token, int32_t *at) {
+    if (row->all) return &row->all[token];
+    while (*at < row->n_listed && row->listed[*at] < token) ++*at;
+    CHECK(*at < row->n_listed && row->listed[*at] == token);
+    return &row->listed_logits[*at];
+}
+
+static void adjust(const SamplerState *s, const LogitsRow *row) {
+    const Bias *bias = s->bias, *end = s->bias + s->n_bias;
+    for (int32_t i = 0, at = 0; i < s->n_listed; i++) {
+        float *logit = logit_of(row, s->listed[i], &at);
+        for (; bias < end && bias->token == s->listed[i]; bias++)
+            *logit = bias->bias <= -100 ? -INFINITY : *logit + bias->bias;
+        if (s->counts[i] != NOT_IN_TEXT) *logit = penalised(&s->params, s->counts[i], *logit);
     }
 }
 
-static void penalise(const SamplerState *s, float *logits) {
-    float repetition = s->params.repetition_penalty;
-    for (int32_t i = 0; i < s->n_touched; i++) {
-        const Touched *t = &s->touched[i];
-        float logit = logits[t->token];
-        logit = logit > 0 ? logit / repetition : logit * repetition;
-        if (t->n_generated > 0)
-            logit -= s->params.presence_penalty + s->params.frequency_penalty * (float)t->n_generated;
-        logits[t->token] = logit;
+static void count_token(SamplerState *s, int32_t token) {
+    int32_t at = 0, high = s->n_listed;
+    while (at < high) {
+        int32_t middle = at + (high - at) / 2;
+        if (s->listed[middle] < token)
+            at = middle + 1;
+        else
+            high = middle;
     }
+    if (at == s->n_listed || s->listed[at] != token) {
+        CHECK(s->n_listed < s->capacity);
+        size_t bytes = (size_t)(s->n_listed++ - at) * sizeof s->listed[0];
+        memmove(s->listed + at + 1, s->listed + at, bytes);
+        memmove(s->counts + at + 1, s->counts + at, bytes);
+        s->listed[at] = token;
+        s->counts[at] = 0;
+    }
+    s->counts[at] = s->counts[at] == NOT_IN_TEXT ? 1 : s->counts[at] + 1;
 }
 
-static int32_t choose(SamplerState *s, const float *logits, SamplerScratch *scratch) {
-    int32_t best = kept_load(scratch, logits);
+static int32_t choose(SamplerState *s, const LogitsRow *row, SamplerScratch *scratch) {
+    int32_t best = kept_load(scratch, row);
     if (s->params.temperature == 0 || scratch->max == -INFINITY) return best;
     bool top_k = s->params.top_k > 0 && s->params.top_k < s->n_vocab;
     int32_t token = !top_k && s->params.top_p < 1 ? kept_draw_top_p(scratch, &s->params, &s->rng) : -1;
@@ -156,11 +194,10 @@ static int32_t choose(SamplerState *s, const float *logits, SamplerScratch *scra
     return kept_draw(scratch, rng_uniform(&s->rng));
 }
 
-int32_t sampler_next(SamplerState *s, float *logits, SamplerScratch *scratch) {
+int32_t sampler_next(SamplerState *s, const LogitsRow *row, SamplerScratch *scratch) {
     CHECK(scratch->n_vocab == s->n_vocab);
-    add_bias(s, logits);
-    if (s->penalties) penalise(s, logits);
-    int32_t token = choose(s, logits, scratch);
-    if (s->penalties) touch(s, token)->n_generated++;
+    adjust(s, row);
+    int32_t token = choose(s, row, scratch);
+    if (s->penalties) count_token(s, token);
     return token;
 }

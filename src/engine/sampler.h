@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "model/batch.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -51,7 +52,14 @@ typedef struct SamplerScratch SamplerScratch;
 SamplerScratch *sampler_scratch_new(int32_t n_vocab, Err *err);
 void sampler_scratch_free(SamplerScratch *s);
 
-// Chooses the next token and accounts for it (penalty counts, generator). Overwrites `logits`.
-int32_t sampler_next(SamplerState *s, float *logits, SamplerScratch *scratch);
+// What the next choice needs of its logits row: the tokens that bias or penalties change are listed, and
+// of the others a few candidates are enough if top_k is small or the choice greedy. Valid until the next
+// token is chosen.
+LogitsWant sampler_want(const SamplerState *s);
+
+// Chooses the next token and accounts for it (penalty counts, generator). Overwrites the row's logits.
+// Both forms of a row give the same token; one with candidates must have been wanted in this way, but
+// may list more tokens.
+int32_t sampler_next(SamplerState *s, const LogitsRow *row, SamplerScratch *scratch);
 
 #endif

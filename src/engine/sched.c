@@ -15,8 +15,9 @@ bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err
     s->planned = calloc((size_t)s->max_running, sizeof s->planned[0]);
     s->seqs = calloc((size_t)s->max_running, sizeof s->seqs[0]);
     s->tokens = calloc((size_t)s->row_budget, sizeof s->tokens[0]);
+    s->wants = calloc((size_t)s->row_budget, sizeof s->wants[0]);
     s->seen = calloc((size_t)n_blocks, 1);
-    if (s->planned && s->seqs && s->tokens && s->seen) return true;
+    if (s->planned && s->seqs && s->tokens && s->wants && s->seen) return true;
     err_set(err, ERR_NOMEM, "no memory for the scheduler");
 fail:
     sched_destroy(s);
@@ -26,6 +27,7 @@ fail:
 void sched_destroy(Sched *s) {
     CHECK(s->line.n == 0);
     free(s->seen);
+    free(s->wants);
     free(s->tokens);
     free(s->seqs);
     free(s->planned);
@@ -129,9 +131,14 @@ static void fill_with_drafts(Sched *s) {
     }
 }
 
+// A sampler lists the tokens that it must see for its next choice only: the rows behind guesses are whole.
+static void want_logits(const Seq *q, int32_t n, LogitsWant *wants) {
+    for (int32_t i = 0; i < n; i++) wants[i] = i == 0 ? sampler_want(q->sampler) : (LogitsWant){0};
+}
+
 static void lay_out(Sched *s) {
     Batch *b = &s->batch;
-    *b = (Batch){.tokens = s->tokens, .seqs = s->seqs};
+    *b = (Batch){.tokens = s->tokens, .seqs = s->seqs, .wants = s->wants};
     for (int32_t i = 0; i < s->n_running; i++) {
         Seq *q = s->line.at[i];
         if (q->n_rows == 0) continue;
@@ -141,6 +148,7 @@ static void lay_out(Sched *s) {
         s->seqs[b->n_seqs++] = (BatchSeq){q->blocks, q->computed, q->n_rows, b->n_rows, n_logits};
         memcpy(s->tokens + b->n_rows, q->tokens + q->computed, (size_t)q->n_rows * sizeof s->tokens[0]);
         b->n_rows += q->n_rows;
+        want_logits(q, n_logits, s->wants + b->n_logits);
         b->n_logits += n_logits;
     }
 }

@@ -42,6 +42,7 @@ typedef struct Sched {
     Seq **planned;       // [max_running]
     BatchSeq *seqs;      // [max_running]
     int32_t *tokens;     // [row_budget]
+    LogitsWant *wants;   // [row_budget] one for each row of logits
     unsigned char *seen; // [blocks], for sched_check
 } Sched;
 

@@ -107,8 +107,8 @@ typedef struct Kernels {
     // The indices from <= i < to with x[i] >= threshold, ascending, into `out` (room for to - from,
     // rounded up to 16); returns how many.
     int32_t (*collect)(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
-    // Logits in whole blocks of LOGITS_BLOCK (weigh.h). Cleaned: NaN counts as -inf, +inf as the largest
-    // number, -0 becomes +0; block_max [n_blocks] gets the largest of each block.
+    // Logits in whole blocks of LOGITS_BLOCK (weigh.h), cleaned (order.h); block_max [n_blocks] gets the
+    // largest of each block.
     void (*clean)(const float *logits, int32_t n_blocks, float *x, float *block_max);
     // w[i] = 2^((x[i] - max) * scale), see logits_weight; block_sum [n_blocks] gets their sums, folded by
     // halves. Returns the sum of all, in block order.

@@ -3,10 +3,8 @@
 #ifndef CLLM_KERNELS_WEIGH_LOOPS_H
 #define CLLM_KERNELS_WEIGH_LOOPS_H
 
+#include "kernels/order.h"
 #include "kernels/weigh.h"
-
-#include <float.h>
-#include <math.h>
 
 // The inner loops have constant trip counts and no branches. A compiler may not reorder float
 // operations, so reductions are spelled out: a block is folded in halves, each fold a vector loop.
@@ -32,11 +30,8 @@ static inline float fold_sum(const float *restrict x) {
 }
 
 static inline float clean_block(const float *restrict logits, float *restrict x) {
-    for (int i = 0; i < LOGITS_BLOCK; i++) {
-        float v = logits[i] + 0.0f;
-        x[i] = v >= -INFINITY ? v : -INFINITY; // false for NaN
-    }
-    for (int i = 0; i < LOGITS_BLOCK; i++) x[i] = x[i] <= FLT_MAX ? x[i] : FLT_MAX;
+    for (int i = 0; i < LOGITS_BLOCK; i++) x[i] = logit_number(logits[i]);
+    for (int i = 0; i < LOGITS_BLOCK; i++) x[i] = logit_finite(x[i]);
     return fold_max(x);
 }
 

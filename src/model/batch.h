@@ -20,12 +20,39 @@ typedef struct BatchSeq {
     int32_t n_logits;      // logits are wanted for the last n_logits rows (0 … n_rows)
 } BatchSeq;
 
+typedef struct Candidate {
+    int32_t token;
+    float logit; // cleaned (kernels/order.h)
+} Candidate;
+
+enum { MOST_CANDIDATES = 256 };
+
+// What is wanted of a logits row. Who needs a few of its largest logits spares memory the whole row:
+// the output product then drops the others while they are in the caches.
+typedef struct LogitsWant {
+    int32_t n_candidates;  // 0: the whole row; 1 … MOST_CANDIDATES: the largest logits among the tokens
+    const int32_t *listed; //   not listed, and those of the listed tokens [n_listed], ascending
+    int32_t n_listed;
+} LogitsWant;
+
+// A logits row in one of two forms: `all`, or what is below it. Owned by the model until the next step,
+// except for `listed`; the caller may write to the logits.
+typedef struct LogitsRow {
+    float *all;                  // [n_vocab], or NULL
+    const Candidate *candidates; // [n_candidates], tokens ascending; of equal logits the lower tokens, -inf
+    int32_t n_candidates;        //   never, so that there may be fewer than wanted
+    const int32_t *listed;       // as wanted
+    float *listed_logits;        // [n_listed] raw
+    int32_t n_listed;
+} LogitsRow;
+
 typedef struct Batch {
     const int32_t *tokens; // [n_rows], each 0 … n_vocab-1
     int32_t n_rows;        // <= StepModel.max_rows
     const BatchSeq *seqs;  // [n_seqs], in row order, covering all rows without gaps
     int32_t n_seqs;
     int32_t n_logits;      // sum over seqs, <= StepModel.max_logits
+    const LogitsWant *wants; // [n_logits] in sequence order, or NULL: whole rows
 } Batch;
 
 // What the engine needs of a model; the tests put a fake one here.
@@ -36,9 +63,8 @@ typedef struct StepModel {
     int32_t max_rows;    // rows a step may have
     int32_t max_logits;  // logits rows a step may have
     int32_t n_blocks;    // KV blocks in the pool
-    // Computes the rows; returns logits [b->n_logits][n_vocab] in sequence order, owned by the
-    // model and writable by the caller until the next call. Cannot fail. Engine thread.
-    float *(*forward)(void *self, const Batch *b);
+    // Computes the rows; returns [b->n_logits] logits rows in sequence order. Cannot fail. Engine thread.
+    const LogitsRow *(*forward)(void *self, const Batch *b);
 } StepModel;
 
 #endif

@@ -42,6 +42,16 @@ static void *carve(Carver *c, size_t n, size_t size) {
     return p;
 }
 
+static void carve_head(ModelContext *c, Carver *a) {
+    size_t rows = (size_t)c->config.max_logits, worker_rows = rows * (size_t)workers_count(c->workers);
+    c->logits = carve(a, rows * (size_t)c->model->hp.n_vocab, sizeof(float));
+    c->strips = carve(a, worker_rows * HEAD_STRIDE, sizeof(float));
+    c->head_rows = carve(a, worker_rows, sizeof(HeadRow));
+    c->candidates = carve(a, rows * MOST_CANDIDATES, sizeof(Candidate));
+    c->logits_rows = carve(a, rows, sizeof(LogitsRow));
+    c->logits_row = carve(a, rows, sizeof(int32_t));
+}
+
 static void carve_all(ModelContext *c, Carver *a) {
     const HyperParams *hp = &c->model->hp;
     size_t rows = (size_t)c->config.max_rows, workers = (size_t)workers_count(c->workers), f = sizeof(float);
@@ -54,12 +64,11 @@ static void carve_all(ModelContext *c, Carver *a) {
     c->gate = carve(a, rows * (size_t)hp->n_ff, f);
     c->up = carve(a, rows * (size_t)hp->n_ff, f);
     c->rope = carve(a, rows * (size_t)hp->rope_dims, f);
-    c->logits = carve(a, (size_t)c->config.max_logits * (size_t)hp->n_vocab, f);
+    carve_head(c, a);
     c->worker_stride = (size_t)max_int(hp->n_embd, ATTN_MAX_QUERIES * hp->head_dim * 3);
     c->worker_row = carve(a, workers * c->worker_stride, f);
     c->row_position = carve(a, rows, sizeof(int32_t));
     c->row_seq = carve(a, rows, sizeof(int32_t));
-    c->logits_row = carve(a, (size_t)c->config.max_logits, sizeof(int32_t));
     c->kv_pieces = carve(a, MAX_KV_PIECES, sizeof(size_t));
     c->kv_fetch = carve(a, workers, sizeof(KvFetch));
     c->chunks = carve(a, rows + MAX_ATTN_PARTS, sizeof(AttnChunk));

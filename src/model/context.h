@@ -3,6 +3,8 @@
 #define CLLM_MODEL_CONTEXT_H
 
 #include "kernels/attn_merge.h"
+#include "model/batch.h"
+#include "model/head.h"
 #include "model/kv_store.h"
 #include "model/model.h"
 #include "model/rope.h"
@@ -53,13 +55,17 @@ struct ModelContext {
     ModelPhases phases;
     int q_dim, kv_dim, qkv_dim;
     // Scratch of a step; rows = config.max_rows.
-    float *x;          // [rows][n_embd] the residual stream
-    float *qkv;        // [rows][qkv_dim] queries, keys, values
-    float *attn;       // [rows][q_dim]
-    float *gate, *up;  // [rows][n_ff]
-    float *rope;       // [rows][2][rope pairs]
-    float *logits;     // [max_logits][n_vocab]
-    float *worker_row; // [workers][widest row]
+    float *x;               // [rows][n_embd] the residual stream
+    float *qkv;             // [rows][qkv_dim] queries, keys, values
+    float *attn;            // [rows][q_dim]
+    float *gate, *up;       // [rows][n_ff]
+    float *rope;            // [rows][2][rope pairs]
+    float *logits;          // [max_logits][n_vocab] whole rows, or listed logits (head.c)
+    float *strips;          // [workers][max_logits][HEAD_STRIDE]
+    HeadRow *head_rows;     // [workers][max_logits]
+    Candidate *candidates;  // [max_logits][MOST_CANDIDATES]
+    LogitsRow *logits_rows; // [max_logits] what a step returns
+    float *worker_row;      // [workers][widest row]
     size_t worker_stride;
     void *acts[N_ACT_FORMATS]; // tiles of rows: the input of the next product, quantised; NULL where no
                                // matrix wants it. A worker that computes alone has tiles of its own.
@@ -80,6 +86,6 @@ struct ModelContext {
 };
 
 // Computes a step; see StepModel.forward.
-float *forward_step(void *context, const Batch *b);
+const LogitsRow *forward_step(void *context, const Batch *b);
 
 #endif

@@ -343,10 +343,10 @@ static void run_head(const Step *t) {
     Share s = share_of(t, 0, TEAM);
     s.n_rows = t->b->n_logits;
     norm(&s, w->output_norm, t->c->logits_row, (const Mat *const[]){&w->output}, 1);
-    product(&s, &w->output, t->c->logits, (size_t)t->c->model->hp.n_vocab, false);
+    head_run(t->c, t->b);
 }
 
-float *forward_step(void *context, const Batch *b) {
+const LogitsRow *forward_step(void *context, const Batch *b) {
     ModelContext *c = context;
     CHECK(b->n_rows >= 1 && b->n_rows <= c->config.max_rows && b->n_logits <= c->config.max_logits);
     int32_t first_row[WORKERS_MAX + 1];
@@ -363,5 +363,5 @@ float *forward_step(void *context, const Batch *b) {
     phases_end(&c->phases, PHASE_OTHER);
     if (b->n_logits) run_head(&t);
     phases_end(&c->phases, PHASE_HEAD);
-    return c->logits;
+    return c->logits_rows;
 }

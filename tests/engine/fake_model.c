@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "kernels/order.h"
 
 #include <stdlib.h>
 
@@ -20,6 +21,39 @@ void fake_logits(const int32_t *tokens, int32_t n, int32_t n_vocab, float *logit
     uint64_t hash = 0;
     for (int32_t i = 0; i < n; i++) hash = mix(hash, tokens[i], i);
     fill(hash, tokens[0], tokens[n - 1], n_vocab, logits);
+}
+
+static int32_t largest_of(const float *logits, int32_t n) {
+    int32_t best = 0;
+    for (int32_t v = 1; v < n; v++)
+        if (logit_clean(logits[v]) > logit_clean(logits[best])) best = v;
+    return best;
+}
+
+static void insert_by_token(Candidate *sorted, int32_t n, Candidate c) {
+    for (; n > 0 && sorted[n - 1].token > c.token; n--) sorted[n] = sorted[n - 1];
+    sorted[n] = c;
+}
+
+LogitsRow fake_row(float *logits, int32_t n_vocab, const LogitsWant *want, float *listed, Candidate *candidates) {
+    if (!want || !want->n_candidates) return (LogitsRow){.all = logits};
+    for (int32_t i = 0; i < want->n_listed; i++) {
+        CHECK(i == 0 || want->listed[i - 1] < want->listed[i]);
+        listed[i] = logits[want->listed[i]];
+        logits[want->listed[i]] = -INFINITY;
+    }
+    LogitsRow row = {.candidates = candidates,
+                     .listed = want->listed,
+                     .listed_logits = listed,
+                     .n_listed = want->n_listed};
+    while (row.n_candidates < want->n_candidates) {
+        int32_t best = largest_of(logits, n_vocab);
+        float logit = logit_clean(logits[best]);
+        if (logit == -INFINITY) break;
+        insert_by_token(candidates, row.n_candidates++, (Candidate){best, logit});
+        logits[best] = -INFINITY;
+    }
+    return row;
 }
 
 static int32_t *cell(FakeModel *m, const BatchSeq *s, int32_t position) {
@@ -59,7 +93,14 @@ static float *compute(FakeModel *m, const BatchSeq *s, float *out) {
     return out;
 }
 
-static float *forward(void *self, const Batch *b) {
+static void give_rows(FakeModel *m, const Batch *b) {
+    size_t n_vocab = (size_t)m->step.n_vocab;
+    for (size_t i = 0; i < (size_t)b->n_logits; i++)
+        m->rows[i] = fake_row(m->logits + i * n_vocab, m->step.n_vocab, b->wants ? &b->wants[i] : NULL,
+                              m->listed + i * n_vocab, m->candidates + i * MOST_CANDIDATES);
+}
+
+static const LogitsRow *forward(void *self, const Batch *b) {
     FakeModel *m = self;
     int32_t rows = 0, n_logits = 0;
     m->n_calls++;
@@ -76,8 +117,9 @@ static float *forward(void *self, const Batch *b) {
     CHECK(rows == b->n_rows && n_logits == b->n_logits);
     float *out = m->logits;
     for (int32_t i = 0; i < b->n_seqs; i++) out = compute(m, &b->seqs[i], out);
+    give_rows(m, b);
     if (m->called) m->called(m->ctx);
-    return m->logits;
+    return m->rows;
 }
 
 FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks, int32_t max_rows) {
@@ -87,8 +129,12 @@ FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks
     size_t cells = (size_t)n_blocks * KV_BLOCK_TOKENS;
     m->memory = malloc(cells * sizeof m->memory[0]);
     m->owner = calloc((size_t)n_blocks, sizeof m->owner[0]);
-    m->logits = malloc((size_t)max_rows * (size_t)n_vocab * sizeof m->logits[0]);
-    CHECK(m->memory && m->owner && m->logits);
+    size_t n_logits = (size_t)max_rows * (size_t)n_vocab;
+    m->logits = malloc(n_logits * sizeof m->logits[0]);
+    m->listed = malloc(n_logits * sizeof m->listed[0]);
+    m->candidates = malloc((size_t)max_rows * MOST_CANDIDATES * sizeof m->candidates[0]);
+    m->rows = malloc((size_t)max_rows * sizeof m->rows[0]);
+    CHECK(m->memory && m->owner && m->logits && m->listed && m->candidates && m->rows);
     for (size_t i = 0; i < cells; i++) m->memory[i] = -1;
     return m;
 }
@@ -98,5 +144,8 @@ void fake_model_free(FakeModel *m) {
     free(m->memory);
     free(m->owner);
     free(m->logits);
+    free(m->listed);
+    free(m->candidates);
+    free(m->rows);
     free(m);
 }

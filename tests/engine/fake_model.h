@@ -14,7 +14,10 @@ typedef struct FakeModel {
     StepModel step;  // give this to the engine
     int32_t *memory; // [n_blocks][KV_BLOCK_TOKENS] tokens, -1: never written
     uint64_t *owner; // [n_blocks] the call and sequence that used the block last
-    float *logits;
+    float *logits;           // [max_rows][n_vocab]
+    float *listed;           // [max_rows][n_vocab]
+    Candidate *candidates;   // [max_rows][MOST_CANDIDATES]
+    LogitsRow *rows;         // [max_rows]
     uint64_t n_calls;
     int32_t n_rows, most_rows; // of the last call, of any call
     void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here
@@ -26,5 +29,9 @@ void fake_model_free(FakeModel *m);
 
 // The logits after `tokens`: what forward gives for the last row of such a sequence.
 void fake_logits(const int32_t *tokens, int32_t n, int32_t n_vocab, float *logits);
+
+// A logits row as wanted (NULL: whole), found by plain search. `logits` [n_vocab] are the row's, and spoilt;
+// `listed` and `candidates` have room for what is wanted.
+LogitsRow fake_row(float *logits, int32_t n_vocab, const LogitsWant *want, float *listed, Candidate *candidates);
 
 #endif

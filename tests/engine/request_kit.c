@@ -84,7 +84,7 @@ int32_t kit_lone_run(const Case *c, int32_t n_vocab, int32_t *out, FinishReason 
     *reason = FINISH_LENGTH;
     while (n - r->n_prompt < r->max_tokens) {
         fake_logits(tokens, n, n_vocab, logits);
-        int32_t token = sampler_next(s, logits, scratch);
+        int32_t token = sampler_next(s, &(LogitsRow){.all = logits}, scratch);
         if (is_end(c, token)) {
             *reason = FINISH_STOP;
             break;

@@ -2,6 +2,7 @@
 #include "base/rng.h"
 #include "engine/kept.h"
 #include "engine/logits.h"
+#include "fake_model.h"
 #include "harness.h"
 #include "request_kit.h"
 
@@ -133,7 +134,7 @@ static bool compare_once(SamplerScratch *s, int32_t n, Shape shape, Rng *r) {
     double total;
     SamplingParams p = random_filters(r, n);
     make_logits(x, n, shape, r);
-    kept_load(s, x);
+    kept_load(s, &(LogitsRow){.all = x});
     if (s->max == -INFINITY) return false;
     kept_filter(s, &p);
     reference(&ref, x, n, &p);
@@ -199,7 +200,7 @@ static void test_temperature_zero_is_the_largest_lowest_id_first(void **state) {
         int32_t best = 0;
         for (int32_t v = 1; v < 200; v++)
             if (clean(x[v]) > clean(x[best])) best = v;
-        assert_int_equal(sampler_next(state_, x, s), best);
+        assert_int_equal(sampler_next(state_, &(LogitsRow){.all = x}, s), best);
     }
     sampler_free(state_);
     sampler_scratch_free(s);
@@ -212,7 +213,7 @@ static void test_nothing_above_minus_infinity_gives_token_0(void **state) {
     SamplingParams p = SAMPLING_GREEDY;
     p.temperature = 1;
     SamplerState *sampler = sampler_new(&p, NULL, 0, 1, 3, NULL);
-    assert_int_equal(sampler_next(sampler, x, s), 0);
+    assert_int_equal(sampler_next(sampler, &(LogitsRow){.all = x}, s), 0);
     sampler_free(sampler);
     sampler_scratch_free(s);
 }
@@ -232,7 +233,7 @@ static double chi_square(const SamplingParams *p, int n_draws, int *freedom) {
     SamplerState *sampler = sampler_new(p, NULL, 0, 1, V, NULL);
     for (int i = 0; i < n_draws; i++) {
         memcpy(x, fixed, sizeof x);
-        counts[sampler_next(sampler, x, s)]++;
+        counts[sampler_next(sampler, &(LogitsRow){.all = x}, s)]++;
     }
     double chi = 0;
     *freedom = -1;
@@ -281,7 +282,7 @@ static void run_seed(uint64_t seed, int32_t *out, int n) {
     for (int i = 0; i < n; i++) {
         float x[500];
         make_logits(x, 500, NORMAL, &r);
-        out[i] = sampler_next(sampler, x, s);
+        out[i] = sampler_next(sampler, &(LogitsRow){.all = x}, s);
     }
     sampler_free(sampler);
     sampler_scratch_free(s);
@@ -308,10 +309,10 @@ static int32_t after(const SamplingParams *p, const int32_t *prompt, int n_promp
     assert_non_null(sampler);
     for (int i = 0; i < n; i++) {
         for (int v = 0; v < n_vocab; v++) row[v] = v == history[i] ? 1e6f : 0;
-        assert_int_equal(sampler_next(sampler, row, s), history[i]);
+        assert_int_equal(sampler_next(sampler, &(LogitsRow){.all = row}, s), history[i]);
     }
     memcpy(row, x, (size_t)n_vocab * sizeof row[0]);
-    int32_t token = sampler_next(sampler, row, s);
+    int32_t token = sampler_next(sampler, &(LogitsRow){.all = row}, s);
     sampler_free(sampler);
     sampler_scratch_free(s);
     return token;
@@ -356,6 +357,82 @@ static void test_logit_bias_adds_and_bans(void **state) {
     assert_int_equal(after(&p, NULL, 0, NULL, 0, (float[]){2.6f, 0, 1000}, 3), 0);
 }
 
+// ---- Rows with candidates
+
+// A request whose steps need candidates alone: greedy or with top_k; bias, also twice for a token, and penalties.
+static SamplingParams random_request(Rng *r, int32_t n, LogitBias bias[3]) {
+    SamplingParams p = random_filters(r, n);
+    p.top_k = 1 + kit_below(r, n - 1 < MOST_CANDIDATES ? n - 1 : MOST_CANDIDATES);
+    if (kit_below(r, 4) == 0) p.temperature = 0;
+    if (kit_below(r, 2)) p.repetition_penalty = (float[]){1.3f, 0.5f, 100}[kit_below(r, 3)];
+    if (kit_below(r, 3) == 0) p.presence_penalty = (float[]){2, -2}[kit_below(r, 2)];
+    if (kit_below(r, 3) == 0) p.frequency_penalty = (float[]){0.5f, -0.5f}[kit_below(r, 2)];
+    p.logit_bias = bias;
+    p.n_logit_bias = kit_below(r, 4);
+    for (int i = 0; i < p.n_logit_bias; i++)
+        bias[i] = (LogitBias){kit_below(r, n), (float[]){3.3f, -4.7f, -100, 50}[kit_below(r, 4)]};
+    return p;
+}
+
+// Both forms of the same rows, one token after another; the row may list more than is asked for.
+static void compare_forms(SamplerScratch *s, Rng *r, Shape shape) {
+    enum { N_TOKENS = 30 };
+    static float all[MOST], same[MOST], listed_logits[MOST];
+    static Candidate candidates[MOST_CANDIDATES];
+    LogitBias bias[3];
+    int32_t n = s->n_vocab, prompt[20], listed[100];
+    for (int i = 0; i < 20; i++) prompt[i] = kit_below(r, n);
+    SamplingParams p = random_request(r, n, bias);
+    SamplerState *a = sampler_new(&p, prompt, 20, N_TOKENS, n, NULL);
+    SamplerState *b = sampler_new(&p, prompt, 20, N_TOKENS, n, NULL);
+    for (int i = 0; i < N_TOKENS; i++) {
+        make_logits(all, n, shape, r);
+        memcpy(same, all, (size_t)n * sizeof same[0]);
+        LogitsWant want = sampler_want(b);
+        assert_int_equal(want.n_candidates, p.temperature > 0 ? p.top_k : 1);
+        memcpy(listed, want.listed, (size_t)want.n_listed * sizeof listed[0]);
+        if (i % 2 && (want.n_listed == 0 || listed[want.n_listed - 1] < n - 1)) listed[want.n_listed++] = n - 1;
+        want.listed = listed;
+        LogitsRow few = fake_row(same, n, &want, listed_logits, candidates);
+        int32_t token = sampler_next(a, &(LogitsRow){.all = all}, s);
+        assert_int_equal(sampler_next(b, &few, s), token);
+    }
+    sampler_free(a);
+    sampler_free(b);
+}
+
+static void test_both_forms_of_a_row_give_the_same_token(void **state) {
+    (void)state;
+    static const int32_t SIZES[] = {2, 3, 64, 65, 500, 3000};
+    Rng r = {kit_seed("sampler_forms", 11)};
+    for (size_t k = 0; k < sizeof SIZES / sizeof SIZES[0]; k++) {
+        SamplerScratch *s = sampler_scratch_new(SIZES[k], NULL);
+        for (int i = 0; i < (SIZES[k] < 500 ? 30 : 2) * N_SHAPES; i++) compare_forms(s, &r, (Shape)(i % N_SHAPES));
+        sampler_scratch_free(s);
+    }
+}
+
+static void test_the_whole_row_is_wanted_where_few_tokens_are_not_enough(void **state) {
+    (void)state;
+    static const struct {
+        float temperature, top_p, min_p;
+        int32_t top_k, candidates;
+    } cases[] = {
+        {0, 1, 0, 0, 1},      {0, 0.5f, 0, 7, 1},     {1, 1, 0, 0, 0},     {1, 0.9f, 0, 0, 0},
+        {1, 1, 0.1f, 0, 0},   {1, 1, 0, 1, 1},        {1, 0.9f, 0, 40, 40}, {1, 1, 0, MOST_CANDIDATES, MOST_CANDIDATES},
+        {1, 1, 0, MOST_CANDIDATES + 1, 0}, {1, 1, 0, 1000, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        SamplingParams p = SAMPLING_GREEDY;
+        p.temperature = cases[i].temperature, p.top_p = cases[i].top_p;
+        p.min_p = cases[i].min_p, p.top_k = cases[i].top_k;
+        SamplerState *s = sampler_new(&p, NULL, 0, 1, 1000, NULL);
+        assert_int_equal(sampler_want(s).n_candidates, cases[i].candidates);
+        assert_int_equal(sampler_want(s).n_listed, 0);
+        sampler_free(s);
+    }
+}
+
 static void test_parameters_are_checked(void **state) {
     (void)state;
     LogitBias bad[] = {{3, 1}};
@@ -392,4 +469,7 @@ SUITE(sampler, cmocka_unit_test(test_kept_sets_equal_the_reference),
       cmocka_unit_test(test_draws_follow_the_distribution), cmocka_unit_test(test_a_seed_repeats_its_draws),
       cmocka_unit_test(test_repetition_penalty_divides_and_multiplies),
       cmocka_unit_test(test_presence_and_frequency_count_generated_text_only),
-      cmocka_unit_test(test_logit_bias_adds_and_bans), cmocka_unit_test(test_parameters_are_checked))
+      cmocka_unit_test(test_logit_bias_adds_and_bans),
+      cmocka_unit_test(test_both_forms_of_a_row_give_the_same_token),
+      cmocka_unit_test(test_the_whole_row_is_wanted_where_few_tokens_are_not_enough),
+      cmocka_unit_test(test_parameters_are_checked))

@@ -53,22 +53,62 @@ static void compute_alone(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], float *logits
         for (int i = 0; i < length_of(s); i++) {
             BatchSeq seq = {.blocks = blocks, .start = i, .n_rows = 1, .n_logits = 1};
             Batch b = {.tokens = &tokens[s][i], .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
-            memcpy(logits + ((size_t)s * MAX_LEN + (size_t)i) * TINY_VOCAB, r->step.forward(r->step.self, &b),
+            memcpy(logits + ((size_t)s * MAX_LEN + (size_t)i) * TINY_VOCAB, r->step.forward(r->step.self, &b)->all,
                    TINY_VOCAB * sizeof *logits);
         }
+}
+
+// Whole rows, or some candidates and listed tokens of them.
+static void make_wants(Rng *rng, LogitsWant wants[MAX_ROWS], int32_t listed[MAX_ROWS][TINY_VOCAB]) {
+    for (int i = 0; i < MAX_ROWS; i++) {
+        wants[i] = (LogitsWant){.n_candidates = (int32_t)(rng_next(rng) % 60), .listed = listed[i]};
+        if (rng_next(rng) % 3 == 0) wants[i].n_candidates = 0;
+        for (int32_t token = 0; token < TINY_VOCAB; token++)
+            if (rng_next(rng) % 4 == 0) listed[i][wants[i].n_listed++] = token;
+    }
+}
+
+static bool is_better(const float *logits, int32_t a, int32_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+}
+
+// `want` holds the row's logits as computed alone.
+static void compare_row(const LogitsRow *row, const LogitsWant *w, const float *want) {
+    bool listed[TINY_VOCAB] = {false};
+    if (w->n_candidates == 0) {
+        assert_memory_equal(row->all, want, TINY_VOCAB * sizeof *want);
+        return;
+    }
+    assert_null(row->all);
+    assert_true(row->listed == w->listed && row->n_listed == w->n_listed);
+    for (int32_t i = 0; i < row->n_listed; i++) {
+        listed[row->listed[i]] = true;
+        assert_memory_equal(&row->listed_logits[i], &want[row->listed[i]], sizeof *want);
+    }
+    int32_t next = 0;
+    for (int32_t v = 0; v < TINY_VOCAB; v++) {
+        int32_t n_better = 0;
+        for (int32_t u = 0; u < TINY_VOCAB && n_better < w->n_candidates; u++) n_better += !listed[u] && is_better(want, u, v);
+        if (listed[v] || n_better >= w->n_candidates) continue;
+        assert_true(next < row->n_candidates);
+        assert_int_equal(row->candidates[next].token, v);
+        assert_true(row->candidates[next++].logit == want[v]);
+    }
+    assert_int_equal(row->n_candidates, next);
 }
 
 // All together, in random ragged steps; compares every row's logits with those computed alone.
 static void compare_together(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], const float *alone, uint64_t seed) {
     Rng rng = {seed};
     int done[N_SEQS] = {0};
-    int32_t blocks[N_SEQS][4], rows[MAX_ROWS];
+    int32_t blocks[N_SEQS][4], rows[MAX_ROWS], listed[MAX_ROWS][TINY_VOCAB];
+    LogitsWant wants[MAX_ROWS];
     for (int s = 0; s < N_SEQS; s++)
         for (int i = 0; i < 4; i++) blocks[s][i] = (4 * s + i) * 7 % N_BLOCKS;
     for (;;) {
         BatchSeq seqs[N_SEQS];
         int who[N_SEQS];
-        Batch b = {.tokens = rows, .seqs = seqs};
+        Batch b = {.tokens = rows, .seqs = seqs, .wants = wants};
         for (int s = 0; s < N_SEQS; s++) {
             int n = (int)(rng_next(&rng) % 12), left = length_of(s) - done[s];
             n = n < left ? n : left;
@@ -83,11 +123,12 @@ static void compare_together(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], const floa
         for (int s = 0; s < N_SEQS; s++) total += length_of(s) - done[s];
         if (total == 0) return;
         if (b.n_rows == 0) continue;
-        const float *logits = r->step.forward(r->step.self, &b);
+        make_wants(&rng, wants, listed);
+        const LogitsRow *got = r->step.forward(r->step.self, &b);
         for (int i = 0; i < b.n_seqs; i++) {
             const float *want = alone + ((size_t)who[i] * MAX_LEN + (size_t)seqs[i].start) * TINY_VOCAB;
-            const float *got = logits + (size_t)seqs[i].first_row * TINY_VOCAB;
-            assert_memory_equal(got, want, (size_t)seqs[i].n_rows * TINY_VOCAB * sizeof *got);
+            for (int k = seqs[i].first_row; k < seqs[i].first_row + seqs[i].n_rows; k++, want += TINY_VOCAB)
+                compare_row(&got[k], &wants[k], want);
             done[who[i]] += seqs[i].n_rows;
         }
     }
@@ -141,7 +182,7 @@ static const float *last_rows(Rig *r, const int32_t *tokens, int32_t blocks[N_LO
         memcpy(rows + 4 * s, tokens + seqs[s].start, 4 * sizeof *rows);
     }
     Batch b = {.tokens = rows, .n_rows = 4 * N_LONG, .seqs = seqs, .n_seqs = N_LONG, .n_logits = 4 * N_LONG};
-    return r->step.forward(r->step.self, &b);
+    return r->step.forward(r->step.self, &b)->all; // whole rows follow one another
 }
 
 // The same four rows, one a step and one sequence after the other.
@@ -151,7 +192,7 @@ static void compare_last_alone(Rig *r, const int32_t *tokens, int32_t blocks[N_L
         int start = long_lengths[i / 4] - 4 + i % 4;
         BatchSeq seq = {.blocks = blocks[i / 4], .start = start, .n_rows = 1, .n_logits = 1};
         Batch b = {.tokens = tokens + start, .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
-        const float *got = r->step.forward(r->step.self, &b);
+        const float *got = r->step.forward(r->step.self, &b)->all;
         assert_memory_equal(got, want + (size_t)i * TINY_VOCAB, TINY_VOCAB * sizeof *got);
     }
 }
@@ -188,7 +229,7 @@ static void test_not_constant(void **state) {
         int32_t blocks[1] = {0};
         BatchSeq seq = {.blocks = blocks, .n_rows = 1, .n_logits = 1};
         Batch b = {.tokens = &token, .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
-        float *logits = r.step.forward(r.step.self, &b);
+        const float *logits = r.step.forward(r.step.self, &b)->all;
         if (token == 3)
             memcpy(first, logits, sizeof first);
         else

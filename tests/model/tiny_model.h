@@ -1,10 +1,10 @@
-// A small qwen3 model in a temporary file: two layers, random weights, a vocabulary of 50.
+// A small qwen3 model in a temporary file: two layers, random weights, a vocabulary of 700.
 #ifndef CLLM_TESTS_TINY_MODEL_H
 #define CLLM_TESTS_TINY_MODEL_H
 
 #include "base/buf.h"
 
-enum { TINY_VOCAB = 50, TINY_EMBD = 64, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_HEAD_DIM = 16, TINY_FF = 96,
+enum { TINY_VOCAB = 700, TINY_EMBD = 64, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_HEAD_DIM = 16, TINY_FF = 96,
        TINY_LAYERS = 2, TINY_CONTEXT = 512 };
 
 // What to spoil; zeroed: nothing.

@@ -119,3 +119,15 @@ void avx2_silu_mul(float *gate, const float *up, int n) {
         _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(up + i, mask)));
     }
 }
+
+int32_t avx2_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
+    const __m256 bound = _mm256_set1_ps(threshold);
+    int32_t found = 0;
+    for (int32_t i = from; i < to; i += 8) {
+        __m256i mask = first_lanes8(to - i);
+        __m256 reached = _mm256_cmp_ps(_mm256_maskload_ps(x + i, mask), bound, _CMP_GE_OQ);
+        unsigned hits = (unsigned)_mm256_movemask_ps(_mm256_and_ps(reached, _mm256_castsi256_ps(mask)));
+        for (; hits; hits &= hits - 1) out[found++] = i + __builtin_ctz(hits);
+    }
+    return found;
+}

@@ -15,6 +15,7 @@ void avx2_fill(Kernels *t) {
     t->silu_mul = avx2_silu_mul;
     t->kv[KV_F16] = (KvKernel){avx2_kv_write_f16, avx2_attention_f16, avx2_attention_part_f16};
     t->kv[KV_Q8_0] = (KvKernel){avx2_kv_write_q8, avx2_attention_q8, avx2_attention_part_q8};
+    t->collect = avx2_collect;
     t->clean = avx2_clean;
     t->weigh = avx2_weigh;
     t->sum_from = avx2_sum_from;

@@ -18,6 +18,7 @@ void avx2_kv_write_f16(const float *key, const float *value, int head_dim, uint1
 void avx2_attention_q8(const AttnArgs *a);
 void avx2_attention_part_q8(const AttnArgs *a, float *max, float *sum);
 void avx2_kv_write_q8(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
+int32_t avx2_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 void avx2_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
 double avx2_weigh(const float *x, int32_t n_blocks, float max, float scale, float *w, double *block_sum);
 
