@@ -193,7 +193,7 @@ $(FUZZ_NAMES:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 format:
-	clang-format -i $(shell find src tests -name '*.[ch]')
+	$(firstword $(foreach c,clang-format-19 clang-format,$(if $(shell command -v $(c)),$(c))) clang-format) -i $(shell find src tests -name '*.[ch]')
 
 clean:
 	rm -rf build

@@ -173,6 +173,26 @@ void workers_free(Workers *w) {
     free(w);
 }
 
+static int nth_cpu(const cpu_set_t *set, int n) {
+    int cpu = 0;
+    while (!CPU_ISSET(cpu, set) || n-- > 0) cpu++;
+    return cpu;
+}
+
+bool workers_pin(Workers *w, Err *err) {
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return err_set(err, ERR_IO, "cannot pin the compute threads: the system does not tell which CPUs may be used");
+    for (int i = 1; i < w->n_workers; i++) {
+        int cpu = nth_cpu(&allowed, i % CPU_COUNT(&allowed));
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        int rc = pthread_setaffinity_np(w->members[i].thread, sizeof one, &one);
+        if (rc != 0) return err_set(err, ERR_IO, "cannot pin compute thread %d to CPU %d: %s", i, cpu, strerror(rc));
+    }
+    return true;
+}
+
 int workers_default_count(void) {
     int n = cpu_cgroup_limit();
     return n < WORKERS_MAX ? n : WORKERS_MAX;

@@ -23,6 +23,9 @@ typedef struct Workers Workers;
 typedef void (*WorkerFn)(void *ctx, int task, int worker);
 
 Workers *workers_new(int n_workers, Err *err); // 1 … WORKERS_MAX, including the caller
+// Keeps each worker but the caller of workers_run on one of the CPUs that this process may use: the second,
+// third … of them, in turn if they are fewer. The caller stays free.
+bool workers_pin(Workers *w, Err *err);
 int workers_default_count(void); // as many as the CPUs that this process, or its container, may use
 void workers_free(Workers *w);                 // joins the threads; NULL is allowed
 int workers_count(const Workers *w);

@@ -73,7 +73,7 @@ static void log_loaded(const ModelInfo *info, double ms, int n_threads) {
 bool runtime_open_model(Runtime *r, const Options *o, Err *err) {
     int n_threads = o->threads ? (int)o->threads : workers_default_count();
     r->workers = workers_new(n_threads, err);
-    if (!r->workers) return false;
+    if (!r->workers || (o->pin_threads && !workers_pin(r->workers, err))) return false;
     Progress p = {.started_ns = clock_now_ns(), .on_terminal = isatty(STDERR_FILENO)};
     r->model = model_open(o->model, o->packed_cache, r->workers, show_progress, &p, err);
     end_progress(&p);

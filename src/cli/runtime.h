@@ -27,7 +27,8 @@ bool runtime_check_model(const Options *o, Err *err);
 // The KV type that kv_type names.
 KvType runtime_kv_type(const Options *o);
 
-// The workers and the model alone; logs model_loaded. Reads model, threads, packed_cache. What was opened
+// The workers and the model alone; logs model_loaded. Reads model, threads, pin_threads,
+// packed_cache. What was opened
 // before a failure stays in *r, for runtime_close.
 bool runtime_open_model(Runtime *r, const Options *o, Err *err);
 

@@ -1,8 +1,10 @@
+#define _GNU_SOURCE // cpu_set_t
 #include "harness.h"
 
 #include "base/clock.h"
 #include "base/workers.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -117,5 +119,23 @@ static void test_refuses_too_many(void **state) {
     workers_free(NULL);
 }
 
-SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_meetings), cmocka_unit_test(test_wakes_from_sleep),
+static void mask_task(void *ctx, int task, int worker) {
+    (void)task;
+    Meeting *m = ctx;
+    cpu_set_t mine;
+    workers_meet(m->w); // so that each worker has a task
+    m->wrote[worker][0] = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : -1;
+}
+
+// Every worker but the caller may run on one CPU only; more workers than CPUs share them.
+static void test_pinned(void **state) {
+    (void)state;
+    Meeting m = {.w = workers_new(4, NULL), .n_workers = 4};
+    assert_true(workers_pin(m.w, NULL));
+    workers_run(m.w, mask_task, &m, 4);
+    for (int i = 1; i < 4; i++) assert_int_equal(m.wrote[i][0], 1);
+    workers_free(m.w);
+}
+
+SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_meetings), cmocka_unit_test(test_pinned), cmocka_unit_test(test_wakes_from_sleep),
       cmocka_unit_test(test_idle_burns_nothing), cmocka_unit_test(test_refuses_too_many))
