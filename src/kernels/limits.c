@@ -79,6 +79,32 @@ __attribute__((target("avx2"))) static void loop_maddubs(void) {
     }
 }
 
+// The same instruction in two encodings; see avxvnni/gemm_dots.h.
+__attribute__((target("avx2,avxvnni"))) static void loop_vpdpbusd_vex(void) {
+    __m256i sums[SUMS_256], w = _mm256_set1_epi32(0x01020304), q = _mm256_set1_epi32(0x04030201);
+    EACH_SUM_256 sums[i] = _mm256_setzero_si256();
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM_256 sums[i] = _mm256_dpbusd_avx_epi32(sums[i], w, q);
+        EACH_SUM_256 __asm__ volatile("" : "+x"(sums[i]));
+    }
+}
+
+__attribute__((target("avx512vl,avx512vnni"))) static void loop_vpdpbusd_evex(void) {
+    __m256i sums[SUMS_256], w = _mm256_set1_epi32(0x01020304), q = _mm256_set1_epi32(0x04030201);
+    EACH_SUM_256 sums[i] = _mm256_setzero_si256();
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM_256 sums[i] = _mm256_dpbusd_epi32(sums[i], w, q);
+        EACH_SUM_256 __asm__ volatile("" : "+x"(sums[i]));
+    }
+}
+
+static void loop_vpdpbusd256(void) {
+    if (cpu_has_vex_vnni())
+        loop_vpdpbusd_vex();
+    else
+        loop_vpdpbusd_evex();
+}
+
 __attribute__((target("avx2,fma"))) static void loop_fma256(void) {
     __m256 sums[SUMS_256], w = _mm256_set1_ps(0.5f), x = _mm256_set1_ps(0.25f);
     EACH_SUM_256 sums[i] = _mm256_setzero_ps();
@@ -93,6 +119,7 @@ static const Burst bursts[][2] = {
     [CPU_SCALAR] = {{plain_int8, (double)PLAIN_N *PLAIN_LOOPS}, {plain_float, (double)PLAIN_N *PLAIN_LOOPS}},
 #if defined(__x86_64__)
     [CPU_AVX2] = {{loop_maddubs, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
+    [CPU_AVXVNNI] = {{loop_vpdpbusd256, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
     [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
 #endif
 };
