@@ -36,11 +36,11 @@ STRICT_DIRS := base gguf text server
 ISA_avx2    := -mavx2 -mfma -mf16c
 ISA_vnni_vex  := -mavxvnni
 ISA_vnni_evex := -mavx512vl -mavx512vnni
-ISA_avx512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512
+ISA_avx512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 
 SRC_DIRS := base gguf kernels kernels/scalar text chat model engine server cli
 ifeq ($(ARCH),x86_64)
-  SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512
+  SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni
 endif
 SRCS      := $(sort $(wildcard $(SRC_DIRS:%=src/%/*.c)))
 LIB_SRCS  := $(filter-out src/cli/main.c,$(SRCS))
@@ -79,6 +79,7 @@ $(BUILD)/src/kernels/avxvnni/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
 $(BUILD)/src/kernels/avxvnni/gemm_vex.o: CFLAGS += $(ISA_vnni_vex)
 $(BUILD)/src/kernels/avxvnni/gemm_evex.o: CFLAGS += $(ISA_vnni_evex)
 $(BUILD)/src/kernels/avx512/%.o: CFLAGS += $(ISA_avx512) $(ISA_san)
+$(BUILD)/src/kernels/avx512vnni/%.o: CFLAGS += $(ISA_avx512) -mavx512vnni $(ISA_san)
 $(BUILD)/src/cli/main.o: CFLAGS += -DCLLM_COMMIT='"$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"'
 
 $(BUILD)/%.o: %.c

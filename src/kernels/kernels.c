@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 #include "kernels/avx2/table.h"
 #include "kernels/avx512/table.h"
+#include "kernels/avx512vnni/table.h"
 #include "kernels/avxvnni/table.h"
 #endif
 
@@ -38,6 +39,7 @@ const Kernels *kernels_get(CpuRung rung) {
     case CPU_AVX512VNNI:
         avx2_fill(t);
         avx512_fill(t);
+        avx512vnni_fill(t);
         break;
     case CPU_AVXVNNI:
         avx2_fill(t);

@@ -1,28 +1,24 @@
-// Products of quantised weights with int8 activations: 16 weight rows in the lanes of a vector.
+// The body of a 512-bit rung's product of quantised weights with int8 activations: 16 weight rows in the
+// lanes of a vector.
 //
-// One vector of unpacked weights holds four consecutive columns of 16 rows as unsigned bytes;
-// vpdpbusd multiplies it with four activations of one row, broadcast from the tile, and adds the
-// four products to the row's 32-bit sums. So 16 weight rows advance at once, no sum ever crosses
-// lanes, and each unpacked vector serves up to 8 activation rows from registers. An offset costs
-// nothing: the sums start at -offset times the activations' own sum.
+// One vector of unpacked weights holds four consecutive columns of 16 rows as bytes. A step multiplies it with
+// four activations of one row, broadcast from the tile, and adds the four products to the row's 32-bit sums.
+// So 16 weight rows advance at once, no sum ever crosses lanes, and each unpacked vector serves up to 8
+// activation rows from registers. An offset costs nothing: the sums start at -offset times the activations'
+// own sum.
 //
 // The functions below are written once and inlined for each format and number of rows, with both
 // known at compile time; docs/kernels.md shows what the inner loop compiles to.
-#include "kernels/avx512/table.h"
+//
+// What a step is differs. A file that includes this one has defined before:
+//   is_signed(f)               whether it wants a format's weights as signed bytes; else they are unsigned
+//   add_steps(f, R, w, q, from, n, dots)
+//                              adds the products of steps [from, from + n) to the sums of R rows
+//   dot2(sums, a, b)           sums + the products of pairs of 16 bits
+#ifndef CLLM_KERNELS_AVX512_GEMM512_H
+#define CLLM_KERNELS_AVX512_GEMM512_H
 
-#include "kernels/packed.h"
-
-#include <immintrin.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-
-enum { STEPS = 8 }; // vectors of four columns in a chunk of 32
-
-INLINE __m512i load(const void *p) {
-    return _mm512_loadu_si512(p);
-}
+#include "kernels/avx512/lanes.h"
 
 // field << shift (right for negative shifts), kept inside bytes by the caller's mask.
 INLINE __m512i shift_bits(__m512i v, int shift) {
@@ -63,7 +59,7 @@ INLINE void fetch_ahead(Ahead *f) {
     }
 }
 
-// The 32 columns of a chunk as eight vectors of unsigned bytes.
+// The 32 columns of a chunk as eight vectors of bytes.
 INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS]) {
     UNROLL for (int s = 0; s < STEPS; s++) {
         if (f.low == 8) w[s] = load(chunk + planes_low_at(f, s));
@@ -77,23 +73,14 @@ INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS])
             const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)iq4_values));
             w[s] = _mm512_shuffle_epi8(table, w[s]);
         }
+        if (is_signed(f)) w[s] = _mm512_xor_si512(w[s], _mm512_set1_epi8((char)0x80));
     }
-}
-
-INLINE __m512 half_lanes(const uint16_t *h) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h));
-}
-
-INLINE __m512i broadcast32(const void *p) {
-    int32_t v;
-    memcpy(&v, p, sizeof v);
-    return _mm512_set1_epi32(v);
 }
 
 // Where the sums of sub-block `at` start: -offset * (sum of activations), or 0. The tile holds -1 times
 // the sums of 32 for blocks of 32, -32 times the sums of 16 for blocks of 256 (acts.h).
 INLINE __m512i sums_start(const Planes f, const int32_t *nsums, int at, int row) {
-    if (f.offset_shift < 0) return _mm512_setzero_si512();
+    if (f.offset_shift < 0 || is_signed(f)) return _mm512_setzero_si512();
     const int shift = f.block == 256 ? f.offset_shift - 5 : f.offset_shift;
     __m512i sum = _mm512_set1_epi32(nsums[8 * at + row]);
     if (f.block == 256 && f.sub == 32) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[8 * (at + 1) + row]));
@@ -124,7 +111,7 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead
         const int8_t *q = t.q + 256 * b;
         UNROLL for (int r = 0; r < R; r++) {
             __m512i sum = sums_start(f, t.nsums, b, r);
-            UNROLL for (int s = 0; s < STEPS; s++) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast32(q + 32 * s + 4 * r));
+            add_steps(f, 1, w, q + 4 * r, 0, STEPS, &sum);
             __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(t.scales[8 * b + r]));
             y[r] = _mm512_fmadd_ps(scaled, scale, y[r]);
         }
@@ -140,9 +127,7 @@ INLINE void sub_dots(const Planes f, const int R, const Tile t, const __m512i w[
     const int8_t *q = t.q + 256 * (ptrdiff_t)c;
     const int steps = f.sub / 4;
     UNROLL for (int r = 0; r < R; r++) dots[r] = sums_start(f, t.nsums, c * 2 + j, r);
-    UNROLL for (int s = j * steps; s < (j + 1) * steps; s++)
-        UNROLL for (int r = 0; r < R; r++)
-            dots[r] = _mm512_dpbusd_epi32(dots[r], w[s], broadcast32(q + 32 * s + 4 * r));
+    add_steps(f, R, w, q, j * steps, steps, dots);
 }
 
 // Adds scale * (dot product) of two sub-blocks, exactly. Multiplications are what limits this loop, and
@@ -153,7 +138,7 @@ INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales, cons
     if (fits) {
         UNROLL for (int r = 0; r < R; r++) {
             __m512i both = _mm512_mask_blend_epi16(0xAAAAAAAA, first[r], _mm512_slli_epi32(second[r], 16));
-            sums[r] = _mm512_dpwssd_epi32(sums[r], both, pairs);
+            sums[r] = dot2(sums[r], both, pairs);
         }
         return;
     }
@@ -186,7 +171,7 @@ INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, c
     UNROLL for (int j = 0; j < 256 / f.sub / 2; j++) {
         __m512i m = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(mins + 32 * j)));
         UNROLL for (int r = 0; r < R; r++)
-            sums[r] = _mm512_dpwssd_epi32(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
+            sums[r] = dot2(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
     }
     UNROLL for (int r = 0; r < R; r++) t[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, t[r]);
 }
@@ -286,7 +271,7 @@ INLINE void gemm(const Planes f, const GemmArgs *a) {
     }
 }
 
-void avx512_gemm_quant(WeightType type, const GemmArgs *a) {
+INLINE void gemm_quant(WeightType type, const GemmArgs *a) {
     switch (type) {
     case WEIGHT_Q8_0: gemm(PLANES_Q8_0, a); break;
     case WEIGHT_Q4_0: gemm(PLANES_Q4_0, a); break;
@@ -303,3 +288,5 @@ void avx512_gemm_quant(WeightType type, const GemmArgs *a) {
     default: break;
     }
 }
+
+#endif
