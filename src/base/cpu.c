@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avxvnni", "avx512vnni"};
+static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni"};
 
 const char *cpu_rung_name(CpuRung rung) {
     return rung_names[rung];
@@ -42,6 +42,7 @@ bool cpu_has_rung(CpuRung rung) {
     if (rung == CPU_AVX2) return avx2;
     bool vnni512 = avx2 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
     if (rung == CPU_AVXVNNI) return vnni512 || (avx2 && cpu_has_vex_vnni());
+    if (rung == CPU_AVX512) return avx512;
     if (rung == CPU_AVX512VNNI) return avx512 && vnni512;
 #endif
     return false;

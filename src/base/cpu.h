@@ -14,7 +14,8 @@ typedef enum CpuRung {
     CPU_SCALAR,
     CPU_AVX2,       // x86: AVX2, FMA, F16C
     CPU_AVXVNNI,    // x86: these and 256-bit vpdpbusd, from AVX-VNNI or from AVX-512 VL and VNNI
-    CPU_AVX512VNNI, // x86: AVX-512 F, BW, DQ, VL and VNNI
+    CPU_AVX512,     // x86: AVX-512 F, BW, DQ, VL, FMA, F16C
+    CPU_AVX512VNNI, // x86: these and AVX-512 VNNI
     CPU_N_RUNGS
 } CpuRung;
 

@@ -41,6 +41,10 @@ const Kernels *kernels_get(CpuRung rung) {
         avx512_fill(t);
         avx512vnni_fill(t);
         break;
+    case CPU_AVX512:
+        avx2_fill(t);
+        avx512_fill(t);
+        break;
     case CPU_AVXVNNI:
         avx2_fill(t);
         avxvnni_fill(t);

@@ -54,6 +54,18 @@ __attribute__((target("avx512f,avx512vnni"))) static void loop_vpdpbusd(void) {
     }
 }
 
+__attribute__((target("avx512f,avx512bw"))) static void loop_maddubs512(void) {
+    __m512i sums[SUMS], w = _mm512_set1_epi32(0x01020304), q = _mm512_set1_epi32(0x04030201);
+    EACH_SUM sums[i] = _mm512_setzero_si512();
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM {
+            __asm__ volatile("" : "+v"(w)); // a product of its own for each sum
+            sums[i] = _mm512_add_epi16(sums[i], _mm512_maddubs_epi16(w, q));
+        }
+        EACH_SUM __asm__ volatile("" : "+v"(sums[i]));
+    }
+}
+
 __attribute__((target("avx512f"))) static void loop_fma512(void) {
     __m512 sums[SUMS], w = _mm512_set1_ps(0.5f), x = _mm512_set1_ps(0.25f);
     EACH_SUM sums[i] = _mm512_setzero_ps();
@@ -120,6 +132,7 @@ static const Burst bursts[][2] = {
 #if defined(__x86_64__)
     [CPU_AVX2] = {{loop_maddubs, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
     [CPU_AVXVNNI] = {{loop_vpdpbusd256, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
+    [CPU_AVX512] = {{loop_maddubs512, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
     [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
 #endif
 };

@@ -1,7 +1,7 @@
 // What the machine can do at best: the figures that measured speed is divided by.
 //
 // Multiply-adds run on registers only, with enough independent sums to hide their latency: vpdpbusd
-// where there is VNNI; on AVX2 vpmaddubsw and an add of 16 bits, the cheapest step that a kernel can
+// where there is VNNI; without it vpmaddubsw and an add of 16 bits, the cheapest step that a kernel can
 // take there; on the scalar rung what the compiler makes of plain C on data in the first cache.
 // Reading walks through memory of the caller, which should be larger than the caches.
 //
@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 typedef enum LimitKind {
-    LIMIT_INT8,  // 8-bit integers, sums of 32 bits (AVX2: 16)
+    LIMIT_INT8,  // 8-bit integers, sums of 32 bits (without VNNI: 16)
     LIMIT_FLOAT, // 32-bit floats
 } LimitKind;
 

@@ -49,3 +49,7 @@ def test_avxvnni_in_evex() -> None:
     code = instructions("avxvnni/gemm_evex.o")
     dots = [text for text in wide(code) if text.startswith("vpdpbusd")]
     assert dots and not any("%zmm" in text for text in dots)
+
+def test_avx512_without_vnni() -> None:
+    for path in sorted((KERNELS / "avx512").glob("*.o")):
+        assert not [text for _, text in instructions(f"avx512/{path.name}") if "vpdp" in text], path.name

@@ -7,7 +7,7 @@ void avx512_fill(Kernels *t) {
         MatKernel *m = &t->mat[type];
         m->panel_bytes = packed_panel_bytes;
         m->pack = packed_panel_write;
-        if (weight_is_float((WeightType)type)) m->gemm = avx512_gemm_float;
+        m->gemm = weight_is_float((WeightType)type) ? avx512_gemm_float : avx512_gemm_quant;
     }
     t->act_write[ACT_Q8_32] = avx512_act_write_q8_32;
     t->act_write[ACT_Q8_256] = avx512_act_write_q8_256;

@@ -1,4 +1,4 @@
-// The AVX-512 kernels (F, BW, DQ, VL; no VNNI).
+// The AVX-512 rung (F, BW, DQ, VL, FMA, F16C; no VNNI).
 #ifndef CLLM_KERNELS_AVX512_TABLE_H
 #define CLLM_KERNELS_AVX512_TABLE_H
 
@@ -6,6 +6,7 @@
 
 void avx512_fill(Kernels *t);
 
+void avx512_gemm_quant(WeightType type, const GemmArgs *a);
 void avx512_gemm_float(WeightType type, const GemmArgs *a);
 void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row);
 void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
