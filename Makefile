@@ -34,13 +34,15 @@ LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
 STRICT_DIRS := base gguf text server
 ISA_avx2    := -mavx2 -mfma -mf16c
-ISA_avx512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512
+ISA_vnni_vex  := -mavxvnni
+ISA_vnni_evex := -mavx512vl -mavx512vnni
+ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 ISA_neon      := -march=armv8.2-a+dotprod
 ISA_neon_i8mm := -march=armv8.2-a+dotprod+i8mm
 
 SRC_DIRS := base gguf kernels kernels/scalar text chat model engine server cli
 ifeq ($(ARCH),x86_64)
-  SRC_DIRS += kernels/avx2 kernels/avx512
+  SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni
 else ifeq ($(ARCH),aarch64)
   SRC_DIRS += kernels/neon kernels/neon_i8mm
 endif
@@ -76,7 +78,12 @@ $(foreach d,$(STRICT_DIRS),$(eval $(call STRICT_template,$(d))))
 # Fully instrumented, the unrolled kernels take minutes to compile; without UBSan and with checks as calls, seconds.
 ISA_san := $(if $(SAN),-O1 -fno-sanitize=undefined $(if $(findstring clang,$(CC)),-mllvm -asan-instrumentation-with-call-threshold=0))
 $(BUILD)/src/kernels/avx2/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
+$(BUILD)/src/kernels/avxvnni/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
+# One source, both encodings of its instruction.
+$(BUILD)/src/kernels/avxvnni/gemm_vex.o: CFLAGS += $(ISA_vnni_vex)
+$(BUILD)/src/kernels/avxvnni/gemm_evex.o: CFLAGS += $(ISA_vnni_evex)
 $(BUILD)/src/kernels/avx512/%.o: CFLAGS += $(ISA_avx512) $(ISA_san)
+$(BUILD)/src/kernels/avx512vnni/%.o: CFLAGS += $(ISA_avx512) -mavx512vnni $(ISA_san)
 $(BUILD)/src/kernels/neon/%.o: CFLAGS += $(ISA_neon) $(ISA_san)
 $(BUILD)/src/kernels/neon_i8mm/%.o: CFLAGS += $(ISA_neon_i8mm) $(ISA_san)
 $(BUILD)/src/cli/main.o: CFLAGS += -DCLLM_COMMIT='"$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"'

@@ -10,7 +10,8 @@
 #include <sys/auxv.h>
 #endif
 
-static const char *const rung_names[CPU_N_RUNGS] = {"scalar", "avx2", "avx512vnni", "neon", "neon_i8mm"};
+static const char *const rung_names[CPU_N_RUNGS] = {"scalar",     "avx2", "avxvnni",  "avx512",
+                                                   "avx512vnni", "neon", "neon_i8mm"};
 
 const char *cpu_rung_name(CpuRung rung) {
     return rung_names[rung];
@@ -25,6 +26,15 @@ bool cpu_rung_parse(const char *name, CpuRung *out) {
     return false;
 }
 
+bool cpu_has_vex_vnni(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avxvnni");
+#else
+    return false;
+#endif
+}
+
 // __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers; the auxiliary vector of
 // a process is the OS's own word.
 bool cpu_has_rung(CpuRung rung) {
@@ -35,7 +45,10 @@ bool cpu_has_rung(CpuRung rung) {
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (rung == CPU_AVX2) return avx2;
-    if (rung == CPU_AVX512VNNI) return avx512 && __builtin_cpu_supports("avx512vnni");
+    bool vnni512 = avx2 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    if (rung == CPU_AVXVNNI) return vnni512 || (avx2 && cpu_has_vex_vnni());
+    if (rung == CPU_AVX512) return avx512;
+    if (rung == CPU_AVX512VNNI) return avx512 && vnni512;
 #elif defined(__aarch64__)
     const unsigned long needed = HWCAP_ASIMD | HWCAP_ASIMDDP;
     bool neon = (getauxval(AT_HWCAP) & needed) == needed;
@@ -51,12 +64,11 @@ CpuRung cpu_best_rung(void) {
     return (CpuRung)best;
 }
 
-// The rungs of this machine, for messages: "scalar, avx2".
-static void list_rungs(char *text, size_t size) {
+void cpu_list_rungs(char *text, size_t size) {
     size_t at = 0;
     text[0] = '\0';
     for (int i = 0; i < CPU_N_RUNGS && at < size; i++)
-        if (cpu_has_rung((CpuRung)i)) at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", rung_names[i]);
+        if (cpu_has_rung((CpuRung)i)) at += (size_t)snprintf(text + at, size - at, "%s%s", at ? " " : "", rung_names[i]);
 }
 
 bool cpu_rung(CpuRung *out, Err *err) {
@@ -65,7 +77,7 @@ bool cpu_rung(CpuRung *out, Err *err) {
     if (!mask || !mask[0]) return true;
     CpuRung wanted;
     char rungs[128];
-    list_rungs(rungs, sizeof rungs);
+    cpu_list_rungs(rungs, sizeof rungs);
     if (!cpu_rung_parse(mask, &wanted))
         return err_set(err, ERR_INVALID, "CLLM_CPU=%s is unknown; this CPU has %s", mask, rungs);
     if (!cpu_has_rung(wanted))

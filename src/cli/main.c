@@ -40,8 +40,10 @@ static int print_version(void) {
         fprintf(stderr, "cllm: %s\n", err.msg);
         return 1;
     }
-    printf("cllm %s, commit %s, CPU %s (best here: %s)\n", CLLM_VERSION, CLLM_COMMIT, cpu_rung_name(rung),
-           cpu_rung_name(cpu_best_rung()));
+    char rungs[128];
+    cpu_list_rungs(rungs, sizeof rungs);
+    printf("cllm %s, commit %s, CPU %s (this machine has: %s)\n", CLLM_VERSION, CLLM_COMMIT, cpu_rung_name(rung),
+           rungs);
     return 0;
 }
 

@@ -5,6 +5,8 @@
 #if defined(__x86_64__)
 #include "kernels/avx2/table.h"
 #include "kernels/avx512/table.h"
+#include "kernels/avx512vnni/table.h"
+#include "kernels/avxvnni/table.h"
 #elif defined(__aarch64__)
 #include "kernels/neon/table.h"
 #include "kernels/neon_i8mm/table.h"
@@ -42,6 +44,15 @@ const Kernels *kernels_get(CpuRung rung) {
     case CPU_AVX512VNNI:
         avx2_fill(t);
         avx512_fill(t);
+        avx512vnni_fill(t);
+        break;
+    case CPU_AVX512:
+        avx2_fill(t);
+        avx512_fill(t);
+        break;
+    case CPU_AVXVNNI:
+        avx2_fill(t);
+        avxvnni_fill(t);
         break;
     case CPU_AVX2: avx2_fill(t); break;
     default: break;

@@ -56,6 +56,18 @@ __attribute__((target("avx512f,avx512vnni"))) static void loop_vpdpbusd(void) {
     }
 }
 
+__attribute__((target("avx512f,avx512bw"))) static void loop_maddubs512(void) {
+    __m512i sums[SUMS], w = _mm512_set1_epi32(0x01020304), q = _mm512_set1_epi32(0x04030201);
+    EACH_SUM sums[i] = _mm512_setzero_si512();
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM {
+            __asm__ volatile("" : "+v"(w)); // a product of its own for each sum
+            sums[i] = _mm512_add_epi16(sums[i], _mm512_maddubs_epi16(w, q));
+        }
+        EACH_SUM __asm__ volatile("" : "+v"(sums[i]));
+    }
+}
+
 __attribute__((target("avx512f"))) static void loop_fma512(void) {
     __m512 sums[SUMS], w = _mm512_set1_ps(0.5f), x = _mm512_set1_ps(0.25f);
     EACH_SUM sums[i] = _mm512_setzero_ps();
@@ -79,6 +91,32 @@ __attribute__((target("avx2"))) static void loop_maddubs(void) {
         }
         EACH_SUM_256 __asm__ volatile("" : "+x"(sums[i]));
     }
+}
+
+// The same instruction in two encodings; see avxvnni/gemm_dots.h.
+__attribute__((target("avx2,avxvnni"))) static void loop_vpdpbusd_vex(void) {
+    __m256i sums[SUMS_256], w = _mm256_set1_epi32(0x01020304), q = _mm256_set1_epi32(0x04030201);
+    EACH_SUM_256 sums[i] = _mm256_setzero_si256();
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM_256 sums[i] = _mm256_dpbusd_avx_epi32(sums[i], w, q);
+        EACH_SUM_256 __asm__ volatile("" : "+x"(sums[i]));
+    }
+}
+
+__attribute__((target("avx512vl,avx512vnni"))) static void loop_vpdpbusd_evex(void) {
+    __m256i sums[SUMS_256], w = _mm256_set1_epi32(0x01020304), q = _mm256_set1_epi32(0x04030201);
+    EACH_SUM_256 sums[i] = _mm256_setzero_si256();
+    for (int n = 0; n < LOOPS; n++) {
+        EACH_SUM_256 sums[i] = _mm256_dpbusd_epi32(sums[i], w, q);
+        EACH_SUM_256 __asm__ volatile("" : "+x"(sums[i]));
+    }
+}
+
+static void loop_vpdpbusd256(void) {
+    if (cpu_has_vex_vnni())
+        loop_vpdpbusd_vex();
+    else
+        loop_vpdpbusd_evex();
 }
 
 __attribute__((target("avx2,fma"))) static void loop_fma256(void) {
@@ -124,6 +162,8 @@ static const Burst bursts[][2] = {
     [CPU_SCALAR] = {{plain_int8, (double)PLAIN_N *PLAIN_LOOPS}, {plain_float, (double)PLAIN_N *PLAIN_LOOPS}},
 #if defined(__x86_64__)
     [CPU_AVX2] = {{loop_maddubs, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
+    [CPU_AVXVNNI] = {{loop_vpdpbusd256, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
+    [CPU_AVX512] = {{loop_maddubs512, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
     [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
 #elif defined(__aarch64__)
     [CPU_NEON] = {{loop_sdot, 16.0 * SUMS *LOOPS}, {loop_fmla, 4.0 * SUMS *LOOPS}},

@@ -1,8 +1,9 @@
 // What the machine can do at best: the figures that measured speed is divided by.
 //
 // Multiply-adds run on registers only, with enough independent sums to hide their latency: vpdpbusd
-// on AVX-512 VNNI; on AVX2 vpmaddubsw and an add of 16 bits, the cheapest step that a kernel can
-// take there; sdot on NEON, smmla with i8mm; on the scalar rung what the compiler makes of plain C on data in the first cache.
+// where there is VNNI; without it vpmaddubsw and an add of 16 bits, the cheapest step that a kernel can
+// take there; sdot on NEON, smmla with i8mm; on the scalar rung what the compiler makes of plain C on data
+// in the first cache.
 // Reading walks through memory of the caller, which should be larger than the caches.
 //
 // The bursts are for a team: each thread runs some, the caller keeps the time. The rates are those of
@@ -17,7 +18,7 @@
 #include <stddef.h>
 
 typedef enum LimitKind {
-    LIMIT_INT8,  // 8-bit integers, sums of 32 bits (AVX2: 16)
+    LIMIT_INT8,  // 8-bit integers, sums of 32 bits (without VNNI: 16)
     LIMIT_FLOAT, // 32-bit floats
 } LimitKind;
 

@@ -26,7 +26,7 @@ static void spread(int8_t *q, int from, int row, const int32_t *words, int n) {
 
 // The sums of each 16 of 64 columns, in all four lanes of their quarter.
 static __m512i sum16s(__m512i q) {
-    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), q);
+    __m512i s = _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_set1_epi8(1), q), _mm512_set1_epi16(1));
     s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
     return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
 }

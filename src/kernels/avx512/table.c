@@ -15,7 +15,7 @@ void avx512_fill(Kernels *t) {
     t->rope = avx512_rope;
     t->silu_mul = avx512_silu_mul;
     t->kv[KV_F16] = (KvKernel){avx512_kv_write_f16, avx512_attention_f16, avx512_attention_part_f16};
-    t->kv[KV_Q8_0] = (KvKernel){avx512_kv_write_q8, avx512_attention_q8, avx512_attention_part_q8};
+    t->kv[KV_Q8_0].write = avx512_kv_write_q8;
     t->collect = avx512_collect;
     t->clean = avx512_clean;
     t->weigh = avx512_weigh;

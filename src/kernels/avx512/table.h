@@ -1,4 +1,4 @@
-// The AVX-512 VNNI rung (F, BW, DQ, VL, VNNI).
+// The AVX-512 rung (F, BW, DQ, VL, FMA, F16C; no VNNI).
 #ifndef CLLM_KERNELS_AVX512_TABLE_H
 #define CLLM_KERNELS_AVX512_TABLE_H
 
@@ -16,8 +16,6 @@ void avx512_silu_mul(float *gate, const float *up, int n);
 void avx512_attention_f16(const AttnArgs *a);
 void avx512_attention_part_f16(const AttnArgs *a, float *max, float *sum);
 void avx512_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
-void avx512_attention_q8(const AttnArgs *a);
-void avx512_attention_part_q8(const AttnArgs *a, float *max, float *sum);
 void avx512_kv_write_q8(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
 int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);
 void avx512_clean(const float *logits, int32_t n_blocks, float *x, float *block_max);
