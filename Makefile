@@ -106,6 +106,7 @@ BENCH_MODEL   := models/qwen3-0.6b-q4_k_m.gguf
 MODEL         ?= $(DEFAULT_MODEL)
 ARGS          ?=
 FUZZ_SECONDS  ?= 60
+NATIVE        ?= 1
 export SAN
 
 .PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build unit models peers fuzz format clean
@@ -121,7 +122,8 @@ help:
 	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
 	@echo 'make lint             the checks of the source text'
 	@echo 'make models           fetch the default model, make the benchmark model (synthetic weights)'
-	@echo 'make peers            install the servers that bench/peers.py compares with, into .venv/peers'
+	@echo 'make peers            build and install the servers that bench/peers.py compares with (half an hour);'
+	@echo '                      NATIVE=0 only their AVX2 wheels'
 	@echo 'make fuzz             run each fuzz target for FUZZ_SECONDS=60 (clang)'
 	@echo 'make format           clang-format over the C sources'
 	@echo 'make clean            remove build/'
@@ -175,12 +177,13 @@ models:
 $(BENCH_MODEL): tools/make_model.py $(wildcard tools/modelgen/*.py)
 	@$(PYTHON) tools/make_model.py qwen3-0.6b --type q4_k_m --out $@
 
-# An environment of their own: what they depend on must not move what tools/ and tests/ have pinned.
+# Environments of their own: what they depend on must not move what tools/ and tests/ have pinned.
 peers:
-	@tools/setup.sh venv
+	@tools/setup.sh peers
 	@test -x .venv/peers/bin/pip || $(PYTHON) -m venv .venv/peers
 	@.venv/peers/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --retries 5 \
 	  -r bench/requirements.txt
+	@$(if $(filter-out 0,$(NATIVE)),JOBS=$(JOBS) bench/build_peers.sh .venv/peers-native)
 
 # Fuzz targets: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/corpus/NAME, finds in build/fuzz/NAME.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -3,7 +3,8 @@
 
     make && make peers && .venv/bin/python bench/peers.py --output peers.json --markdown peers.md
 
-`make peers` installs the peers into .venv/peers. In every round and at every concurrency each server is started
+`make peers` builds the peers for this CPU into .venv/peers-native and installs their AVX2 wheels into .venv/peers. To
+compare on AVX2: --servers cllm-avx2,llama.cpp-avx2,ik_llama.cpp-avx2. In every round and at every concurrency each server is started
 afresh, warmed up, measured by the closed loop of tools/benchlib and stopped. Peers that are not installed are left
 out, and the result says so. Exit status: 0 all requests succeeded with exactly the tokens asked for, 1 some did
 not, 2 wrong usage, 130 interrupted.
@@ -52,10 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     add = parser.add_argument
-    add("--servers", metavar="A,B", help="their names (default: all that are to be had; cllm-avx2 and llama.cpp-passive only when named)")
+    add("--servers", metavar="A,B", help="their names (default: all that are to be had, but *-avx2 and *-passive only when named)")
     add("--model", type=Path, default=ROOT / "models/qwen3-0.6b-q4_k_m.gguf", help="default: %(default)s")
     add("--cllm", type=Path, default=ROOT / "build/release/cllm", help="the binary (default: %(default)s)")
-    add("--python", type=Path, default=ROOT / ".venv/peers/bin/python", help="of the peers (default: %(default)s)")
+    add("--python", type=Path, default=ROOT / ".venv/peers/bin/python", help="of the peers' wheels (default: %(default)s)")
+    add("--native", type=Path, default=ROOT / ".venv/peers-native", help="peers built here (default: %(default)s)")
     add("--concurrency", type=positives, default=[1, 8, 16, 24, 32], metavar="N,N", help="default: 1,8,16,24,32")
     add("--requests", type=positive, default=72, help="requests a test (default: 72)")
     add("--max-tokens", type=positive, default=50, help="tokens a request (default: 50)")
@@ -79,7 +81,7 @@ def choose(contenders: Sequence[Contender], names: str | None) -> list[Contender
         if name not in known:
             raise ValueError(f"no server is called {name!r}; there are {', '.join(known)}")
         if known[name].version is None:
-            raise ValueError(f"{name} is not to be had here: {known[name].note}. Remedy: make peers, or --python")
+            raise ValueError(f"{name} is not to be had here: {known[name].note}. Remedy: make peers, or --python, or --native")
         chosen.append(known[name])
     return chosen
 
@@ -105,10 +107,11 @@ def make_notes(args: argparse.Namespace, environment: dict[str, Any], load: floa
         f"Each server: {args.threads} threads, room for as many requests as there are clients, {CONTEXT} tokens of "
         f"context a request; a fresh process for every test, turns A B A B; {args.rounds} rounds.",
         "Foreign CPU is what neither the server nor the client used, in cores: where it is above 0.1, that test was "
-        "disturbed, and servers whose threads spin at barriers suffer most.",
+        "disturbed, and servers whose threads spin at barriers suffer most. What the client used counts for the test "
+        "(whole or streamed replies) where it used most; below 3 % it is no matter.",
         "A sample counts only if every request got status 200 and exactly the tokens that it asked for.",
         "There are five prompts in turn: servers that keep earlier prompts may skip parts of them. This stays on.",
-        "Wheels are built for common CPUs: a peer built on the machine itself may be faster than shown here.",
+        "Peers that are built here are built for this CPU; those named -avx2 are wheels for common CPUs.",
     ]
 
 
@@ -164,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     args = build_parser().parse_args(argv)
     try:
-        return compare(args, all_contenders(args.cllm, args.python))
+        return compare(args, all_contenders(args.cllm, args.python, args.native))
     except KeyboardInterrupt:
         print("\ninterrupted: nothing was written", file=sys.stderr)
         return EXIT_INTERRUPTED

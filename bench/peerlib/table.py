@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from benchlib.stats import mean
+from benchlib.environ import cpu_count
 
 from .contenders import Contender
 from .runner import Sample
@@ -25,6 +25,12 @@ def ttft_p99(sample: Sample) -> float | None:
     return sample.streamed.ttft.p99 * 1e3 if sample.streamed is not None and sample.streamed.ttft is not None else None
 
 
+def client_percent(sample: Sample) -> float | None:
+    """How much of all usable CPUs the client took, in the test where it took most."""
+    shares = [p.client_cpu_time / p.total_test_time for p in sample.phases() if p.total_test_time]
+    return 100 * max(shares) / (cpu_count() or 1) if shares else None
+
+
 def cell(samples: Sequence[Sample]) -> dict[str, Any]:
     """The figures of one server at one concurrency: over its good samples, with the bad ones counted."""
     good = [sample for sample in samples if sample.good()]
@@ -39,7 +45,7 @@ def cell(samples: Sequence[Sample]) -> dict[str, Any]:
         "seconds_to_healthy": middle(sample.seconds_to_healthy for sample in good),
         "peak_memory_mib": middle(sample.peak_memory_mib for sample in good),
         "foreign_cores": middle(sample.foreign_cores for sample in good),
-        "client_cpu_share": round(mean([w.client_cpu_time / w.total_test_time for w in wholes if w.total_test_time]), 4),
+        "client_cpu_percent": middle(client_percent(sample) for sample in good),
         "prompt_tokens": sorted(p for p in prompts if p is not None),
     }
 
@@ -107,7 +113,8 @@ def write_markdown(result: dict[str, Any], contenders: Sequence[Contender], note
                                ("Response time, p50, ms", "latency_p50_ms", 0),
                                ("Peak memory (VmHWM), MiB", "peak_memory_mib", 0),
                                ("Start to healthy, s", "seconds_to_healthy", 2),
-                               ("Foreign CPU, cores", "foreign_cores", 2)):
+                               ("Foreign CPU, cores", "foreign_cores", 2),
+                               ("Client, % of the CPUs", "client_cpu_percent", 2)):
         if any(c[key] is not None for cells in table.values() for c in cells.values()):
             lines += rows(title, table, lambda figures, key=key, digits=digits: span(figures[key], digits))
     lines += rows("Prompt tokens of a test, as the server counts them", table,

@@ -72,6 +72,7 @@ def test_takes_turns_and_compares(tmp_path: Path) -> None:
     cell = result["summary"]["3"]["cllm"]
     assert len(cell["throughput"]["values"]) == 2 and cell["bad_samples"] == 0
     assert cell["prompt_tokens"] == [6 * PROMPT_TOKENS]
+    assert 0 < cell["client_cpu_percent"]["median"] < 100
     assert result["ratios"]["1"]["best_peer"] == "slow" and result["ratios"]["1"]["ratio"] > 1
     assert result["servers"]["absent"]["version"] is None and "only source" in page
     assert "| 3 |" in page and "(slow)" in page and str(tmp_path) not in page + json.dumps(result)
@@ -125,10 +126,16 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_commands_of_the_real_ones(tmp_path: Path) -> None:
     """Nothing is installed in this empty environment: everything is absent, and its command is still right."""
-    contenders = {c.name: c for c in all_contenders(tmp_path / "cllm", tmp_path / "bin/python")}
+    contenders = {c.name: c for c in all_contenders(tmp_path / "cllm", tmp_path / "bin/python", tmp_path / "native")}
     assert all(c.version is None and c.note for c in contenders.values())
     job = Job(tmp_path / "m.gguf", 1234, 2, 16, tmp_path)
-    assert contenders["llama.cpp"].command(job)[-4:] == ["1234", "2", "16", "4096"]
+    assert contenders["llama.cpp-avx2"].command(job)[-4:] == ["1234", "2", "16", "4096"]
+    for name in ("llama.cpp", "ik_llama.cpp"):
+        command = contenders[name].command(job)
+        given = dict(zip(command, command[1:]))
+        assert (given["--threads"], given["--parallel"], given["--ctx-size"]) == ("2", "16", "4096")
+    assert {name for name, c in contenders.items() if c.optional} == {
+        "cllm-avx2", "llama.cpp-avx2", "ik_llama.cpp-avx2", "llama.cpp-passive"}
     assert contenders["cllm-avx2"].start_environment(job)["CLLM_CPU"] == "avx2"
     job.model.touch()
     (tmp_path / "scratch").mkdir()
@@ -136,6 +143,17 @@ def test_commands_of_the_real_ones(tmp_path: Path) -> None:
     contenders["dasllama"].prepare(apart)
     contenders["dasllama"].prepare(apart)
     assert (tmp_path / "scratch/m.gguf").resolve() == job.model.resolve()
+
+
+def test_a_native_peer_is_there_once_it_is_built(tmp_path: Path) -> None:
+    def version() -> str | None:
+        return {c.name: c for c in all_contenders(tmp_path, tmp_path, tmp_path)}["llama.cpp"].version
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/llama-server").touch()
+    assert version() is None  # its build has not ended
+    (tmp_path / "llama-server.version").write_text("xllamacpp 1.2\n")
+    assert version() == "xllamacpp 1.2, built here"
 
 
 def test_arithmetic(tmp_path: Path) -> None:
