@@ -63,6 +63,7 @@ missing_arm() {
   command -v aarch64-linux-gnu-gcc >/dev/null || echo gcc-aarch64-linux-gnu # clang takes its linker and libgcc
   [ -e /usr/aarch64-linux-gnu/include/stdio.h ] || echo libc6-dev-arm64-cross
   command -v qemu-aarch64 >/dev/null || echo qemu-user
+}
 
 # The peers are C++ programs built with cmake; with clang their threads come from OpenMP's library of the same version.
 install_peer_tools() {
