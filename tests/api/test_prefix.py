@@ -47,6 +47,13 @@ def ask(server: Server, one: dict) -> tuple[str, int]:
     return reply.json["choices"][0]["message"]["content"], cached
 
 
+@pytest.fixture(scope="module")
+def crowd(plain: Server) -> tuple[list[dict], list[str]]:
+    """Requests that a small pool cannot hold together, and their lone answers."""
+    bodies = [body(20 + i % 2, i, max_tokens=60, ignore_eos=True) for i in range(8)]
+    return bodies, [ask(plain, one)[0] for one in bodies]
+
+
 def test_cached_tokens(server: Server, plain: Server) -> None:
     before = server.stats()
     first, again = ask(server, body(1, 0)), ask(server, body(1, 0))
@@ -100,21 +107,22 @@ def test_bad_salts(server: Server, salt: object) -> None:
 
 def test_many_at_once(server: Server, plain: Server) -> None:
     """Three system messages, and many questions behind each; asked together, twice."""
-    bodies = [body(10 + i % 3, i) for i in range(18)]
+    bodies = [body(10 + i % 3, i) for i in range(12)]
     alone = [ask(plain, one)[0] for one in bodies]
     for _ in range(2):
-        with ThreadPoolExecutor(18) as pool:
+        with ThreadPoolExecutor(12) as pool:
             answers = list(pool.map(lambda one: ask(server, one), bodies))
         assert [answer for answer, _ in answers] == alone
     assert all(cached > 100 for _, cached in answers)
 
 
-@pytest.mark.parametrize("flags", [(), ("--prefill-chunk", "7"), ("--spec-rows", "0", "--threads", "1")])
-def test_a_pool_that_is_too_small(make_server: Callable[..., Server], plain: Server, flags: tuple[str, ...]) -> None:
-    small = make_server("--kv-tokens", "640", "--max-running", "12", *flags)
-    bodies = [body(20 + i % 2, i, max_tokens=80, ignore_eos=True) for i in range(10)]
-    alone = [ask(plain, one)[0] for one in bodies]
-    with ThreadPoolExecutor(10) as pool:
+@pytest.mark.parametrize("flags", [(), ("--prefill-chunk", "7", "--spec-rows", "0", "--threads", "1")])
+def test_a_pool_that_is_too_small(
+    make_server: Callable[..., Server], crowd: tuple[list[dict], list[str]], flags: tuple[str, ...]
+) -> None:
+    bodies, alone = crowd
+    small = make_server("--kv-tokens", "512", "--max-running", "12", *flags)
+    with ThreadPoolExecutor(len(bodies)) as pool:
         assert [answer for answer, _ in pool.map(lambda one: ask(small, one), bodies)] == alone
     stats = small.stats()
     assert stats["preemptions"] > 0 and stats["prefix_evictions"] > 0 and stats["prefix_hit_tokens"] > 0
