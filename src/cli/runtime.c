@@ -138,7 +138,8 @@ static bool open_engine(Runtime *r, const Options *o, Err *err) {
                            .max_queue = (int32_t)o->max_queue,
                            .row_budget = (int32_t)o->row_budget,
                            .prefill_chunk = (int32_t)o->prefill_chunk,
-                           .spec_rows = (int32_t)o->spec_rows};
+                           .spec_rows = (int32_t)o->spec_rows,
+                           .prefix_cache = o->prefix_cache != 0};
     StepModel step = model_step(r->context);
     r->engine = engine_new(&config, &step, r->workers, err);
     return r->engine != NULL;

@@ -246,6 +246,11 @@ static SubmitResult check_request(const Engine *e, const EngineRequest *r, Err *
         err_set(err, ERR_INVALID, "max_tokens is %d; it must be at least 1", r->max_tokens);
         return SUBMIT_BAD;
     }
+    if (r->cache_salt.len > ENGINE_MAX_SALT) {
+        err_set(err, ERR_INVALID, "cache_salt has %zu bytes; it may have %d", r->cache_salt.len,
+                ENGINE_MAX_SALT);
+        return SUBMIT_BAD;
+    }
     if ((int64_t)r->n_prompt + r->max_tokens > e->max_sequence) {
         err_set(err, ERR_LIMIT, "%d prompt tokens and max_tokens %d exceed the %d tokens of a sequence",
                 r->n_prompt, r->max_tokens, e->max_sequence);

@@ -12,6 +12,7 @@
 #define CLLM_ENGINE_ENGINE_H
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/workers.h"
 #include "engine/sampler.h"
 #include "model/batch.h"
@@ -25,7 +26,10 @@ typedef struct EngineConfig {
     int32_t prefill_chunk; // most rows that one sequence's prompt gets in a step, >= 1
     int32_t spec_rows;     // rows up to which a step is filled with guesses (sched.h), as far as row_budget
                            // and StepModel.max_logits allow; 0 or 1: none
+    bool prefix_cache;     // sequences that begin alike share their KV (kv_prefix.h)
 } EngineConfig;
+
+enum { ENGINE_MAX_SALT = 128 };
 
 typedef struct EngineRequest {
     const int32_t *prompt; // [n_prompt], copied; n_prompt >= 1
@@ -34,6 +38,7 @@ typedef struct EngineRequest {
     SamplingParams sampling;
     const int32_t *end_tokens; // [n_end_tokens], borrowed until END: generation ends at any of these
     int32_t n_end_tokens;
+    Str cache_salt;        // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
     int64_t deadline_ns;   // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
     void *user;            // comes back in its events
 } EngineRequest;
@@ -64,6 +69,7 @@ typedef struct EngineEvent {
     int32_t token;          // TOKEN
     FinishReason reason;    // END
     int32_t n_prompt;       // END: tokens of the prompt
+    int32_t n_cached;       // both: tokens of the prompt that were not computed, as their KV was found
     int32_t n_generated;    // END: TOKEN events delivered
     int32_t n_drafted;      // END: guesses computed for it
     int32_t n_accepted;     // END: those that came true
@@ -80,6 +86,8 @@ typedef struct EngineStats {
     uint64_t steps, rows;              // since start
     uint64_t prompt_tokens, generated_tokens;
     uint64_t drafted_tokens, accepted_tokens; // guesses computed, and those that came true
+    uint64_t prefix_query_tokens, prefix_hit_tokens; // of prompts begun, and of those found in the cache
+    uint64_t prefix_evictions;                       // blocks with content that were taken for others
     uint64_t requests, preemptions;
     uint64_t finished[FINISH_SHUTDOWN + 1]; // by reason
     int64_t step_ns_total;

@@ -116,6 +116,7 @@ static void end(EngineCore *c, Seq *s, FinishReason reason) {
         .user = s->user,
         .reason = reason,
         .n_prompt = s->n_prompt,
+        .n_cached = s->n_cached,
         .n_generated = seq_n_generated(s),
         .n_drafted = s->n_drafted,
         .n_accepted = s->n_accepted,
@@ -177,7 +178,8 @@ static bool deliver(EngineCore *c, Seq *s, int32_t token) {
     }
     s->tokens[s->len++] = token;
     c->stats.generated_tokens++;
-    EngineEvent event = {.kind = ENGINE_TOKEN, .id = s->id, .user = s->user, .token = token};
+    EngineEvent event = {
+        .kind = ENGINE_TOKEN, .id = s->id, .user = s->user, .token = token, .n_cached = s->n_cached};
     c->sink.event(c->sink.ctx, &event, NULL);
     if (seq_n_generated(s) < s->max_tokens) return true;
     end(c, s, FINISH_LENGTH);
@@ -199,8 +201,13 @@ static void settle(EngineCore *c, const Sampling *p) {
     count_drafts(c, s, p->n - 1);
     for (int32_t i = 0; i < p->n; i++)
         if (!deliver(c, s, c->chosen[p->first_row + i])) return;
-    s->computed = s->len - 1;
+    sched_note_computed(&c->sched, s, s->len - 1);
     seq_trim_blocks(s, c->sched.pool);
+}
+
+static void note_first_row(EngineCore *c, Seq *s, int64_t began) {
+    s->first_row_ns = began;
+    if (c->sched.prefix) c->stats.prefix_query_tokens += (uint64_t)s->n_prompt;
 }
 
 // What the forward pass has made true. Returns the number of sequences whose logits exist.
@@ -208,8 +215,8 @@ static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
     int32_t n_samplings = 0, row = 0;
     for (int32_t i = 0; i < b->n_seqs; i++) {
         Seq *s = c->sched.planned[i];
-        if (!s->first_row_ns) s->first_row_ns = began;
-        s->computed += s->n_rows - s->n_draft;
+        if (!s->first_row_ns) note_first_row(c, s, began);
+        sched_note_computed(&c->sched, s, s->computed + s->n_rows - s->n_draft);
         if (b->seqs[i].n_logits) c->samplings[n_samplings++] = (Sampling){.seq = s, .first_row = row};
         row += b->seqs[i].n_logits;
     }
@@ -239,6 +246,8 @@ const EngineStats *engine_core_stats(EngineCore *c) {
     c->stats.blocks_total = kv_pool_n_blocks(c->sched.pool);
     c->stats.blocks_used = c->stats.blocks_total - kv_pool_n_free(c->sched.pool);
     c->stats.preemptions = c->sched.n_preemptions;
+    c->stats.prefix_hit_tokens = c->sched.n_hit_tokens;
+    c->stats.prefix_evictions = c->sched.n_evictions;
     return &c->stats;
 }
 

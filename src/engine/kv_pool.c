@@ -4,39 +4,55 @@
 
 #include <stdlib.h>
 
-// A taken block has refs >= 1 and stands in no list; a free one has refs 0 and stands in the list
-// exactly once. The list is doubly linked so that a block may leave from the middle, as a prefix
-// cache that revives a free block needs it.
+// A taken block has refs >= 1 and stands in no list; a free one has refs 0 and stands exactly once in
+// the list of its kind.
 typedef struct Block {
     int32_t refs;
-    int32_t prev, next; // free list neighbours, NONE at the ends and while taken
+    int32_t prev, next; // neighbours in the list, NONE at the ends and while taken
+    bool kept;
 } Block;
 
 enum { NONE = -1 };
 
+typedef struct FreeList {
+    int32_t first, last; // taken from the front
+} FreeList;
+
 struct KvPool {
     int32_t n_blocks, n_free;
-    int32_t first; // the free list: taken from the front, released to the front
+    FreeList plain; // released to the front
+    FreeList kept;  // released to the back
     Block blocks[];
 };
 
-static void prepend(KvPool *p, int32_t b) {
-    p->blocks[b].prev = NONE;
-    p->blocks[b].next = p->first;
-    if (p->first != NONE) p->blocks[p->first].prev = b;
-    p->first = b;
+static FreeList *list_of(KvPool *p, int32_t b) {
+    return p->blocks[b].kept ? &p->kept : &p->plain;
+}
+
+// Puts the block between two neighbours, either of which may be NONE.
+static void link_block(KvPool *p, int32_t b, int32_t prev, int32_t next) {
+    FreeList *list = list_of(p, b);
+    p->blocks[b].prev = prev;
+    p->blocks[b].next = next;
+    *(prev == NONE ? &list->first : &p->blocks[prev].next) = b;
+    *(next == NONE ? &list->last : &p->blocks[next].prev) = b;
     p->n_free++;
 }
 
 static void unlink_block(KvPool *p, int32_t b) {
+    FreeList *list = list_of(p, b);
     Block *block = &p->blocks[b];
-    if (block->prev == NONE)
-        p->first = block->next;
-    else
-        p->blocks[block->prev].next = block->next;
-    if (block->next != NONE) p->blocks[block->next].prev = block->prev;
+    *(block->prev == NONE ? &list->first : &p->blocks[block->prev].next) = block->next;
+    *(block->next == NONE ? &list->last : &p->blocks[block->next].prev) = block->prev;
     block->prev = block->next = NONE;
     p->n_free--;
+}
+
+static void link_free(KvPool *p, int32_t b) {
+    if (p->blocks[b].kept)
+        link_block(p, b, p->kept.last, NONE);
+    else
+        link_block(p, b, NONE, p->plain.first);
 }
 
 KvPool *kv_pool_new(int32_t n_blocks, Err *err) {
@@ -53,8 +69,8 @@ KvPool *kv_pool_new(int32_t n_blocks, Err *err) {
         return NULL;
     }
     p->n_blocks = n_blocks;
-    p->first = NONE;
-    for (int32_t b = n_blocks - 1; b >= 0; b--) prepend(p, b);
+    p->plain = p->kept = (FreeList){NONE, NONE};
+    for (int32_t b = n_blocks - 1; b >= 0; b--) link_free(p, b);
     return p;
 }
 
@@ -65,27 +81,44 @@ void kv_pool_free(KvPool *p) {
 }
 
 int32_t kv_pool_take(KvPool *p) {
-    int32_t b = p->first;
+    int32_t b = p->plain.first == NONE ? p->kept.first : p->plain.first;
     if (b == NONE) return -1;
     unlink_block(p, b);
     p->blocks[b].refs = 1;
+    p->blocks[b].kept = false;
     return b;
 }
 
-static Block *taken(KvPool *p, int32_t b) {
+static Block *at(KvPool *p, int32_t b) {
     CHECK(b >= 0 && b < p->n_blocks);
-    CHECK(p->blocks[b].refs > 0);
     return &p->blocks[b];
 }
 
 void kv_pool_retain(KvPool *p, int32_t block) {
-    Block *b = taken(p, block);
-    CHECK(b->refs < INT32_MAX);
+    Block *b = at(p, block);
+    CHECK(b->refs < INT32_MAX && (b->refs > 0 || b->kept));
+    if (b->refs == 0) unlink_block(p, block);
     b->refs++;
 }
 
 void kv_pool_release(KvPool *p, int32_t block) {
-    if (--taken(p, block)->refs == 0) prepend(p, block);
+    Block *b = at(p, block);
+    CHECK(b->refs > 0);
+    if (--b->refs == 0) link_free(p, block);
+}
+
+void kv_pool_keep(KvPool *p, int32_t block) {
+    Block *b = at(p, block);
+    CHECK(b->refs > 0 && !b->kept);
+    b->kept = true;
+}
+
+bool kv_pool_is_kept(const KvPool *p, int32_t block) {
+    return at((KvPool *)p, block)->kept;
+}
+
+int32_t kv_pool_refs(const KvPool *p, int32_t block) {
+    return at((KvPool *)p, block)->refs;
 }
 
 int32_t kv_pool_n_free(const KvPool *p) {
@@ -96,14 +129,21 @@ int32_t kv_pool_n_blocks(const KvPool *p) {
     return p->n_blocks;
 }
 
-void kv_pool_check(const KvPool *p) {
-    int32_t listed = 0, unreferenced = 0, prev = NONE;
-    for (int32_t b = p->first; b != NONE; prev = b, b = p->blocks[b].next) {
+// Returns how many blocks stand in the list.
+static int32_t check_list(const KvPool *p, FreeList list, bool kept) {
+    int32_t n = 0, prev = NONE;
+    for (int32_t b = list.first; b != NONE; prev = b, b = p->blocks[b].next) {
         CHECK(b >= 0 && b < p->n_blocks);
-        CHECK(p->blocks[b].refs == 0);
+        CHECK(p->blocks[b].refs == 0 && p->blocks[b].kept == kept);
         CHECK(p->blocks[b].prev == prev);
-        CHECK(++listed <= p->n_blocks); // more than there are: the list has a circle
+        CHECK(++n <= p->n_blocks); // more than there are: the list has a circle
     }
+    CHECK(list.last == prev);
+    return n;
+}
+
+void kv_pool_check(const KvPool *p) {
+    int32_t listed = check_list(p, p->plain, false) + check_list(p, p->kept, true), unreferenced = 0;
     CHECK(listed == p->n_free);
     for (int32_t b = 0; b < p->n_blocks; b++) {
         const Block *block = &p->blocks[b];
@@ -111,5 +151,5 @@ void kv_pool_check(const KvPool *p) {
         unreferenced += block->refs == 0;
         if (block->refs) CHECK(block->prev == NONE && block->next == NONE);
     }
-    CHECK(unreferenced == listed); // every free block is in the list, no taken one is
+    CHECK(unreferenced == listed); // every free block is in a list, no taken one is
 }

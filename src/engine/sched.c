@@ -12,11 +12,12 @@ bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err
     };
     if (!seq_line_init(&s->line, config->max_running + config->max_queue, err)) return false;
     if (!(s->pool = kv_pool_new(n_blocks, err))) goto fail;
+    if (config->prefix_cache && !(s->prefix = kv_prefix_new(n_blocks, err))) goto fail;
     s->planned = calloc((size_t)s->max_running, sizeof s->planned[0]);
     s->seqs = calloc((size_t)s->max_running, sizeof s->seqs[0]);
     s->tokens = calloc((size_t)s->row_budget, sizeof s->tokens[0]);
     s->wants = calloc((size_t)s->row_budget, sizeof s->wants[0]);
-    s->seen = calloc((size_t)n_blocks, 1);
+    s->seen = calloc((size_t)n_blocks, sizeof s->seen[0]);
     if (s->planned && s->seqs && s->tokens && s->wants && s->seen) return true;
     err_set(err, ERR_NOMEM, "no memory for the scheduler");
 fail:
@@ -31,6 +32,7 @@ void sched_destroy(Sched *s) {
     free(s->tokens);
     free(s->seqs);
     free(s->planned);
+    kv_prefix_free(s->prefix);
     kv_pool_free(s->pool);
     seq_line_destroy(&s->line);
     *s = (Sched){0};
@@ -53,39 +55,78 @@ void sched_remove(Sched *s, Seq *q) {
     if (i < s->n_running) s->n_running--;
 }
 
-static void admit(Sched *s) {
-    int32_t available = kv_pool_n_free(s->pool);
+static int32_t missing(const Seq *q) {
+    return q->len - q->computed;
+}
+
+static void find_blocks(Sched *s, Seq *q) {
+    if (!s->prefix) return;
+    int32_t had = q->n_cached;
+    seq_find_blocks(q, s->pool, s->prefix);
+    s->n_hit_tokens += (uint64_t)(q->n_cached - had);
+}
+
+// Free blocks beyond what those that run lack for their known tokens.
+static int32_t n_spare(const Sched *s) {
+    int32_t spare = kv_pool_n_free(s->pool);
     for (int32_t i = 0; i < s->n_running; i++) {
         const Seq *q = s->line.at[i];
-        int32_t lacks = seq_blocks_for(q->len) - q->n_blocks;
-        if (lacks > 0) available -= lacks;
+        spare -= seq_blocks_for(q->len) - q->n_blocks;
     }
+    return spare;
+}
+
+static void admit(Sched *s) {
     while (s->n_running < s->max_running && s->n_running < s->line.n) {
-        int32_t needs = seq_blocks_for(s->line.at[s->n_running]->len);
-        if (s->n_running > 0 && available < needs + s->n_running) return;
-        available -= needs;
+        Seq *q = s->line.at[s->n_running];
+        int32_t needs = seq_blocks_for(q->len);
+        if (s->prefix) needs -= seq_n_shared_blocks(q, s->pool, s->prefix);
+        if (s->n_running > 0 && n_spare(s) < needs + s->n_running) return;
+        find_blocks(s, q);
         s->n_running++;
     }
 }
 
-static int32_t missing(const Seq *q) {
-    return q->len - q->computed;
+// An older sequence computes in this step what this one needs next, or has begun to.
+static bool is_computed_by(const Seq *older, const Seq *q) {
+    int32_t k = q->n_blocks, from = k * KV_BLOCK_TOKENS, end = from + KV_BLOCK_TOKENS;
+    if (older->n_rows == 0 || older->computed < from || older->computed >= end || older->len < end)
+        return false;
+    bool same_parent = k == 0 ? str_eq(older->salt, q->salt) : older->blocks[k - 1] == q->blocks[k - 1];
+    return same_parent &&
+           memcmp(older->tokens + from, q->tokens + from, KV_BLOCK_TOKENS * sizeof q->tokens[0]) == 0;
+}
+
+// Then it waits for the block instead of computing it as well.
+static bool waits_for_block(const Sched *s, int32_t index) {
+    const Seq *q = s->line.at[index];
+    if (!s->prefix || q->n_blocks != q->n_indexed || missing(q) <= KV_BLOCK_TOKENS) return false;
+    for (int32_t i = 0; i < index; i++)
+        if (is_computed_by(s->line.at[i], q)) return true;
+    return false;
 }
 
 // Moves the youngest that runs back among those that wait; returns the rows it gives up.
 static int32_t preempt_youngest(Sched *s) {
     Seq *victim = s->line.at[--s->n_running];
     int32_t rows = victim->n_rows;
+    victim->resumed = true;
     seq_drop_blocks(victim, s->pool);
     s->n_preemptions++;
     return rows;
+}
+
+static bool take_block(Sched *s, Seq *q) {
+    if (!seq_take_block(q, s->pool)) return false;
+    if (s->prefix && kv_prefix_forget(s->prefix, q->blocks[q->n_blocks - 1])) s->n_evictions++;
+    return true;
 }
 
 // Plans up to `want` rows for the sequence at `index`; *budget pays for them.
 static void grant(Sched *s, int32_t index, int32_t want, int32_t *budget) {
     Seq *q = s->line.at[index];
     while (q->n_blocks < seq_blocks_for(q->computed + want)) {
-        if (seq_take_block(q, s->pool)) continue;
+        if (take_block(s, q)) continue;
         if (index == s->n_running - 1) break;
         *budget += preempt_youngest(s);
     }
@@ -102,7 +143,7 @@ static void hand_out_rows(Sched *s) {
         if (missing(s->line.at[i]) == 1) grant(s, i, 1, &budget);
     for (int32_t i = 0; i < s->n_running && budget > 0; i++) {
         int32_t want = missing(s->line.at[i]);
-        if (want == 1) continue;
+        if (want == 1 || waits_for_block(s, i)) continue;
         if (want > s->prefill_chunk) want = s->prefill_chunk;
         grant(s, i, want < budget ? want : budget, &budget);
     }
@@ -113,7 +154,7 @@ static void hand_out_rows(Sched *s) {
 static int32_t draft(Sched *s, Seq *q, int32_t most) {
     int32_t room = q->n_prompt + q->max_tokens - q->len - 1;
     int32_t n = draft_propose(q->drafter, q->tokens, q->len, most < room ? most : room);
-    while (q->n_blocks < seq_blocks_for(q->len + n) && seq_take_block(q, s->pool)) {
+    while (q->n_blocks < seq_blocks_for(q->len + n) && take_block(s, q)) {
     }
     int32_t covered = q->n_blocks * KV_BLOCK_TOKENS - q->len;
     q->n_draft = n < covered ? n : covered;
@@ -154,11 +195,29 @@ static void lay_out(Sched *s) {
 }
 
 const Batch *sched_plan(Sched *s) {
+    for (int32_t i = 0; i < s->n_running; i++) find_blocks(s, s->line.at[i]);
     admit(s);
     hand_out_rows(s);
     fill_with_drafts(s);
     lay_out(s);
     return &s->batch;
+}
+
+void sched_note_computed(Sched *s, Seq *q, int32_t computed) {
+    q->computed = computed;
+    if (s->prefix) seq_index_blocks(q, s->pool, s->prefix);
+}
+
+// A block before n_indexed has its place in the index and may be shared; one behind is its owner's alone.
+static void check_block(const Sched *s, const Seq *q, int32_t k) {
+    int32_t b = q->blocks[k];
+    CHECK(b >= 0 && b < kv_pool_n_blocks(s->pool));
+    s->seen[b]++;
+    CHECK(kv_pool_is_kept(s->pool, b) == (k < q->n_indexed));
+    if (k < q->n_indexed)
+        CHECK(kv_prefix_find(s->prefix, seq_block_key(q, k, k ? q->blocks[k - 1] : -1)) == b);
+    else
+        CHECK(kv_pool_refs(s->pool, b) == 1);
 }
 
 static void check_seq(const Sched *s, const Seq *q, bool runs) {
@@ -167,22 +226,19 @@ static void check_seq(const Sched *s, const Seq *q, bool runs) {
     CHECK(q->computed <= q->n_blocks * KV_BLOCK_TOKENS);
     CHECK(q->n_blocks <= seq_blocks_for(q->len));
     CHECK(runs || (q->n_blocks == 0 && q->computed == 0 && q->n_rows == 0));
-    for (int32_t k = 0; k < q->n_blocks; k++) {
-        CHECK(q->blocks[k] >= 0 && q->blocks[k] < kv_pool_n_blocks(s->pool));
-        CHECK(!s->seen[q->blocks[k]]); // a block belongs to one sequence
-        s->seen[q->blocks[k]] = 1;
-    }
+    CHECK(q->n_indexed == (s->prefix ? q->computed / KV_BLOCK_TOKENS : 0));
+    CHECK(q->n_cached >= 0 && q->n_cached < q->n_prompt);
+    for (int32_t k = 0; k < q->n_blocks; k++) check_block(s, q, k);
 }
 
 void sched_check(const Sched *s) {
-    int32_t held = 0;
     CHECK(s->n_running >= 0 && s->n_running <= s->max_running && s->n_running <= s->line.n);
-    memset(s->seen, 0, (size_t)kv_pool_n_blocks(s->pool));
+    memset(s->seen, 0, (size_t)kv_pool_n_blocks(s->pool) * sizeof s->seen[0]);
     for (int32_t i = 0; i < s->line.n; i++) {
         CHECK(i == 0 || s->line.at[i - 1]->id < s->line.at[i]->id);
         check_seq(s, s->line.at[i], i < s->n_running);
-        held += s->line.at[i]->n_blocks;
     }
-    CHECK(held == kv_pool_n_blocks(s->pool) - kv_pool_n_free(s->pool));
+    for (int32_t b = 0; b < kv_pool_n_blocks(s->pool); b++) CHECK(kv_pool_refs(s->pool, b) == s->seen[b]);
     kv_pool_check(s->pool);
+    if (s->prefix) kv_prefix_check(s->prefix, s->pool);
 }

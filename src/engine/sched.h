@@ -8,9 +8,9 @@
 //
 // A plan, in this order:
 //   1. Admission, while fewer than max_running run: the next in line is let in if the free blocks
-//      that no running sequence still needs for its known tokens cover all *its* known tokens and
-//      one block's growth for each that runs already. With nobody running it is let in anyway,
-//      since any request fits the whole pool.
+//      that no running sequence still needs for its known tokens cover all *its* known tokens (but for
+//      the blocks that others hold and it will share) and one block's growth for each that runs already.
+//      With nobody running it is let in anyway, since any request fits the whole pool.
 //   2. Every running sequence that lacks one row (it decodes) gets it.
 //   3. The others, in line order, get what they lack: at most prefill_chunk rows each, as long as
 //      rows remain of row_budget.
@@ -18,13 +18,21 @@
 //      what follows (draft.h) fill the step up to spec_rows, shared evenly. A step that small is
 //      limited by reading the weights: further rows cost little, and one that comes true saves a step.
 //      Guesses take free blocks only, and what wrong ones took goes back after the step.
+// With a prefix cache (kv_prefix.h) a sequence first takes the blocks that exist already for its tokens,
+// when it is let in and whenever others may have computed more of them. In 3 it gets no rows while an
+// older one computes the very block that it needs next: it will find it after the step. So requests
+// with the same beginning that arrive together compute it once, and none is later for it, since the
+// older one would have got its rows first anyway.
+//
 // Blocks are taken as rows need them. A sequence that finds the pool empty preempts younger ones,
 // youngest first: they lose blocks and `computed` and are recomputed later, from the same tokens
-// to the same result. The youngest itself has nobody to preempt; it computes the rows that its
-// blocks cover, perhaps none, and keeps what it has until an older one ends or needs it.
+// to the same result, or find again what nobody took meanwhile. The youngest itself has nobody to preempt; it
+// computes the rows that its blocks cover, perhaps none, and keeps what it has until an older one ends or
+// needs it.
 //
 // No livelock: the first in line always gets at least one row. Step 2 hands out at most
-// max_running <= row_budget rows, one of which it gets in its own turn; nobody can preempt it; and
+// max_running <= row_budget rows, one of which it gets in its own turn; nobody can preempt it, and it
+// waits for nobody's blocks; and
 // alone it fits the pool. So it ends, and the next is first.
 #ifndef CLLM_ENGINE_SCHED_H
 #define CLLM_ENGINE_SCHED_H
@@ -33,17 +41,20 @@
 
 typedef struct Sched {
     int32_t max_running, row_budget, prefill_chunk, spec_rows;
-    KvPool *pool; // owned
+    KvPool *pool;     // owned
+    KvPrefix *prefix; // owned; NULL: nothing is shared
     SeqLine line;
     int32_t n_running;
     uint64_t n_preemptions;
+    uint64_t n_hit_tokens; // tokens of prompts whose KV was found
+    uint64_t n_evictions;  // blocks taken that somebody might have found
     // The current plan: planned[i] owns seqs[i] of the batch.
     Batch batch;
-    Seq **planned;       // [max_running]
-    BatchSeq *seqs;      // [max_running]
-    int32_t *tokens;     // [row_budget]
-    LogitsWant *wants;   // [row_budget] one for each row of logits
-    unsigned char *seen; // [blocks], for sched_check
+    Seq **planned;     // [max_running]
+    BatchSeq *seqs;    // [max_running]
+    int32_t *tokens;   // [row_budget]
+    LogitsWant *wants; // [row_budget] one for each row of logits
+    int32_t *seen;     // [blocks], for sched_check
 } Sched;
 
 // The config must have been checked (engine_core_new does).
@@ -53,6 +64,9 @@ void sched_destroy(Sched *s); // the line must be empty; also of a zeroed Sched
 void sched_add(Sched *s, Seq *q);             // the newest arrival
 Seq *sched_find(const Sched *s, uint64_t id); // NULL: not here
 void sched_remove(Sched *s, Seq *q);          // its blocks go back to the pool
+
+// The KV of its first `computed` tokens, all known ones, exists now.
+void sched_note_computed(Sched *s, Seq *q, int32_t computed);
 
 // Plans a step and lays it out. n_rows == 0: nobody is here. Valid until the line or a sequence
 // changes.

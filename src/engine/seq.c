@@ -9,7 +9,8 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, 
     int32_t n_tokens = r->n_prompt + r->max_tokens;
     size_t n_data = (size_t)n_tokens + (size_t)seq_blocks_for(n_tokens), size;
     Seq *s = NULL;
-    if (num_mul(n_data, sizeof s->data[0], &size) && num_add(size, sizeof *s, &size)) s = malloc(size);
+    if (num_mul(n_data, sizeof s->data[0], &size) && num_add(size, sizeof *s + r->cache_salt.len, &size))
+        s = malloc(size);
     if (!s) {
         err_set(err, ERR_NOMEM, "no memory for a request of %d tokens", n_tokens);
         return NULL;
@@ -28,6 +29,11 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, 
     s->tokens = s->data;
     s->blocks = s->data + n_tokens;
     memcpy(s->tokens, r->prompt, (size_t)r->n_prompt * sizeof s->tokens[0]);
+    if (r->cache_salt.len > 0) {
+        char *salt = (char *)(s->data + n_data);
+        memcpy(salt, r->cache_salt.ptr, r->cache_salt.len);
+        s->salt = (Str){salt, r->cache_salt.len};
+    }
     s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, n_vocab, err);
     if (s->sampler && (!drafts || (s->drafter = draft_new(n_tokens, err)))) return s;
     seq_free(s);
@@ -52,12 +58,60 @@ bool seq_take_block(Seq *s, KvPool *pool) {
 
 void seq_drop_blocks(Seq *s, KvPool *pool) {
     while (s->n_blocks > 0) kv_pool_release(pool, s->blocks[--s->n_blocks]);
-    s->computed = 0;
+    s->computed = s->n_indexed = 0;
     s->n_rows = s->n_draft = 0;
 }
 
 void seq_trim_blocks(Seq *s, KvPool *pool) {
     while (s->n_blocks > seq_blocks_for(s->len)) kv_pool_release(pool, s->blocks[--s->n_blocks]);
+}
+
+KvKey seq_block_key(const Seq *s, int32_t index, int32_t parent) {
+    return (KvKey){parent, s->salt, s->tokens + (ptrdiff_t)index * KV_BLOCK_TOKENS};
+}
+
+static int32_t last_block(const Seq *s, int32_t n) {
+    return n > 0 ? s->blocks[n - 1] : -1;
+}
+
+// Blocks that it need not compute: all full ones but for one token at least.
+static int32_t n_findable(const Seq *s) {
+    return (s->len - 1) / KV_BLOCK_TOKENS;
+}
+
+void seq_find_blocks(Seq *s, KvPool *pool, const KvPrefix *prefix) {
+    int32_t had = s->n_blocks;
+    while (s->n_blocks == s->n_indexed && s->n_blocks < n_findable(s)) {
+        int32_t n = s->n_blocks, block = kv_prefix_find(prefix, seq_block_key(s, n, last_block(s, n)));
+        if (block < 0) break;
+        kv_pool_retain(pool, block);
+        s->blocks[s->n_blocks++] = block;
+        s->computed = ++s->n_indexed * KV_BLOCK_TOKENS;
+    }
+    if (!s->resumed) s->n_cached += (s->n_blocks - had) * KV_BLOCK_TOKENS;
+}
+
+int32_t seq_n_shared_blocks(const Seq *s, const KvPool *pool, const KvPrefix *prefix) {
+    int32_t n = 0, block = -1;
+    for (; n < n_findable(s); n++) {
+        block = kv_prefix_find(prefix, seq_block_key(s, n, block));
+        if (block < 0 || kv_pool_refs(pool, block) == 0) break;
+    }
+    return n;
+}
+
+void seq_index_blocks(Seq *s, KvPool *pool, KvPrefix *prefix) {
+    for (; s->n_indexed < s->computed / KV_BLOCK_TOKENS; s->n_indexed++) {
+        int32_t n = s->n_indexed, own = s->blocks[n];
+        int32_t block = kv_prefix_add(prefix, own, seq_block_key(s, n, last_block(s, n)));
+        if (block == own) {
+            kv_pool_keep(pool, own);
+            continue;
+        }
+        kv_pool_retain(pool, block);
+        kv_pool_release(pool, own);
+        s->blocks[n] = block;
+    }
 }
 
 bool seq_is_end_token(const Seq *s, int32_t token) {

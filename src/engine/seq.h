@@ -9,6 +9,9 @@
 // each gives the logits for the token behind it, which count only if the guess was right. A wrong one
 // leaves nothing behind: `computed` does not include it, and later rows overwrite it.
 //
+// Its first n_indexed blocks are full, computed and in the index of kv_prefix.h, where others find them:
+// they may be shared, and nobody writes to them any more. The blocks behind those are its own.
+//
 // Everything a sequence will ever need is allocated by seq_new, so a step allocates nothing.
 // Thread: made and freed by the front thread, used by the engine thread from submit to END.
 #ifndef CLLM_ENGINE_SEQ_H
@@ -16,7 +19,7 @@
 
 #include "engine/draft.h"
 #include "engine/engine.h"
-#include "engine/kv_pool.h"
+#include "engine/kv_prefix.h"
 
 typedef struct Seq {
     uint64_t id; // also its place in the order of arrival
@@ -26,17 +29,21 @@ typedef struct Seq {
     const int32_t *end_tokens; // [n_end_tokens], borrowed from the request
     int32_t n_end_tokens;
     int32_t n_prompt, max_tokens;
-    int32_t len;      // tokens known: n_prompt + tokens generated
-    int32_t computed; // tokens whose KV exists; < len while it lives
-    int32_t n_blocks; // blocks held, covering at least `computed` positions
-    int32_t n_rows;   // rows planned in the current step, those of guesses included
-    int32_t n_draft;  // guesses in the current step: tokens[len … len + n_draft - 1]
+    int32_t len;       // tokens known: n_prompt + tokens generated
+    int32_t computed;  // tokens whose KV exists; < len while it lives
+    int32_t n_blocks;  // blocks held, covering at least `computed` positions
+    int32_t n_indexed; // of those, from the first on: in the index
+    int32_t n_cached;  // tokens of the prompt whose KV was found when it first ran
+    bool resumed;      // it has lost its blocks before
+    int32_t n_rows;    // rows planned in the current step, those of guesses included
+    int32_t n_draft;   // guesses in the current step: tokens[len … len + n_draft - 1]
     int64_t deadline_ns, submit_ns;
     int64_t first_row_ns, first_token_ns; // 0: not yet
     int32_t n_drafted, n_accepted;        // guesses so far, and those that came true
     bool cancel_sent;                     // the front thread's
     int32_t *tokens;                      // [n_prompt + max_tokens]
     int32_t *blocks;                      // [seq_blocks_for(n_prompt + max_tokens)]
+    Str salt;                             // only sequences with the same one share blocks
     int32_t data[];
 } Seq;
 
@@ -56,6 +63,17 @@ void seq_free(Seq *s); // holds no blocks any more; NULL is allowed
 bool seq_take_block(Seq *s, KvPool *pool);  // one more block; false: the pool is empty
 void seq_drop_blocks(Seq *s, KvPool *pool); // releases all, last to first; nothing is computed any more
 void seq_trim_blocks(Seq *s, KvPool *pool); // releases those that no known token needs
+
+// With a prefix cache. A sequence whose blocks are all in the index takes those that follow, as far as
+// they exist and one token remains to be computed, which gives its logits.
+void seq_find_blocks(Seq *s, KvPool *pool, const KvPrefix *prefix);
+// How many of its blocks others hold already, so that they cost no free one. It holds none yet.
+int32_t seq_n_shared_blocks(const Seq *s, const KvPool *pool, const KvPrefix *prefix);
+// Puts its full computed blocks into the index. One that is there already replaces its own.
+void seq_index_blocks(Seq *s, KvPool *pool, KvPrefix *prefix);
+// The key of its block at `index`; all 16 tokens must be known, `parent` be the block before.
+KvKey seq_block_key(const Seq *s, int32_t index, int32_t parent);
+
 bool seq_is_end_token(const Seq *s, int32_t token);
 
 // Sequences in the order of their arrival, which is the order of their ids.

@@ -73,12 +73,20 @@ static void read_sampling(Fields *f, Dialect dialect, GenParams *p) {
     p->sampling.seed = (uint64_t)seed;
 }
 
+static void read_cache_salt(Fields *f, GenParams *p) {
+    fields_str(f, "cache_salt", &p->cache_salt);
+    if (p->cache_salt.len > ENGINE_MAX_SALT)
+        fields_fail(f, "cache_salt", "may have at most %d bytes, not %zu", ENGINE_MAX_SALT,
+                    p->cache_salt.len);
+}
+
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p) {
     read_sampling(f, dialect, p);
     read_logit_bias(f, n_vocab, p);
     fields_int(f, "max_tokens", 1, INT32_MAX, &p->max_tokens);
     if (dialect == DIALECT_OPENAI) fields_int(f, "max_completion_tokens", 1, INT32_MAX, &p->max_tokens);
     fields_str_list(f, "stop", DETOK_MAX_STOPS, p->stops, &p->n_stops);
+    read_cache_salt(f, p);
     fields_bool(f, "stream", &p->stream);
     fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, &p->timeout_ms);
     fields_bool(f, "ignore_eos", &p->ignore_eos);

@@ -87,12 +87,14 @@ void api_stats(App *app, HttpExchange *x, Str tail) {
     EngineStats s;
     engine_stats(app->service.engine, &s);
     json_t *data = json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "running",
-        (int)s.running, "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total",
+        "{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}",
+        "running", (int)s.running, "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total",
         (int)s.blocks_total, "blocks_used", (int)s.blocks_used, "steps", (json_int_t)s.steps, "rows",
         (json_int_t)s.rows, "requests", (json_int_t)s.requests, "prompt_tokens", (json_int_t)s.prompt_tokens,
         "generated_tokens", (json_int_t)s.generated_tokens, "drafted_tokens", (json_int_t)s.drafted_tokens,
-        "accepted_tokens", (json_int_t)s.accepted_tokens, "preemptions", (json_int_t)s.preemptions,
+        "accepted_tokens", (json_int_t)s.accepted_tokens, "prefix_query_tokens",
+        (json_int_t)s.prefix_query_tokens, "prefix_hit_tokens", (json_int_t)s.prefix_hit_tokens,
+        "prefix_evictions", (json_int_t)s.prefix_evictions, "preemptions", (json_int_t)s.preemptions,
         "step_seconds", (double)s.step_ns_total * 1e-9, "finished", finished_json(&s));
     api_reply_data(x, data);
 }

@@ -8,7 +8,7 @@
 static json_t *usage_json(const Request *r) {
     return json_pack("{s:i, s:i, s:i, s:{s:i}}", "prompt_tokens", (int)r->n_prompt, "completion_tokens",
                      (int)r->n_generated, "total_tokens", (int)(r->n_prompt + r->n_generated),
-                     "prompt_tokens_details", "cached_tokens", 0);
+                     "prompt_tokens_details", "cached_tokens", (int)r->n_cached);
 }
 
 static json_t *head_json(const Request *r, const char *object) {

@@ -119,6 +119,7 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
         .sampling = p->sampling,
         .end_tokens = r->end_tokens,
         .n_end_tokens = (int32_t)n_end,
+        .cache_salt = p->cache_salt,
         .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
         .user = r,
     };
@@ -226,12 +227,13 @@ static void answer_by_reason(Request *r, const EngineEvent *event) {
 
 static void log_end(const Request *r, const EngineEvent *event) {
     const char *reason = r->gone ? r->gone : request_finish_word(r->reason ? r->reason : event->reason);
-    log_f(LOG_INFO, "request_end",
-          "id=%s reason=%s prompt_tokens=%d tokens=%d drafted=%d accepted=%d queue_ms=%.1f prefill_ms=%.1f "
-          "decode_ms=%.1f total_ms=%.1f",
-          r->id, reason, (int)r->n_prompt, (int)r->n_generated, (int)event->n_drafted, (int)event->n_accepted,
-          (double)event->queued_ns * 1e-6, (double)event->prefill_ns * 1e-6, (double)event->decode_ns * 1e-6,
-          (double)(r->end_ns - r->start_ns) * 1e-6);
+    log_f(
+        LOG_INFO, "request_end",
+        "id=%s reason=%s prompt_tokens=%d cached=%d tokens=%d drafted=%d accepted=%d queue_ms=%.1f prefill_ms=%.1f "
+        "decode_ms=%.1f total_ms=%.1f",
+        r->id, reason, (int)r->n_prompt, (int)r->n_cached, (int)r->n_generated, (int)event->n_drafted,
+        (int)event->n_accepted, (double)event->queued_ns * 1e-6, (double)event->prefill_ns * 1e-6,
+        (double)event->decode_ns * 1e-6, (double)(r->end_ns - r->start_ns) * 1e-6);
 }
 
 static void on_end(Request *r, const EngineEvent *event) {
@@ -244,6 +246,7 @@ static void on_end(Request *r, const EngineEvent *event) {
 
 void request_on_event(const EngineEvent *event) {
     Request *r = event->user;
+    r->n_cached = event->n_cached;
     if (event->kind == ENGINE_TOKEN)
         on_token(r, event->token);
     else

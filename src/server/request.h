@@ -18,7 +18,7 @@
 
 typedef struct Request Request;
 
-// What a client asked for. The stops are views that must live through request_start.
+// What a client asked for. The stops and the salt are views that must live through request_start.
 typedef struct GenParams {
     SamplingParams sampling; // logit_bias: gen_params_free frees it
     bool seed_given;
@@ -26,6 +26,7 @@ typedef struct GenParams {
     int64_t default_tokens; // when not given; 0: what the context leaves
     Str stops[DETOK_MAX_STOPS];
     size_t n_stops;
+    Str cache_salt; // extension
     bool stream;
     bool include_usage; // OpenAI: a last chunk with the usage
     bool ignore_eos;    // extension: end tokens are tokens like others (measurements)
@@ -50,6 +51,7 @@ struct Request {
     time_t created; // wall time
     Buf text;       // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens;
+    int32_t n_cached;                   // tokens of the prompt that the engine had already
     FinishReason reason;                // at sink->end
     int64_t start_ns, first_ns, end_ns; // received, first token, answered
 

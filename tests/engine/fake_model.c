@@ -61,13 +61,21 @@ static int32_t *cell(FakeModel *m, const BatchSeq *s, int32_t position) {
     return &m->memory[block * KV_BLOCK_TOKENS + position % KV_BLOCK_TOKENS];
 }
 
-// Every block of every sequence in the step is in range and nobody else's.
-static void check_blocks(FakeModel *m, const BatchSeq *s, int32_t index) {
-    uint64_t mark = m->n_calls << 16 | (uint64_t)index;
+// Every block of every sequence in the step is in range, and no two write to the same.
+static void note_written(FakeModel *m, const BatchSeq *s, int32_t index) {
     for (int32_t k = 0; k * KV_BLOCK_TOKENS < s->start + s->n_rows; k++) {
         CHECK(s->blocks[k] >= 0 && s->blocks[k] < m->step.n_blocks);
-        CHECK(m->owner[s->blocks[k]] >> 16 != m->n_calls);
-        m->owner[s->blocks[k]] = mark;
+        if ((k + 1) * KV_BLOCK_TOKENS <= s->start) continue;
+        CHECK(m->writer[s->blocks[k]] >> 16 != m->n_calls);
+        m->writer[s->blocks[k]] = m->n_calls << 16 | (uint64_t)index;
+    }
+}
+
+// Nobody reads what another one writes in the same step.
+static void check_read(const FakeModel *m, const BatchSeq *s, int32_t index) {
+    for (int32_t k = 0; k * KV_BLOCK_TOKENS < s->start + s->n_rows; k++) {
+        uint64_t writer = m->writer[s->blocks[k]];
+        CHECK(writer >> 16 != m->n_calls || (writer & 0xffff) == (uint64_t)index);
     }
 }
 
@@ -111,10 +119,11 @@ static const LogitsRow *forward(void *self, const Batch *b) {
         CHECK(b->seqs[i].first_row == rows);
         rows += b->seqs[i].n_rows;
         n_logits += b->seqs[i].n_logits;
-        check_blocks(m, &b->seqs[i], i);
+        note_written(m, &b->seqs[i], i);
         store_rows(m, b, &b->seqs[i]);
     }
     CHECK(rows == b->n_rows && n_logits == b->n_logits);
+    for (int32_t i = 0; i < b->n_seqs; i++) check_read(m, &b->seqs[i], i);
     float *out = m->logits;
     for (int32_t i = 0; i < b->n_seqs; i++) out = compute(m, &b->seqs[i], out);
     give_rows(m, b);
@@ -128,13 +137,13 @@ FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks
     m->step = (StepModel){m, n_vocab, max_context, max_rows, max_rows, n_blocks, forward};
     size_t cells = (size_t)n_blocks * KV_BLOCK_TOKENS;
     m->memory = malloc(cells * sizeof m->memory[0]);
-    m->owner = calloc((size_t)n_blocks, sizeof m->owner[0]);
+    m->writer = calloc((size_t)n_blocks, sizeof m->writer[0]);
     size_t n_logits = (size_t)max_rows * (size_t)n_vocab;
     m->logits = malloc(n_logits * sizeof m->logits[0]);
     m->listed = malloc(n_logits * sizeof m->listed[0]);
     m->candidates = malloc((size_t)max_rows * MOST_CANDIDATES * sizeof m->candidates[0]);
     m->rows = malloc((size_t)max_rows * sizeof m->rows[0]);
-    CHECK(m->memory && m->owner && m->logits && m->listed && m->candidates && m->rows);
+    CHECK(m->memory && m->writer && m->logits && m->listed && m->candidates && m->rows);
     for (size_t i = 0; i < cells; i++) m->memory[i] = -1;
     return m;
 }
@@ -142,7 +151,7 @@ FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks
 void fake_model_free(FakeModel *m) {
     if (!m) return;
     free(m->memory);
-    free(m->owner);
+    free(m->writer);
     free(m->logits);
     free(m->listed);
     free(m->candidates);

@@ -1,6 +1,6 @@
 // A model for the engine's tests: its logits are a pure function of a sequence's tokens and their
 // positions, which it stores in its own block memory and reads back through the block table. A
-// block that two sequences share, a row at the wrong position, a stale block after a preemption:
+// block that two sequences share wrongly, a row at the wrong position, a stale block after a preemption:
 // each gives other logits, so other tokens than the same request's run alone.
 //
 // A sequence whose first token is odd stammers: most of the time the likeliest token follows from the
@@ -11,13 +11,13 @@
 #include "model/batch.h"
 
 typedef struct FakeModel {
-    StepModel step;  // give this to the engine
-    int32_t *memory; // [n_blocks][KV_BLOCK_TOKENS] tokens, -1: never written
-    uint64_t *owner; // [n_blocks] the call and sequence that used the block last
-    float *logits;           // [max_rows][n_vocab]
-    float *listed;           // [max_rows][n_vocab]
-    Candidate *candidates;   // [max_rows][MOST_CANDIDATES]
-    LogitsRow *rows;         // [max_rows]
+    StepModel step;        // give this to the engine
+    int32_t *memory;       // [n_blocks][KV_BLOCK_TOKENS] tokens, -1: never written
+    uint64_t *writer;      // [n_blocks] the latest call that wrote to the block, and the sequence in it
+    float *logits;         // [max_rows][n_vocab]
+    float *listed;         // [max_rows][n_vocab]
+    Candidate *candidates; // [max_rows][MOST_CANDIDATES]
+    LogitsRow *rows;       // [max_rows]
     uint64_t n_calls;
     int32_t n_rows, most_rows; // of the last call, of any call
     void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here

@@ -16,7 +16,8 @@ typedef struct Rig {
     Engine *engine;
 } Rig;
 
-static const EngineConfig CONFIG = {.max_running = 4, .max_queue = 4, .row_budget = 32, .prefill_chunk = 16};
+static const EngineConfig CONFIG = {
+    .max_running = 4, .max_queue = 4, .row_budget = 32, .prefill_chunk = 16, .prefix_cache = true};
 
 static void set_up(Rig *rig, EngineConfig config, int n_workers) {
     Err err = {0};
@@ -92,6 +93,9 @@ static void test_submit_refuses(void **state) {
     c.request.sampling.top_p = 2;
     assert_int_equal(engine_submit(rig.engine, &c.request, &id, &err), SUBMIT_BAD);
     c.request.sampling.top_p = 1;
+    c.request.cache_salt = (Str){(const char *)c.prompt, ENGINE_MAX_SALT + 1};
+    assert_int_equal(engine_submit(rig.engine, &c.request, &id, &err), SUBMIT_BAD);
+    c.request.cache_salt.len = 0;
     c.request.n_prompt = 0;
     assert_int_equal(engine_submit(rig.engine, &c.request, &id, &err), SUBMIT_BAD);
     assert_true(engine_idle(rig.engine));

@@ -16,10 +16,21 @@ static CoreShape random_shape(Rng *r) {
     s.config.row_budget = s.config.max_running + kit_below(r, 40);
     s.config.prefill_chunk = 1 + kit_below(r, 40);
     s.config.spec_rows = kit_below(r, 2) ? 0 : kit_below(r, 16);
+    s.config.prefix_cache = kit_below(r, 4) > 0;
     s.n_vocab = 20 + kit_below(r, 60);
     s.n_blocks = 10 + kit_below(r, 20);
     s.max_context = 512;
     return s;
+}
+
+static const char *const SALTS[] = {"", "", "", "a", "b"};
+
+// Begins like an earlier case and its answer, or all of them alike.
+static void begin_like(Case *c, Rng *r, const Case *other) {
+    int32_t n = c->request.n_prompt, n_told = other->request.n_prompt;
+    if (kit_below(r, 4) == 0) n = kit_below(r, n + 1);
+    for (int32_t i = 0; i < n && i < n_told + other->n_got; i++)
+        c->prompt[i] = i < n_told ? other->prompt[i] : other->got[i - n_told];
 }
 
 // What may happen between two steps.
@@ -28,6 +39,8 @@ static void disturb(CoreRig *rig, Rng *r, Case *cases, int *n_submitted) {
     for (; arrivals > 0 && *n_submitted < N_CASES; arrivals--) {
         Case *c = &cases[(*n_submitted)++];
         kit_random(c, r, rig->model->step.n_vocab, 90, 70);
+        if (*n_submitted > 1 && kit_below(r, 4)) begin_like(c, r, &cases[kit_below(r, *n_submitted - 1)]);
+        c->request.cache_salt = str_from(SALTS[kit_below(r, 5)]);
         if (kit_below(r, 6) == 0) c->request.deadline_ns = rig->clock + kit_below(r, 600);
         rig_submit(rig, c);
     }
@@ -36,7 +49,7 @@ static void disturb(CoreRig *rig, Rng *r, Case *cases, int *n_submitted) {
 
 // What all machines did.
 typedef struct Deeds {
-    uint64_t steps, preemptions, drafted, accepted;
+    uint64_t steps, preemptions, drafted, accepted, queried, found, evicted;
 } Deeds;
 
 static void run_machine(Rng *r, Deeds *deeds) {
@@ -63,6 +76,11 @@ static void run_machine(Rng *r, Deeds *deeds) {
     deeds->preemptions += stats->preemptions;
     deeds->drafted += stats->drafted_tokens;
     deeds->accepted += stats->accepted_tokens;
+    deeds->queried += stats->prefix_query_tokens;
+    deeds->found += stats->prefix_hit_tokens;
+    deeds->evicted += stats->prefix_evictions;
+    assert_true(stats->prefix_hit_tokens <= stats->prefix_query_tokens);
+    if (!shape.config.prefix_cache) assert_true(stats->prefix_query_tokens + stats->prefix_evictions == 0);
     if (shape.config.spec_rows < 2) assert_true(stats->drafted_tokens == 0);
     for (int i = 0; i <= FINISH_SHUTDOWN; i++) ended += stats->finished[i];
     assert_true(stats->requests == N_CASES && ended == N_CASES);
@@ -78,6 +96,9 @@ static void test_random_machines(void **state) {
     print_message("%llu steps, %llu preemptions, %llu guesses, %llu of them true\n",
                   (unsigned long long)d.steps, (unsigned long long)d.preemptions,
                   (unsigned long long)d.drafted, (unsigned long long)d.accepted);
+    print_message("%llu prompt tokens, %llu of them found, %llu blocks evicted\n",
+                  (unsigned long long)d.queried, (unsigned long long)d.found, (unsigned long long)d.evicted);
+    assert_true(d.found > 10000 && d.evicted > 1000);
     assert_true(d.steps > 10000 && d.preemptions > 100 && d.accepted > 1000 && d.drafted > 2 * d.accepted);
 }
 

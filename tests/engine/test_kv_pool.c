@@ -35,6 +35,31 @@ static void test_a_block_is_free_after_its_last_reference(void **state) {
     kv_pool_free(p);
 }
 
+static void test_kept_blocks_are_taken_last_and_the_oldest_first(void **state) {
+    (void)state;
+    KvPool *p = kv_pool_new(5, NULL);
+    for (int i = 0; i < 5; i++) kv_pool_take(p);
+    for (int32_t b = 0; b < 3; b++) kv_pool_keep(p, b);
+    static const int32_t RELEASED[] = {2, 4, 0, 3, 1}, TAKEN[] = {3, 4, 2, 0, 1};
+    for (int i = 0; i < 5; i++) kv_pool_release(p, RELEASED[i]);
+    assert_int_equal(kv_pool_n_free(p), 5);
+    kv_pool_retain(p, 2); // found again, and in the end used later than the others
+    kv_pool_retain(p, 2);
+    kv_pool_check(p);
+    assert_int_equal(kv_pool_refs(p, 2), 2);
+    assert_int_equal(kv_pool_n_free(p), 4);
+    for (int i = 0; i < 2; i++) assert_int_equal(kv_pool_take(p), TAKEN[i]);
+    kv_pool_release(p, 2);
+    kv_pool_release(p, 2);
+    for (int i = 3; i < 5; i++) assert_int_equal(kv_pool_take(p), TAKEN[i]);
+    assert_true(kv_pool_is_kept(p, 2));
+    assert_int_equal(kv_pool_take(p), 2);
+    assert_false(kv_pool_is_kept(p, 2));
+    kv_pool_check(p);
+    for (int32_t b = 0; b < 5; b++) kv_pool_release(p, b);
+    kv_pool_free(p);
+}
+
 static void test_random_use(void **state) {
     (void)state;
     enum { BLOCKS = 23 };
@@ -48,6 +73,11 @@ static void test_random_use(void **state) {
             assert_int_equal(got < 0, taken == BLOCKS);
             if (got >= 0) assert_int_equal(refs[got]++, 0);
             taken += got >= 0;
+        } else if (kv_pool_is_kept(p, b) && kit_below(&r, 3) == 0) {
+            kv_pool_retain(p, b);
+            taken += refs[b]++ == 0;
+        } else if (refs[b] > 0 && !kv_pool_is_kept(p, b) && kit_below(&r, 4) == 0) {
+            kv_pool_keep(p, b);
         } else if (refs[b] > 0 && kit_below(&r, 4) == 0) {
             kv_pool_retain(p, b);
             refs[b]++;
@@ -78,6 +108,10 @@ static void retain_a_free_block(void) {
     kv_pool_retain(kv_pool_new(2, NULL), 1);
 }
 
+static void keep_a_free_block(void) {
+    kv_pool_keep(kv_pool_new(2, NULL), 1);
+}
+
 static void free_while_taken(void) {
     KvPool *p = kv_pool_new(2, NULL);
     kv_pool_take(p);
@@ -104,6 +138,7 @@ static void test_misuse_aborts(void **state) {
     assert_aborts(release_twice);
     assert_aborts(release_out_of_range);
     assert_aborts(retain_a_free_block);
+    assert_aborts(keep_a_free_block);
     assert_aborts(free_while_taken);
 }
 
@@ -115,5 +150,7 @@ static void test_a_pool_of_nothing_is_refused(void **state) {
 }
 
 SUITE(kv_pool, cmocka_unit_test(test_takes_every_block_once_latest_first),
-      cmocka_unit_test(test_a_block_is_free_after_its_last_reference), cmocka_unit_test(test_random_use),
-      cmocka_unit_test(test_misuse_aborts), cmocka_unit_test(test_a_pool_of_nothing_is_refused))
+      cmocka_unit_test(test_a_block_is_free_after_its_last_reference),
+      cmocka_unit_test(test_kept_blocks_are_taken_last_and_the_oldest_first),
+      cmocka_unit_test(test_random_use), cmocka_unit_test(test_misuse_aborts),
+      cmocka_unit_test(test_a_pool_of_nothing_is_refused))
