@@ -173,10 +173,8 @@ int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold
     for (int32_t i = from; i < to; i += 16) {
         __mmask16 in = first_lanes(to - i);
         __mmask16 hits = _mm512_mask_cmp_ps_mask(in, _mm512_maskz_loadu_ps(in, x + i), bound, _CMP_GE_OQ);
-        if (hits) { // rarely, with a bound that drops most logits
-            _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(hits, ids));
-            found += __builtin_popcount(hits);
-        }
+        _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(hits, ids));
+        found += __builtin_popcount(hits);
         ids = _mm512_add_epi32(ids, _mm512_set1_epi32(16));
     }
     return found;
