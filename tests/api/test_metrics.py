@@ -64,7 +64,7 @@ def test_histograms_are_cumulative(aliased: Server) -> None:
     aliased.generate("Hello", max_tokens=5, **GENERATE)
     aliased.wait_idle()
     histograms = {name: one for name, one in scrape(aliased).items() if one.type == "histogram"}
-    assert len(histograms) == 13
+    assert len(histograms) == 12
     for name, one in histograms.items():
         buckets = [(float(s.labels["le"]), s.value) for s in one.samples if s.name == f"{name}_bucket"]
         assert all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(buckets)), name
