@@ -171,13 +171,13 @@ static void summarise_times(const Loop *l, BenchResult *r) {
 static void summarise_steps(const Loop *l, BenchResult *r) {
     const EngineStats *a = &l->begin.stats, *b = &l->end.stats;
     r->steps = (int64_t)(b->steps - a->steps);
-    r->rows = (int64_t)(b->rows - a->rows);
+    r->rows = (int64_t)(b->step_rows.sum - a->step_rows.sum);
     r->preemptions = (int64_t)(b->preemptions - a->preemptions);
     r->drafted = (int64_t)(b->drafted_tokens - a->drafted_tokens);
     r->accepted = (int64_t)(b->accepted_tokens - a->accepted_tokens);
     double steps = r->steps ? (double)r->steps : 1;
     r->rows_per_step = (double)r->rows / steps;
-    r->step_ms = (double)(b->step_ns_total - a->step_ns_total) * 1e-6 / steps;
+    r->step_ms = (double)(b->step_ns.sum - a->step_ns.sum) * 1e-6 / steps;
     r->sampling_ms = r->step_ms;
     for (int i = 0; i < N_MODEL_PHASES; i++) {
         r->phase_ms[i] = (double)(l->end.phases[i] - l->begin.phases[i]) * 1e-6 / steps;

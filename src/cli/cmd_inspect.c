@@ -3,8 +3,8 @@
 // Whatever the file holds, the output is valid UTF-8, and the text form has no control bytes.
 #include "cli/commands.h"
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "gguf/gguf.h"
-#include "text/detok.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -23,21 +23,28 @@ typedef struct Serving {
     atomic_bool ended;  // the server does not run any more
 } Serving;
 
-// For the handler: the server to stop.
-static Server *stopping;
+// For the handler: whom signals concern.
+static Server *signalled;
 
 static void on_signal(int signal_number) {
-    (void)signal_number;
-    server_stop(stopping);
+    switch (signal_number) {
+    case SIGHUP: server_reopen_log(signalled); break;
+    case SIGUSR1: server_change_log_level(signalled, 1); break;
+    case SIGUSR2: server_change_log_level(signalled, -1); break;
+    default: server_stop(signalled); break;
+    }
 }
 
-static void handle_signals(Server *server) {
-    struct sigaction stop = {.sa_handler = on_signal};
+// NULL: from now on they concern nobody. SIGHUP keeps its usual meaning (the terminal has gone) where there
+// is no file to reopen.
+static void handle_signals(Server *server, bool has_log_file) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP};
+    struct sigaction handle = {.sa_handler = on_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    stopping = server;
+    signalled = server;
     sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGINT, server ? &stop : &ignore, NULL);
-    sigaction(SIGTERM, server ? &stop : &ignore, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i] != SIGHUP || has_log_file) sigaction(numbers[i], server ? &handle : &ignore, NULL);
 }
 
 static ServerConfig server_config(const Options *o) {
@@ -53,6 +60,7 @@ static ServerConfig server_config(const Options *o) {
         .default_timeout_ms = o->default_timeout_ms,
         .model_id = o->model_id[0] ? o->model_id : NULL,
         .cors_origin = o->cors_origin[0] ? o->cors_origin : NULL,
+        .metrics_aliases = o->metrics_aliases,
         .drain_timeout_s = (int)o->drain_timeout_s,
     };
 }
@@ -129,9 +137,9 @@ static bool serve(const Options *o, Err *err) {
     ServerConfig config = server_config(o);
     Serving s = {.options = o, .server = server_new(&config, err)};
     if (!s.server) return false;
-    handle_signals(s.server);
+    handle_signals(s.server, o->log_file[0] != 0);
     bool ok = serve_until_stopped(&s, err);
-    handle_signals(NULL);
+    handle_signals(NULL, o->log_file[0] != 0);
     runtime_close(&s.runtime); // the engine first: it may still refer to the server's requests
     server_free(s.server);
     return ok;

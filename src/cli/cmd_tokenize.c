@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "text/detok.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
 
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 #include "cli/conversation.h"
 
 #include "base/buf.h"
-#include "text/detok.h"
+#include "base/utf8.h"
 
 static bool no_memory(Err *err) {
     return err_set(err, ERR_NOMEM, "out of memory");

@@ -13,6 +13,7 @@
 bool runtime_open_log(const Options *o, Err *err) {
     LogLevel level = LOG_INFO;
     if (log_level_parse(o->log_level, &level)) log_set_level(level);
+    log_set_format(strcmp(o->log_format, "json") == 0 ? LOG_JSON : LOG_TEXT);
     return log_open(o->log_file, err);
 }
 

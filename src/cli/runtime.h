@@ -41,7 +41,7 @@ void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is all
 // A tokenizer must not make tokens that the model has no embedding for.
 bool runtime_check_vocabulary(const Model *m, const Tokenizer *t, Err *err);
 
-// Opens the log as log_level and log_file say.
+// Opens the log as log_level, log_file and log_format say.
 bool runtime_open_log(const Options *o, Err *err);
 
 #endif

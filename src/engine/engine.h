@@ -12,6 +12,7 @@
 #define CLLM_ENGINE_ENGINE_H
 
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/str.h"
 #include "base/workers.h"
 #include "engine/sampler.h"
@@ -83,15 +84,17 @@ typedef struct EngineEvent {
 typedef struct EngineStats {
     int32_t running, waiting;          // sequences now
     int32_t blocks_total, blocks_used; // KV pool now
-    uint64_t steps, rows;              // since start
+    uint64_t steps;                    // since start, like what follows
     uint64_t prompt_tokens, generated_tokens;
     uint64_t drafted_tokens, accepted_tokens; // guesses computed, and those that came true
     uint64_t prefix_query_tokens, prefix_hit_tokens; // of prompts begun, and of those found in the cache
     uint64_t prefix_evictions;                       // blocks with content that were taken for others
     uint64_t requests, preemptions;
     uint64_t finished[FINISH_SHUTDOWN + 1]; // by reason
-    int64_t step_ns_total;
+    Histogram step_rows, step_ns;           // a step's rows and its time
 } EngineStats;
+
+extern const HistogramScale engine_step_rows_scale, engine_step_ns_scale; // of the two
 
 // Starts the engine thread. The model, its KV memory and the workers are borrowed until
 // engine_free; workers_run is called from the engine thread only.

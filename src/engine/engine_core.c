@@ -4,7 +4,15 @@
 
 #include <stdlib.h>
 
-enum { MAX_LIVE = 1 << 20 };
+enum { MAX_LIVE = 1 << 20, MS = 1000000 };
+
+const HistogramScale engine_step_rows_scale = {
+    1, 13, {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096}};
+const HistogramScale engine_step_ns_scale = {1e-9,
+                                             13,
+                                             {1 * MS, 2 * MS, 5 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS,
+                                              200 * MS, 500 * MS, 1000 * MS, 2000ull * MS, 5000ull * MS,
+                                              10000ull * MS}};
 
 // A sequence whose logits were computed. The rows are one more than its guesses, and are used one
 // after the other: each as long as the token chosen from the row before is the one guessed.
@@ -233,9 +241,9 @@ bool engine_core_step(EngineCore *c) {
     workers_run(c->workers, sample, c, n_samplings);
     for (int32_t i = 0; i < n_samplings; i++) settle(c, &c->samplings[i]);
     c->stats.steps++;
-    c->stats.rows += (uint64_t)b->n_rows;
+    histogram_add(&c->stats.step_rows, &engine_step_rows_scale, (uint64_t)b->n_rows);
     int64_t ns = now(c) - began;
-    c->stats.step_ns_total += ns;
+    histogram_add(&c->stats.step_ns, &engine_step_ns_scale, (uint64_t)ns);
     row_price_learn(&c->price, b, ns);
     return true;
 }

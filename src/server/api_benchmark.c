@@ -120,7 +120,7 @@ static void on_client_gone(void *user) {
     Benchmark *b = user;
     b->x = NULL;
     for (int64_t i = 0; i < b->concurrency; i++)
-        if (b->live[i]) request_abandon(b->live[i], "client_gone");
+        if (b->live[i]) request_abandon(b->live[i], OUTCOME_CLIENT_GONE);
     bench_free(b);
 }
 

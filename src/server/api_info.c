@@ -74,31 +74,6 @@ void api_model_info(App *app, HttpExchange *x, Str tail) {
     api_reply_data(x, data);
 }
 
-static json_t *finished_json(const EngineStats *s) {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "stop", (json_int_t)s->finished[FINISH_STOP], "length",
-                     (json_int_t)s->finished[FINISH_LENGTH], "cancelled",
-                     (json_int_t)s->finished[FINISH_CANCELLED], "timeout",
-                     (json_int_t)s->finished[FINISH_TIMEOUT], "shutdown",
-                     (json_int_t)s->finished[FINISH_SHUTDOWN]);
-}
-
-void api_stats(App *app, HttpExchange *x, Str tail) {
-    (void)tail;
-    EngineStats s;
-    engine_stats(app->service.engine, &s);
-    json_t *data = json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}",
-        "running", (int)s.running, "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total",
-        (int)s.blocks_total, "blocks_used", (int)s.blocks_used, "steps", (json_int_t)s.steps, "rows",
-        (json_int_t)s.rows, "requests", (json_int_t)s.requests, "prompt_tokens", (json_int_t)s.prompt_tokens,
-        "generated_tokens", (json_int_t)s.generated_tokens, "drafted_tokens", (json_int_t)s.drafted_tokens,
-        "accepted_tokens", (json_int_t)s.accepted_tokens, "prefix_query_tokens",
-        (json_int_t)s.prefix_query_tokens, "prefix_hit_tokens", (json_int_t)s.prefix_hit_tokens,
-        "prefix_evictions", (json_int_t)s.prefix_evictions, "preemptions", (json_int_t)s.preemptions,
-        "step_seconds", (double)s.step_ns_total * 1e-9, "finished", finished_json(&s));
-    api_reply_data(x, data);
-}
-
 static json_t *model_json(const App *app) {
     return json_pack("{s:s, s:s, s:I, s:s, s:i}", "id", app->model_id, "object", "model", "created",
                      (json_int_t)app->started, "owned_by", "cllm", "max_model_len",

@@ -1,4 +1,4 @@
-// What can be asked without generating: the list of routes or the page, health, the model, counts.
+// What can be asked without generating: the list of routes or the page, health, the model.
 #ifndef CLLM_SERVER_API_INFO_H
 #define CLLM_SERVER_API_INFO_H
 
@@ -7,7 +7,6 @@
 void api_root(App *app, HttpExchange *x, Str tail);
 void api_health(App *app, HttpExchange *x, Str tail);
 void api_model_info(App *app, HttpExchange *x, Str tail);
-void api_stats(App *app, HttpExchange *x, Str tail);
 void api_models(App *app, HttpExchange *x, Str tail);
 void api_model(App *app, HttpExchange *x, Str tail); // tail: the id
 

@@ -16,7 +16,7 @@ static void whole_end(Request *r) {
                              buf_str(&r->text).ptr, r->text.len, "response_time", clock_seconds(took),
                              "tokens_per_second", per_second(r->n_generated, took), "generated_tokens",
                              (int)r->n_generated, "max_tokens", (int)r->max_tokens, "prompt_tokens",
-                             (int)r->n_prompt, "finish_reason", request_finish_word(r->reason));
+                             (int)r->n_prompt, "finish_reason", metrics_outcome_word(r->outcome));
     HttpExchange *x = r->x;
     r->x = NULL;
     api_reply_data(x, data);
@@ -38,7 +38,7 @@ static void stream_finish(Request *r) {
     if (!send_text(r)) return;
     json_t *last = json_pack("{s:s, s:s, s:b, s:i, s:i, s:s}", "id", r->id, "token", "", "done", 1,
                              "generated_tokens", (int)r->n_generated, "prompt_tokens", (int)r->n_prompt,
-                             "finish_reason", request_finish_word(r->reason));
+                             "finish_reason", metrics_outcome_word(r->outcome));
     if (stream_event(r, last)) stream_end(r, false);
 }
 

@@ -56,7 +56,7 @@ static void stream_token(Request *r) {
 
 static void stream_finish(Request *r) {
     if (!send_text(r)) return;
-    if (!send_piece(r, (Str){"", 0}, request_finish_word(r->reason))) return;
+    if (!send_piece(r, (Str){"", 0}, metrics_outcome_word(r->outcome))) return;
     if (r->include_usage && !send_chunk(r, json_array(), usage_json(r))) return;
     if (stream_word(r, "[DONE]")) stream_end(r, false);
 }
@@ -64,7 +64,7 @@ static void stream_finish(Request *r) {
 static void whole_end(Request *r) {
     const OpenAiKind *kind = r->user;
     json_t *reply = head_json(r, kind->object);
-    json_t *choices = choices_json(kind->whole(buf_str(&r->text)), request_finish_word(r->reason));
+    json_t *choices = choices_json(kind->whole(buf_str(&r->text)), metrics_outcome_word(r->outcome));
     json_object_set_new(reply, "choices", choices);
     json_object_set_new(reply, "usage", usage_json(r));
     HttpExchange *x = r->x;

@@ -18,7 +18,7 @@ static bool send_bytes(Request *r, const Buf *bytes) {
     r->started = true;
     if (http_send(r->x, buf_str(bytes))) return true;
     r->x = NULL;
-    request_abandon(r, "slow_reader");
+    request_abandon(r, OUTCOME_SLOW_READER);
     return false;
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 void app_init(App *app, const ServerConfig *config) {
-    *app = (App){.config = config, .started = time(NULL)};
+    *app = (App){.config = config, .started = time(NULL), .started_ns = clock_now_ns()};
     snprintf(app->model_id, sizeof app->model_id, "%s", config->model_id ? config->model_id : "");
 }
 

@@ -1,9 +1,10 @@
 // What the handlers share: the configuration, the model's parts once they are there, the live
-// requests and the measured rate. One per server; the loop's thread only.
+// requests, the measured rate and the metrics. One per server; the loop's thread only.
 #ifndef CLLM_SERVER_APP_H
 #define CLLM_SERVER_APP_H
 
 #include "server/api_error.h"
+#include "server/metrics.h"
 #include "server/prompt.h"
 #include "server/server.h"
 
@@ -16,7 +17,8 @@ enum { APP_RATE_WINDOW = 64 };
 typedef struct App {
     const ServerConfig *config;
     AppState state;
-    time_t started;     // wall time, for `created`
+    time_t started; // wall time, for `created`
+    int64_t started_ns;
     char model_id[128]; // `model` in replies
     // From APP_READY on:
     bool attached;
@@ -27,6 +29,7 @@ typedef struct App {
     int n_requests;
     int64_t ended_ns[APP_RATE_WINDOW]; // when the last requests ended (ring)
     uint64_t n_ended;
+    Metrics metrics;
 } App;
 
 void app_init(App *app, const ServerConfig *config);

@@ -44,6 +44,7 @@ struct HttpExchange {
     Http *http;
     HttpConn *conn;
     struct evhttp_request *req;
+    const void *tag;
     struct event *closed; // the watch of a kept exchange
     HttpGone gone;
     void *user;
@@ -57,6 +58,7 @@ struct Http {
     struct evconnlistener *listener; // owned by evhttp
     HttpConfig config;
     HttpHandler handler;
+    HttpAnswered answered;
     void *user;
     HttpConn *conns;
     int n_conns, n_busy, port;
@@ -254,6 +256,10 @@ const char *http_header(const HttpExchange *x, const char *name) {
     return evhttp_find_header(evhttp_request_get_input_headers(x->req), name);
 }
 
+void http_set_tag(HttpExchange *x, const void *tag) {
+    x->tag = tag;
+}
+
 // ---- replies
 
 static const char *reason_phrase(int status) {
@@ -280,7 +286,8 @@ void http_set_header(HttpExchange *x, const char *name, const char *value) {
     evhttp_add_header(headers, name, value);
 }
 
-static void set_common_headers(HttpExchange *x, const char *content_type) {
+static void begin_reply(HttpExchange *x, int status, const char *content_type) {
+    x->http->answered(x->tag, status, x->http->user);
     const char *origin = x->http->config.cors_origin;
     if (content_type) http_set_header(x, "Content-Type", content_type);
     if (!origin || !*origin) return;
@@ -292,7 +299,7 @@ static void set_common_headers(HttpExchange *x, const char *content_type) {
 
 void http_reply(HttpExchange *x, int status, const char *content_type, Str body) {
     struct evhttp_request *req = x->req;
-    set_common_headers(x, content_type);
+    begin_reply(x, status, content_type);
     struct evbuffer *out = evbuffer_new();
     if (status != 204) {
         char length[32];
@@ -343,7 +350,7 @@ void http_keep(HttpExchange *x, HttpGone gone, void *user) {
 }
 
 void http_start(HttpExchange *x, int status, const char *content_type) {
-    set_common_headers(x, content_type);
+    begin_reply(x, status, content_type);
     http_set_header(x, "Cache-Control", "no-cache");
     http_set_header(x, "X-Accel-Buffering", "no");
     x->started = true;
@@ -464,7 +471,8 @@ static bool attach_listener(Http *h, int fd) {
     return false;
 }
 
-Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, void *user, Err *err) {
+Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, HttpAnswered answered,
+               void *user, Err *err) {
     Http *h = calloc(1, sizeof *h);
     int fd = h ? open_listener(config, err) : -1;
     if (!h) err_set(err, ERR_NOMEM, "out of memory");
@@ -472,7 +480,12 @@ Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler ha
         err_prefix(err, "cannot listen on %s port %d", config->host, config->port);
         goto free_http;
     }
-    *h = (Http){.base = base, .config = *config, .handler = handler, .user = user, .port = bound_port(fd)};
+    *h = (Http){.base = base,
+                .config = *config,
+                .handler = handler,
+                .answered = answered,
+                .user = user,
+                .port = bound_port(fd)};
     h->evhttp = evhttp_new(base);
     if (!h->evhttp) {
         close(fd);

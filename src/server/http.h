@@ -45,10 +45,13 @@ typedef struct Http Http;
 typedef struct HttpExchange HttpExchange;
 
 typedef void (*HttpHandler)(HttpExchange *x, void *user);
+typedef void (*HttpAnswered)(const void *tag, int status, void *user);
 typedef void (*HttpGone)(void *user);
 
-// Binds and listens. The handler is called for every request whose head and body have arrived.
-Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, void *user, Err *err);
+// Binds and listens. The handler is called for every request whose head and body have arrived, and
+// `answered` when its reply starts, with the tag that the exchange was given (NULL: none).
+Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, HttpAnswered answered,
+               void *user, Err *err);
 void http_free(Http *h); // drops every connection; NULL is allowed
 int http_port(const Http *h);
 int http_n_busy(const Http *h); // connections with a request that is not fully answered and flushed
@@ -60,6 +63,7 @@ Str http_path(const HttpExchange *x); // as sent: not percent-decoded, without t
 Str http_body(const HttpExchange *x);
 bool http_body_too_large(const HttpExchange *x);
 const char *http_header(const HttpExchange *x, const char *name); // NULL: not sent
+void http_set_tag(HttpExchange *x, const void *tag);              // for `answered`
 
 // The reply. http_reply ends the exchange: x is gone afterwards. A HEAD gets the head only.
 void http_set_header(HttpExchange *x, const char *name, const char *value);

@@ -12,14 +12,6 @@ void gen_params_free(GenParams *p) {
     p->sampling.logit_bias = NULL;
 }
 
-const char *request_finish_word(FinishReason reason) {
-    static const char *const words[] = {
-        [FINISH_NONE] = "none",           [FINISH_STOP] = "stop",       [FINISH_LENGTH] = "length",
-        [FINISH_CANCELLED] = "cancelled", [FINISH_TIMEOUT] = "timeout", [FINISH_SHUTDOWN] = "shutdown",
-    };
-    return words[reason];
-}
-
 static void random_bytes(void *out, size_t n) {
     CHECK(getrandom(out, n, 0) == (ssize_t)n); // up to 256 bytes always come whole
 }
@@ -131,7 +123,7 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
 static void on_client_gone(void *user) {
     Request *r = user;
     r->x = NULL;
-    request_abandon(r, "client_gone");
+    request_abandon(r, OUTCOME_CLIENT_GONE);
 }
 
 Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void *user, const char *id_prefix,
@@ -149,6 +141,7 @@ Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void 
                    .start_ns = clock_now_ns(),
                    .stream = params->stream,
                    .include_usage = params->include_usage};
+    r->last_ns = r->start_ns;
     make_id(r->id, sizeof r->id, id_prefix);
     if (n_prompt == 0) {
         api_error_set(e, 400, NULL, "prompt", "prompt must have at least one token");
@@ -177,7 +170,7 @@ fail:
 
 static void answer(Request *r, FinishReason reason) {
     r->answered = true;
-    r->reason = reason;
+    r->outcome = (Outcome)reason;
     r->end_ns = clock_now_ns();
     detok_finish(r->detok, &r->text);
     r->sink->end(r);
@@ -191,16 +184,25 @@ static void answer_failure(Request *r, int status, const char *code, const char 
     r->sink->fail(r, &e);
 }
 
-void request_abandon(Request *r, const char *why) {
-    r->gone = why;
+void request_abandon(Request *r, Outcome why) {
+    r->outcome = why;
     r->answered = true;
     r->end_ns = clock_now_ns();
     engine_cancel(r->app->service.engine, r->engine_id);
 }
 
+static void note_token(Request *r, int64_t now) {
+    Metrics *m = &r->app->metrics;
+    if (r->n_generated++ == 0)
+        metrics_note_first_token(m, now - r->last_ns);
+    else
+        metrics_note_next_token(m, now - r->last_ns);
+    r->last_ns = now;
+}
+
 static void on_token(Request *r, int32_t token) {
     if (r->answered) return;
-    if (r->n_generated++ == 0) r->first_ns = clock_now_ns();
+    note_token(r, clock_now_ns());
     bool stopped = detok_push(r->detok, token, &r->text);
     if (r->text.failed) {
         answer_failure(r, 503, NULL, "out of memory");
@@ -226,19 +228,20 @@ static void answer_by_reason(Request *r, const EngineEvent *event) {
 }
 
 static void log_end(const Request *r, const EngineEvent *event) {
-    const char *reason = r->gone ? r->gone : request_finish_word(r->reason ? r->reason : event->reason);
-    log_f(
-        LOG_INFO, "request_end",
-        "id=%s reason=%s prompt_tokens=%d cached=%d tokens=%d drafted=%d accepted=%d queue_ms=%.1f prefill_ms=%.1f "
-        "decode_ms=%.1f total_ms=%.1f",
-        r->id, reason, (int)r->n_prompt, (int)r->n_cached, (int)r->n_generated, (int)event->n_drafted,
-        (int)event->n_accepted, (double)event->queued_ns * 1e-6, (double)event->prefill_ns * 1e-6,
-        (double)event->decode_ns * 1e-6, (double)(r->end_ns - r->start_ns) * 1e-6);
+    log_f(LOG_INFO, "request_end",
+          "id=%s reason=%s prompt_tokens=%d cached=%d tokens=%d drafted=%d accepted=%d queue_ms=%.1f prefill_ms=%.1f "
+          "decode_ms=%.1f total_ms=%.1f",
+          r->id, metrics_outcome_word(r->outcome), (int)r->n_prompt, (int)r->n_cached, (int)r->n_generated,
+          (int)event->n_drafted, (int)event->n_accepted, (double)event->queued_ns * 1e-6,
+          (double)event->prefill_ns * 1e-6, (double)event->decode_ns * 1e-6,
+          (double)(r->end_ns - r->start_ns) * 1e-6);
 }
 
 static void on_end(Request *r, const EngineEvent *event) {
     app_note_end(r->app, clock_now_ns());
     if (!r->answered) answer_by_reason(r, event);
+    if (r->outcome == OUTCOME_NONE) r->outcome = (Outcome)event->reason; // it was answered by an error
+    metrics_note_end(&r->app->metrics, r->outcome, event->queued_ns, r->end_ns - r->start_ns);
     log_end(r, event);
     unlink_request(r);
     request_free(r);

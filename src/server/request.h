@@ -37,7 +37,7 @@ void gen_params_free(GenParams *p);
 
 typedef struct RequestSink {
     void (*token)(Request *r); // r->text has grown; NULL: not interested
-    void (*end)(Request *r);   // all text is in r->text, finish_reason is stop or length
+    void (*end)(Request *r);   // all text is in r->text, the outcome is stop or length
     void (*fail)(Request *r, const ApiError *e);
 } RequestSink;
 
@@ -51,16 +51,15 @@ struct Request {
     time_t created; // wall time
     Buf text;       // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens;
-    int32_t n_cached;                   // tokens of the prompt that the engine had already
-    FinishReason reason;                // at sink->end
-    int64_t start_ns, first_ns, end_ns; // received, first token, answered
+    int32_t n_cached;                  // tokens of the prompt that the engine had already
+    Outcome outcome;                   // from sink->end or request_abandon on; stop or length at sink->end
+    int64_t start_ns, last_ns, end_ns; // received, latest token (or received), answered
 
     // request.c only:
     struct Request *prev, *next;
     Detok *detok;
     uint64_t engine_id;
     int32_t *end_tokens; // borrowed by the engine
-    const char *gone;    // why nobody is answered any more, for the log; NULL: not so
     bool answered;
 };
 
@@ -71,9 +70,7 @@ Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void 
 
 void request_on_event(const EngineEvent *event); // an engine event, with the Request as its user
 
-// Ends it without an answer: the client has gone, or nobody wants it any more. `why` is a word.
-void request_abandon(Request *r, const char *why);
-
-const char *request_finish_word(FinishReason reason); // "stop", "length", …
+// Ends it without an answer: the client has gone, or nobody wants it any more.
+void request_abandon(Request *r, Outcome why);
 
 #endif

@@ -85,7 +85,10 @@ void router_handle(HttpExchange *x, void *app) {
     Buf allow = {0};
     ApiError e;
     switch (router_find(routes_table, routes_count, http_method(x), path, &route, &tail, &allow)) {
-    case ROUTE_FOUND: call(app, x, route, tail); break;
+    case ROUTE_FOUND:
+        http_set_tag(x, route);
+        call(app, x, route, tail);
+        break;
     case ROUTE_OPTIONS: reply_options(app, x, allow.ptr); break;
     case ROUTE_WRONG_METHOD:
         api_error_set(&e, 405, "method_not_allowed", NULL, "%s is not allowed here; allowed: %s",
@@ -100,4 +103,9 @@ void router_handle(HttpExchange *x, void *app) {
         break;
     }
     buf_free(&allow);
+}
+
+void router_count_reply(const void *route, int status, void *app) {
+    size_t place = route ? (size_t)((const Route *)route - routes_table) : routes_count;
+    metrics_note_reply(&((App *)app)->metrics, place, status);
 }

@@ -38,5 +38,7 @@ extern const size_t routes_count;
 
 // Answers x by the table: the HttpHandler of the server (user: App).
 void router_handle(HttpExchange *x, void *app);
+// Counts a reply by its route: the HttpAnswered of the server.
+void router_count_reply(const void *route, int status, void *app);
 
 #endif

@@ -1,7 +1,9 @@
 #include "server/api_benchmark.h"
 #include "server/api_info.h"
+#include "server/api_metrics.h"
 #include "server/api_native.h"
 #include "server/api_openai.h"
+#include "server/api_stats.h"
 #include "server/router.h"
 
 const Route routes_table[] = {
@@ -9,6 +11,7 @@ const Route routes_table[] = {
     {HTTP_GET, "/health", api_health, false, "Is the server ready"},
     {HTTP_GET, "/model/info", api_model_info, true, "What model is served"},
     {HTTP_GET, "/stats", api_stats, true, "What the engine is doing, in numbers"},
+    {HTTP_GET, "/metrics", api_metrics, false, "The same for Prometheus, with histograms"},
     {HTTP_POST, "/generate", api_generate, true, "Continue a prompt"},
     {HTTP_POST, "/generate_stream", api_generate_stream, true, "Continue a prompt, as server-sent events"},
     {HTTP_POST, "/encode", api_encode, true, "The tokens of a text"},
@@ -18,4 +21,5 @@ const Route routes_table[] = {
     {HTTP_POST, "/v1/completions", api_completions, true, "OpenAI: continue a prompt"},
     {HTTP_POST, "/v1/chat/completions", api_chat_completions, true, "OpenAI: answer a conversation"},
 };
+_Static_assert(sizeof routes_table / sizeof routes_table[0] <= METRICS_MAX_ROUTES, "metrics count by route");
 const size_t routes_count = sizeof routes_table / sizeof routes_table[0];

@@ -26,7 +26,7 @@ struct Server {
     int pipe[2];
     Service attaching; // written before has_service is set
     Err failure;       // written before has_failed is set
-    _Atomic int has_service, has_failed, n_stops;
+    _Atomic int has_service, has_failed, n_stops, must_reopen_log, level_change;
     bool stopped_now, failed;
     int64_t drain_until_ns; // then what still runs is ended
     int64_t flush_until_ns; // after the last END: how long replies may take to reach their readers
@@ -56,6 +56,42 @@ void server_fail(Server *s, const char *message) {
 void server_stop(Server *s) {
     atomic_fetch_add(&s->n_stops, 1);
     wake(s);
+}
+
+void server_reopen_log(Server *s) {
+    atomic_store(&s->must_reopen_log, 1);
+    wake(s);
+}
+
+void server_change_log_level(Server *s, int by) {
+    atomic_fetch_add(&s->level_change, by);
+    wake(s);
+}
+
+// ---- the log
+
+static void reopen_log(void) {
+    Err err;
+    if (log_reopen(&err))
+        log_event(LOG_INFO, "log_reopened", NULL);
+    else
+        log_event(LOG_ERROR, "log_not_reopened", "error", err.msg, NULL);
+}
+
+// The line is written by the more talkative of the two levels, so that it also says that less follows.
+static void change_log_level(int by) {
+    LogLevel old = log_level();
+    int wanted = (int)old + by;
+    LogLevel level = wanted < LOG_ERROR ? LOG_ERROR : wanted > LOG_DEBUG ? LOG_DEBUG : (LogLevel)wanted;
+    if (level > old) log_set_level(level);
+    log_event(LOG_INFO, "log_level", "level", log_level_name(level), NULL);
+    log_set_level(level);
+}
+
+static void care_for_log(Server *s) {
+    int by = atomic_exchange(&s->level_change, 0);
+    if (atomic_exchange(&s->must_reopen_log, 0)) reopen_log();
+    if (by) change_log_level(by);
 }
 
 // ---- the engine's events
@@ -111,6 +147,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg) {
     Server *s = arg;
     char drop[64];
     while (read(fd, drop, sizeof drop) > 0) continue;
+    care_for_log(s);
     if (atomic_exchange(&s->has_service, 0) && s->app.state == APP_LOADING && !attach(s, &s->failure))
         s->failed = true;
     if (atomic_load(&s->has_failed)) s->failed = true;
@@ -163,7 +200,7 @@ Server *server_new(const ServerConfig *config, Err *err) {
         .cors_origin = config->cors_origin,
     };
     if (open_pipe(s, err) && open_events(s, err) &&
-        (s->http = http_new(s->base, &http, router_handle, &s->app, err)))
+        (s->http = http_new(s->base, &http, router_handle, router_count_reply, &s->app, err)))
         return s;
     server_free(s);
     return NULL;

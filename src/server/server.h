@@ -4,8 +4,7 @@
 // with server_attach. Handlers parse JSON into one internal request, whatever the dialect; see
 // request.h. The loop never blocks: it never waits for the engine, a reader or a file.
 //
-// Thread: server_new, server_run and server_free on one thread (the loop); server_attach,
-// server_fail and server_stop from any.
+// Thread: server_new, server_run and server_free on one thread (the loop); the others from any.
 #ifndef CLLM_SERVER_SERVER_H
 #define CLLM_SERVER_SERVER_H
 
@@ -30,6 +29,7 @@ typedef struct ServerConfig {
     int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
     const char *model_id;      // `model` in replies; NULL: from the model's name
     const char *cors_origin;   // Access-Control-Allow-Origin; NULL or "": no CORS headers
+    bool metrics_aliases;      // GET /metrics also has the names that other servers use
     int drain_timeout_s;       // after server_stop: how long running requests may take
 } ServerConfig;
 
@@ -51,5 +51,9 @@ void server_fail(Server *s, const char *message);         // loading failed: ser
 bool server_run(Server *s, Err *err);                     // until server_stop has drained
 void server_stop(Server *s);                              // first call drains, second ends at once; async-signal-safe
 void server_free(Server *s);                              // NULL is allowed
+
+// From any thread or signal handler; the loop does it.
+void server_reopen_log(Server *s);               // the file has been renamed
+void server_change_log_level(Server *s, int by); // 1: log more, -1: log less
 
 #endif

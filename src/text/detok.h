@@ -28,11 +28,4 @@ bool detok_push(Detok *d, int32_t token, Buf *out);
 void detok_finish(Detok *d, Buf *out);
 bool detok_stopped(const Detok *d);
 
-// Number of bytes of `s` that form whole valid UTF-8 or surely invalid bytes; what remains (at most
-// 3 bytes) is the possible start of a code point.
-size_t utf8_complete_prefix(Str s);
-// Appends s with every invalid part replaced by U+FFFD.
-void utf8_sanitize(Str s, Buf *out);
-bool utf8_valid(Str s);
-
 #endif

@@ -1,12 +1,12 @@
 #include "text/tokenizer.h"
 
+#include "base/utf8.h"
 #include "text/bpe.h"
 #include "text/end_tokens.h"
 #include "text/normalize.h"
 #include "text/pretok.h"
 #include "text/special.h"
 #include "text/spm.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 

@@ -38,8 +38,8 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start a server with the given flags; closed and judged at the end."""
     servers: list[Server] = []
 
-    def make(*flags: str, wait: bool = True) -> Server:
-        servers.append(Server(tmp_path / f"log{len(servers)}", *flags))
+    def make(*flags: str, wait: bool = True, log: Path | None = None) -> Server:
+        servers.append(Server(tmp_path / f"log{len(servers)}", *flags, log=log))
         return servers[-1].wait_ready() if wait else servers[-1]
 
     yield make

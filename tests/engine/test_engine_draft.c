@@ -32,7 +32,7 @@ static void test_a_repetitive_text_takes_fewer_steps(void **state) {
     assert_true(s->steps < 130 && rig.model->most_rows <= 5); // the prompt has five rows
     assert_true(s->accepted_tokens > 70 && s->accepted_tokens < s->drafted_tokens);
     assert_int_equal(s->steps + s->accepted_tokens, 200);
-    assert_int_equal(s->rows, 5 + 199 + s->drafted_tokens - s->accepted_tokens);
+    assert_int_equal(s->step_rows.sum, 5 + 199 + s->drafted_tokens - s->accepted_tokens);
     assert_int_equal(s->generated_tokens, 200);
     assert_int_equal(c.end.n_drafted, s->drafted_tokens);
     assert_int_equal(c.end.n_accepted, s->accepted_tokens);

@@ -5,6 +5,7 @@
 // A text must come back from its tokens, whole and as a stream. The unit tests replay the corpus
 // through the same function.
 #include "base/err.h"
+#include "base/utf8.h"
 #include "text/detok.h"
 #include "text/tiny_vocab.h"
 

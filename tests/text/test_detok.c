@@ -1,9 +1,9 @@
 #include "harness.h"
 
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "text/detok.h"
 #include "text/tiny_vocab.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,7 @@
 #include "harness.h"
 
 #include "base/rng.h"
-#include "text/detok.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +10,7 @@ typedef struct Replaced {
     Str in, out;
 } Replaced;
 
-#define BYTES(literal)                                                                                       \
-    { literal, sizeof(literal) - 1 }
+#define BYTES(literal) {literal, sizeof(literal) - 1}
 
 // What Python's bytes.decode("utf-8", "replace") gives, which has the same policy.
 static const Replaced table[] = {

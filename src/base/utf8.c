@@ -1,7 +1,6 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include "base/err.h"
-#include "text/detok.h"
 
 // How a sequence goes on after its first byte: how many more bytes, and what the second one may be
 // (the others are always 80 … BF). The narrowed second byte is what excludes overlong forms

@@ -1,14 +1,11 @@
-// UTF-8, one step at a time: the decoder under the tokenizer and the detokenizer.
+// UTF-8: a decoder that goes one step at a time, and what is said of whole texts.
 //
 // Well-formed is what Unicode 15 §3.9 table 3-7 allows: no overlong forms, no surrogates, nothing
-// above U+10FFFF. The functions over whole texts (utf8_valid, utf8_sanitize, utf8_complete_prefix)
-// are declared in text/detok.h.
-#ifndef CLLM_TEXT_UTF8_H
-#define CLLM_TEXT_UTF8_H
+// above U+10FFFF.
+#ifndef CLLM_BASE_UTF8_H
+#define CLLM_BASE_UTF8_H
 
-#include "base/str.h"
-
-#include <stdint.h>
+#include "base/buf.h"
 
 typedef enum Utf8Class {
     UTF8_OK,         // a whole code point
@@ -30,5 +27,12 @@ size_t utf8_ascii_prefix(Str s);
 
 // Number of bytes from the front of s that are valid UTF-8 (whole code points only).
 size_t utf8_valid_prefix(Str s);
+bool utf8_valid(Str s);
+
+// Number of bytes of `s` that form whole valid UTF-8 or surely invalid bytes; what remains (at most
+// 3 bytes) is the possible start of a code point.
+size_t utf8_complete_prefix(Str s);
+// Appends s with every invalid part replaced by U+FFFD.
+void utf8_sanitize(Str s, Buf *out);
 
 #endif

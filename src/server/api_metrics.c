@@ -1,0 +1,256 @@
+#include "server/api_metrics.h"
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "server/prom.h"
+#include "server/router.h"
+
+#include <stdio.h>
+
+typedef enum Figure {
+    UPTIME,
+    RUNNING,
+    WAITING,
+    BLOCKS,
+    BLOCKS_USED,
+    BLOCKS_SHARE, // used of all, 0 … 1
+    KV_TOKENS,    // room for tokens in the blocks used
+    PROMPT_TOKENS,
+    GENERATED_TOKENS,
+    DRAFTED_TOKENS,
+    ACCEPTED_TOKENS,
+    PREEMPTIONS,
+    STEPS,
+    N_FIGURES
+} Figure;
+
+// One reading of everything, so that a figure that has several names has one value.
+typedef struct Scrape {
+    const App *app;
+    Buf *out;
+    EngineStats engine; // zero while the model is loading
+    double figures[N_FIGURES];
+} Scrape;
+
+// A family is one figure, or a histogram, or has samples of its own.
+typedef struct Family {
+    const char *name, *type, *help;
+    Figure figure;
+    const Histogram *(*histogram)(const Scrape *s);
+    const HistogramScale *scale;
+    void (*samples)(const Scrape *s, const char *name);
+} Family;
+
+static const Histogram *queue_ns(const Scrape *s) {
+    return &s->app->metrics.queue_ns;
+}
+
+static const Histogram *first_token_ns(const Scrape *s) {
+    return &s->app->metrics.first_token_ns;
+}
+
+static const Histogram *next_token_ns(const Scrape *s) {
+    return &s->app->metrics.next_token_ns;
+}
+
+static const Histogram *request_ns(const Scrape *s) {
+    return &s->app->metrics.request_ns;
+}
+
+static const Histogram *step_rows(const Scrape *s) {
+    return &s->engine.step_rows;
+}
+
+static const Histogram *step_ns(const Scrape *s) {
+    return &s->engine.step_ns;
+}
+
+// ---- families with labels
+
+static void put_labelled(const Scrape *s, const char *name, Buf *labels, double value) {
+    if (!labels->failed) prom_sample(s->out, name, buf_str(labels).ptr, value);
+    s->out->failed |= labels->failed;
+    buf_free(labels);
+}
+
+static void put_version(const Scrape *s, const char *name) {
+    Buf labels = {0};
+    prom_label(&labels, "version", STR(CLLM_VERSION));
+    put_labelled(s, name, &labels, 1);
+}
+
+static void put_model(const Scrape *s, const char *name) {
+    Buf labels = {0};
+    if (!s->app->attached) return;
+    prom_label(&labels, "model", str_from(s->app->model_id));
+    put_labelled(s, name, &labels, 1);
+}
+
+static void put_reply_count(const Scrape *s, const char *name, size_t route, int status, uint64_t n) {
+    bool known = route < routes_count;
+    Buf labels = {0};
+    char word[16];
+    snprintf(word, sizeof word, "%d", status);
+    prom_label(&labels, "method", str_from(known ? http_method_name(routes_table[route].method) : "other"));
+    prom_label(&labels, "route", str_from(known ? routes_table[route].path : "other"));
+    prom_label(&labels, "status", str_from(word));
+    put_labelled(s, name, &labels, (double)n);
+}
+
+static void put_replies(const Scrape *s, const char *name) {
+    for (size_t route = 0; route <= routes_count; route++)
+        for (int i = 0; i < METRICS_N_STATUSES; i++) {
+            uint64_t n = s->app->metrics.http[route][i];
+            if (n) put_reply_count(s, name, route, METRICS_FIRST_STATUS + i, n);
+        }
+}
+
+static void put_outcomes(const Scrape *s, const char *name) {
+    for (int i = OUTCOME_NONE + 1; i < N_OUTCOMES; i++) {
+        Buf labels = {0};
+        prom_label(&labels, "reason", str_from(metrics_outcome_word((Outcome)i)));
+        put_labelled(s, name, &labels, (double)s->app->metrics.outcomes[i]);
+    }
+}
+
+static void put_vllm_outcome(const Scrape *s, const char *name, const char *reason, uint64_t n) {
+    Buf labels = {0};
+    prom_label(&labels, "finished_reason", str_from(reason));
+    prom_label(&labels, "model_name", str_from(s->app->model_id));
+    put_labelled(s, name, &labels, (double)n);
+}
+
+static void put_vllm_outcomes(const Scrape *s, const char *name) {
+    const uint64_t *n = s->app->metrics.outcomes;
+    uint64_t aborted = 0;
+    for (int i = OUTCOME_LENGTH + 1; i < N_OUTCOMES; i++) aborted += n[i];
+    put_vllm_outcome(s, name, "stop", n[OUTCOME_STOP]);
+    put_vllm_outcome(s, name, "length", n[OUTCOME_LENGTH]);
+    put_vllm_outcome(s, name, "abort", aborted);
+}
+
+// ---- the tables
+
+#define FIGURE(name, type, figure, help) {name, type, help, figure, NULL, NULL, NULL}
+#define HISTOGRAM(name, get, scale, help) {name, "histogram", help, 0, get, &scale, NULL}
+#define SAMPLES(name, type, put, help) {name, type, help, 0, NULL, NULL, put}
+
+static const Family families[] = {
+    SAMPLES("cllm_build_info", "gauge", put_version, "The program's version; always 1."),
+    SAMPLES("cllm_model_info", "gauge", put_model, "The model served; 1 once it is loaded."),
+    FIGURE("cllm_uptime_seconds", "gauge", UPTIME, "Time since the server started."),
+    FIGURE("cllm_requests_running", "gauge", RUNNING, "Requests that are computed."),
+    FIGURE("cllm_requests_waiting", "gauge", WAITING, "Requests accepted that wait to be computed."),
+    FIGURE("cllm_kv_blocks", "gauge", BLOCKS, "Blocks of 16 tokens in the KV pool."),
+    FIGURE("cllm_kv_blocks_used", "gauge", BLOCKS_USED, "Blocks of the KV pool in use."),
+    SAMPLES("cllm_http_requests_total", "counter", put_replies, "HTTP requests answered."),
+    SAMPLES("cllm_requests_total", "counter", put_outcomes, "Generating requests that ended, by reason."),
+    FIGURE("cllm_prompt_tokens_total", "counter", PROMPT_TOKENS,
+           "Prompt tokens of requests that have a token."),
+    FIGURE("cllm_generated_tokens_total", "counter", GENERATED_TOKENS, "Tokens generated."),
+    FIGURE("cllm_drafted_tokens_total", "counter", DRAFTED_TOKENS, "Tokens guessed ahead."),
+    FIGURE("cllm_accepted_tokens_total", "counter", ACCEPTED_TOKENS, "Guessed tokens that came true."),
+    FIGURE("cllm_preemptions_total", "counter", PREEMPTIONS, "Times that a request gave its KV blocks back."),
+    HISTOGRAM("cllm_request_queue_seconds", queue_ns, metrics_wait_scale,
+              "Time from acceptance to the first row computed."),
+    HISTOGRAM("cllm_time_to_first_token_seconds", first_token_ns, metrics_wait_scale,
+              "Time from acceptance to the first token."),
+    HISTOGRAM("cllm_inter_token_seconds", next_token_ns, metrics_gap_scale,
+              "Time between two tokens of a request."),
+    HISTOGRAM("cllm_request_seconds", request_ns, metrics_wait_scale,
+              "Time from acceptance until the request was answered or given up."),
+    HISTOGRAM("cllm_step_rows", step_rows, engine_step_rows_scale, "Rows computed in a step."),
+    HISTOGRAM("cllm_step_seconds", step_ns, engine_step_ns_scale, "Time of a step."),
+};
+
+// What the other servers' names mean is theirs; the help says what stands for it here.
+static const Family vllm_families[] = {
+    FIGURE("vllm:num_requests_running", "gauge", RUNNING, "See cllm_requests_running."),
+    FIGURE("vllm:num_requests_waiting", "gauge", WAITING, "See cllm_requests_waiting."),
+    FIGURE("vllm:kv_cache_usage_perc", "gauge", BLOCKS_SHARE, "Share of the KV pool in use, 0 to 1."),
+    FIGURE("vllm:gpu_cache_usage_perc", "gauge", BLOCKS_SHARE, "Share of the KV pool in use, 0 to 1."),
+    FIGURE("vllm:num_preemptions_total", "counter", PREEMPTIONS, "See cllm_preemptions_total."),
+    FIGURE("vllm:prompt_tokens_total", "counter", PROMPT_TOKENS, "See cllm_prompt_tokens_total."),
+    FIGURE("vllm:generation_tokens_total", "counter", GENERATED_TOKENS, "See cllm_generated_tokens_total."),
+    SAMPLES("vllm:request_success_total", "counter", put_vllm_outcomes, "See cllm_requests_total."),
+    HISTOGRAM("vllm:iteration_tokens_total", step_rows, engine_step_rows_scale, "See cllm_step_rows."),
+    HISTOGRAM("vllm:request_queue_time_seconds", queue_ns, metrics_wait_scale,
+              "See cllm_request_queue_seconds."),
+    HISTOGRAM("vllm:time_to_first_token_seconds", first_token_ns, metrics_wait_scale,
+              "See cllm_time_to_first_token_seconds."),
+    HISTOGRAM("vllm:inter_token_latency_seconds", next_token_ns, metrics_gap_scale,
+              "See cllm_inter_token_seconds."),
+    HISTOGRAM("vllm:time_per_output_token_seconds", next_token_ns, metrics_gap_scale,
+              "See cllm_inter_token_seconds."),
+    HISTOGRAM("vllm:e2e_request_latency_seconds", request_ns, metrics_wait_scale,
+              "See cllm_request_seconds."),
+};
+
+static const Family llamacpp_families[] = {
+    FIGURE("llamacpp:requests_processing", "gauge", RUNNING, "See cllm_requests_running."),
+    FIGURE("llamacpp:requests_deferred", "gauge", WAITING, "See cllm_requests_waiting."),
+    FIGURE("llamacpp:kv_cache_usage_ratio", "gauge", BLOCKS_SHARE, "Share of the KV pool in use, 0 to 1."),
+    FIGURE("llamacpp:kv_cache_tokens", "gauge", KV_TOKENS, "Tokens that the KV blocks in use have room for."),
+    FIGURE("llamacpp:prompt_tokens_total", "counter", PROMPT_TOKENS, "See cllm_prompt_tokens_total."),
+    FIGURE("llamacpp:tokens_predicted_total", "counter", GENERATED_TOKENS,
+           "See cllm_generated_tokens_total."),
+    FIGURE("llamacpp:n_decode_total", "counter", STEPS, "Steps computed."),
+};
+
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+// ---- the reply
+
+static void read_figures(Scrape *s) {
+    const EngineStats *e = &s->engine;
+    double *f = s->figures;
+    f[UPTIME] = clock_seconds(clock_now_ns() - s->app->started_ns);
+    f[RUNNING] = e->running;
+    f[WAITING] = e->waiting;
+    f[BLOCKS] = e->blocks_total;
+    f[BLOCKS_USED] = e->blocks_used;
+    f[BLOCKS_SHARE] = e->blocks_total ? (double)e->blocks_used / e->blocks_total : 0;
+    f[KV_TOKENS] = (double)((int64_t)e->blocks_used * KV_BLOCK_TOKENS);
+    f[PROMPT_TOKENS] = (double)e->prompt_tokens;
+    f[GENERATED_TOKENS] = (double)e->generated_tokens;
+    f[DRAFTED_TOKENS] = (double)e->drafted_tokens;
+    f[ACCEPTED_TOKENS] = (double)e->accepted_tokens;
+    f[PREEMPTIONS] = (double)e->preemptions;
+    f[STEPS] = (double)e->steps;
+}
+
+static void put_families(const Scrape *s, const Family *table, size_t n, const char *labels) {
+    for (const Family *f = table; f < table + n; f++) {
+        prom_head(s->out, f->name, f->type, f->help);
+        if (f->samples)
+            f->samples(s, f->name);
+        else if (f->histogram)
+            prom_histogram(s->out, f->name, labels, f->scale, f->histogram(s));
+        else
+            prom_sample(s->out, f->name, labels, s->figures[f->figure]);
+    }
+}
+
+static void put_aliases(const Scrape *s) {
+    Buf model = {0};
+    prom_label(&model, "model_name", str_from(s->app->model_id));
+    if (!model.failed) put_families(s, vllm_families, COUNT(vllm_families), model.ptr);
+    s->out->failed |= model.failed;
+    buf_free(&model);
+    put_families(s, llamacpp_families, COUNT(llamacpp_families), "");
+}
+
+void api_metrics(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    Buf out = {0};
+    Scrape s = {.app = app, .out = &out};
+    if (app->attached) engine_stats(app->service.engine, &s.engine);
+    read_figures(&s);
+    put_families(&s, families, COUNT(families), "");
+    if (app->config->metrics_aliases) put_aliases(&s);
+    if (out.failed)
+        http_reply(x, 500, "text/plain", STR("out of memory\n"));
+    else
+        http_reply(x, 200, PROM_CONTENT_TYPE, buf_str(&out));
+    buf_free(&out);
+}

@@ -1,0 +1,56 @@
+#include "server/api_stats.h"
+
+#include "base/clock.h"
+#include "server/request.h"
+
+enum { STATS_MAX_SEQUENCES = 256 }; // listed; a queue may be so long that all of them would hold up the loop
+
+static json_t *finished_json(const EngineStats *s) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "stop", (json_int_t)s->finished[FINISH_STOP], "length",
+                     (json_int_t)s->finished[FINISH_LENGTH], "cancelled",
+                     (json_int_t)s->finished[FINISH_CANCELLED], "timeout",
+                     (json_int_t)s->finished[FINISH_TIMEOUT], "shutdown",
+                     (json_int_t)s->finished[FINISH_SHUTDOWN]);
+}
+
+// The engine runs the first in order of arrival (engine/sched.h), so a request's place and the number of
+// running ones tell whether it has been let in.
+static const char *state_word(const Request *r, int32_t place, int32_t running) {
+    if (r->answered) return "ending";
+    if (r->n_generated > 0) return "decode";
+    return place < running ? "prefill" : "queued";
+}
+
+static json_t *sequences_json(const App *app, const EngineStats *s) {
+    json_t *list = json_array();
+    int64_t now = clock_now_ns();
+    const Request *r = app->requests; // the newest
+    while (r && r->next) r = r->next;
+    for (int32_t place = 0; r && place < STATS_MAX_SEQUENCES; r = r->prev, place++)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:f, s:i, s:i, s:i}", "id", r->id, "state",
+                                        state_word(r, place, s->running), "age",
+                                        clock_seconds(now - r->start_ns), "prompt_tokens", (int)r->n_prompt,
+                                        "tokens", (int)r->n_generated, "max_tokens", (int)r->max_tokens));
+    return list;
+}
+
+void api_stats(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    EngineStats s;
+    engine_stats(app->service.engine, &s);
+    double steps = s.steps ? (double)s.steps : 1, seconds = (double)s.step_ns.sum * 1e-9;
+    json_t *data = json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
+        "running", (int)s.running, "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total",
+        (int)s.blocks_total, "blocks_used", (int)s.blocks_used, "steps", (json_int_t)s.steps, "rows",
+        (json_int_t)s.step_rows.sum, "rows_per_step", (double)s.step_rows.sum / steps, "step_seconds",
+        seconds, "seconds_per_step", seconds / steps, "requests", (json_int_t)s.requests, "prompt_tokens",
+        (json_int_t)s.prompt_tokens, "generated_tokens", (json_int_t)s.generated_tokens, "drafted_tokens",
+        (json_int_t)s.drafted_tokens, "accepted_tokens", (json_int_t)s.accepted_tokens, "preemptions",
+        (json_int_t)s.preemptions, "prefix_query_tokens", (json_int_t)s.prefix_query_tokens,
+        "prefix_hit_tokens", (json_int_t)s.prefix_hit_tokens, "prefix_evictions",
+        (json_int_t)s.prefix_evictions, "uptime", clock_seconds(clock_now_ns() - app->started_ns), "finished",
+        finished_json(&s), "sequences", sequences_json(app, &s));
+    api_reply_data(x, data);
+}
