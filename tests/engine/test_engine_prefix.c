@@ -37,7 +37,7 @@ static void test_the_second_time_one_block_is_computed(void **state) {
         int32_t found = (n - 1) / KV_BLOCK_TOKENS * KV_BLOCK_TOKENS; // one row at least gives the logits
         assert_int_equal(first.end.n_cached, 0);
         assert_int_equal(second.end.n_cached, found);
-        assert_int_equal(stats_of(&rig)->rows, 2 * n - found);
+        assert_int_equal(stats_of(&rig)->step_rows.sum, 2 * n - found);
         assert_int_equal(stats_of(&rig)->prefix_hit_tokens, found);
         assert_int_equal(stats_of(&rig)->prefix_query_tokens, 2 * n);
         rig_destroy(&rig);
@@ -55,7 +55,7 @@ static void test_off_means_off(void **state) {
         kit_fill(&c[i], 50, 3, 7);
         run_one(&rig, &c[i]);
     }
-    assert_int_equal(stats_of(&rig)->rows, 2 * 52);
+    assert_int_equal(stats_of(&rig)->step_rows.sum, 2 * 52);
     assert_int_equal(stats_of(&rig)->prefix_query_tokens + stats_of(&rig)->prefix_hit_tokens, 0);
     rig_destroy(&rig);
 }
@@ -107,7 +107,7 @@ static void test_arriving_together(void **state) {
     assert_true(stats_of(&rig)->blocks_used <= 10 + 4 * 4);
     rig_run(&rig);
     for (int i = 0; i < 4; i++) kit_verify(&c[i], VOCAB);
-    assert_int_equal(stats_of(&rig)->rows, 160 + 4 * (40 + 19));
+    assert_int_equal(stats_of(&rig)->step_rows.sum, 160 + 4 * (40 + 19));
     rig_destroy(&rig);
 }
 
@@ -166,7 +166,7 @@ static void test_resumption(void **state) {
     kit_verify(&b, VOCAB);
     assert_int_equal(stats_of(&rig)->preemptions, 1);
     assert_int_equal(stats_of(&rig)->prefix_hit_tokens, 0);
-    assert_true(stats_of(&rig)->rows < 2 * (60 + 59) + 60);
+    assert_true(stats_of(&rig)->step_rows.sum < 2 * (60 + 59) + 60);
     rig_destroy(&rig);
 }
 
