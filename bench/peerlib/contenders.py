@@ -17,9 +17,9 @@ HERE = Path(__file__).resolve().parent
 
 LLAMA_NOTE = ("llama.cpp's own server for this CPU: flash attention, continuous batching, weights repacked, read and not "
               "mapped, prompt reuse in a slot; one slot a client")
-IK_NOTE = ("ik_llama.cpp's own server for this CPU: run-time repacking, fused operations and graph reuse "
-           "(its defaults), continuous batching, prompt reuse in a slot; one slot a client; without flash attention, which "
-           "aborts in this version as soon as several requests run (assertion S > 0)")
+IK_NOTE = ("ik_llama.cpp's own server for this CPU: run-time repacking, fused operations and graph reuse (its defaults), "
+           "continuous batching, prompt reuse in a slot; one slot a client; flash attention for one client only, as the "
+           "server aborts when it batches requests with it")
 NOT_USED = (
     ("llama-cpp-python", "llama.cpp again, under a server of its own that answers one request at a time"),
     ("mistralrs", "0.9.5 reads the file, but its package has no server, and its Runner refuses a second thread; a single "
@@ -127,10 +127,11 @@ def ik_llama_cpp(folder: Path) -> Contender:
     """ik_llama.cpp's own server, built for this CPU."""
 
     def command(job: Job) -> list[str]:
+        flash = "on" if job.concurrency == 1 else "off"  # with several requests in a batch it aborts (S > 0)
         return [str(folder / "bin/ik-llama-server"), "--model", str(job.model), "--host", "127.0.0.1",
                 "--port", str(job.port), "--threads", str(job.threads), "--threads-batch", str(job.threads),
                 "--parallel", str(job.concurrency), "--ctx-size", str(job.concurrency * CONTEXT),
-                "--flash-attn", "off", "--run-time-repack", "--batch-size", "2048", "--ubatch-size", "512",
+                "--flash-attn", flash, "--run-time-repack", "--batch-size", "2048", "--ubatch-size", "512",
                 "--cache-ram", "0", "--threads-http", str(job.concurrency + 4), "--log-disable"]
 
     version, note = native_version(folder, "ik-llama-server")

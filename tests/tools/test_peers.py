@@ -134,6 +134,8 @@ def test_commands_of_the_real_ones(tmp_path: Path) -> None:
         command = contenders[name].command(job)
         given = dict(zip(command, command[1:]))
         assert (given["--threads"], given["--parallel"], given["--ctx-size"]) == ("2", "16", "4096")
+    assert "off" in contenders["ik_llama.cpp"].command(job) and "on" in contenders["ik_llama.cpp"].command(
+        dataclasses.replace(job, concurrency=1))  # flash attention
     assert {name for name, c in contenders.items() if c.optional} == {
         "cllm-avx2", "llama.cpp-avx2", "ik_llama.cpp-avx2", "llama.cpp-passive"}
     assert contenders["cllm-avx2"].start_environment(job)["CLLM_CPU"] == "avx2"
