@@ -21,7 +21,7 @@ def instructions(name: str) -> list[tuple[str, str]]:
     """The bytes and the text of every instruction of an object."""
     command = ["objdump", "-d", "--insn-width=16", str(KERNELS / name)]
     found = INSTRUCTION.findall(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert len(found) > 20, f"{name} holds {len(found)} instructions"
+    assert found, f"{name} holds no instructions"
     return found
 
 
