@@ -122,7 +122,7 @@ help:
 	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
 	@echo 'make lint             the checks of the source text'
 	@echo 'make models           fetch the default model, make the benchmark model (synthetic weights)'
-	@echo 'make peers            build and install the servers that bench/peers.py compares with (half an hour);'
+	@echo 'make peers            build and install the servers that bench/peers.py compares with (tens of minutes);'
 	@echo '                      NATIVE=0 only their AVX2 wheels'
 	@echo 'make fuzz             run each fuzz target for FUZZ_SECONDS=60 (clang)'
 	@echo 'make format           clang-format over the C sources'
