@@ -155,11 +155,10 @@ static float *logit_of(const LogitsRow *row, int32_t token, int32_t *at) {
 }
 
 static void adjust(const SamplerState *s, const LogitsRow *row) {
-    const Bias *bias = s->bias, *end = s->bias + s->n_bias;
-    for (int32_t i = 0, at = 0; i < s->n_listed; i++) {
+    for (int32_t i = 0, at = 0, b = 0; i < s->n_listed; i++) {
         float *logit = logit_of(row, s->listed[i], &at);
-        for (; bias < end && bias->token == s->listed[i]; bias++)
-            *logit = bias->bias <= -100 ? -INFINITY : *logit + bias->bias;
+        for (; b < s->n_bias && s->bias[b].token == s->listed[i]; b++)
+            *logit = s->bias[b].bias <= -100 ? -INFINITY : *logit + s->bias[b].bias;
         if (s->counts[i] != NOT_IN_TEXT) *logit = penalised(&s->params, s->counts[i], *logit);
     }
 }

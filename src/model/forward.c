@@ -327,7 +327,7 @@ static Share share_of(const Step *t, int index, int worker) {
               .first_piece = workers_share(MAX_KV_PIECES, index, t->n_shares),
               .piece_room = MAX_KV_PIECES / t->n_shares};
     for (int f = 0; f < N_ACT_FORMATS; f++)
-        s.acts[f] = (char *)c->acts[f] + (size_t)(n_tiles(first_row) + index) * c->act_tile_stride[f];
+        if (c->acts[f]) s.acts[f] = (char *)c->acts[f] + (size_t)(n_tiles(first_row) + index) * c->act_tile_stride[f];
     return s;
 }
 

@@ -390,7 +390,7 @@ static void compare_forms(SamplerScratch *s, Rng *r, Shape shape) {
         memcpy(same, all, (size_t)n * sizeof same[0]);
         LogitsWant want = sampler_want(b);
         assert_int_equal(want.n_candidates, p.temperature > 0 ? p.top_k : 1);
-        memcpy(listed, want.listed, (size_t)want.n_listed * sizeof listed[0]);
+        for (int k = 0; k < want.n_listed; k++) listed[k] = want.listed[k];
         if (i % 2 && (want.n_listed == 0 || listed[want.n_listed - 1] < n - 1)) listed[want.n_listed++] = n - 1;
         want.listed = listed;
         LogitsRow few = fake_row(same, n, &want, listed_logits, candidates);

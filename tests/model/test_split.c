@@ -12,7 +12,6 @@ typedef struct Rows {
 } Rows;
 
 static void add(Rows *r, int32_t start, int32_t n_rows) {
-    r->batch.seqs = r->seqs;
     r->seqs[r->batch.n_seqs++] = (BatchSeq){.start = start, .n_rows = n_rows, .first_row = r->batch.n_rows};
     r->batch.n_rows += n_rows;
 }
@@ -24,7 +23,9 @@ static Rows decoding(int n, int32_t start) {
 }
 
 static int parts(const Rows *r, int n_workers, int32_t first_row[MOST_WORKERS + 1], bool *cut) {
-    return split_rows(&r->batch, n_workers, first_row, cut);
+    Batch b = r->batch;
+    b.seqs = r->seqs; // also of a copy
+    return split_rows(&b, n_workers, first_row, cut);
 }
 
 static void test_even_decoding(void **state) {
