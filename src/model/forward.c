@@ -136,8 +136,9 @@ static void run_product(Product *p) {
     share_run(p->s, product_task, p, p->n_tasks);
 }
 
-static void product(const Share *s, const Mat *m, float *out, size_t stride, bool add) {
-    Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = add};
+// Adds a product to the residual stream `out`.
+static void add_product(const Share *s, const Mat *m, float *out, size_t stride) {
+    Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = true};
     run_product(&p);
 }
 
@@ -226,7 +227,7 @@ static void attention_block(Share *s) {
     attention_run(s);
     end_phase(s, PHASE_ATTENTION);
     share_run(s, attention_acts_task, s, n_tiles(s->n_rows) * column_shares(c->q_dim));
-    product(s, &l->o, x, (size_t)hp->n_embd, true);
+    add_product(s, &l->o, x, (size_t)hp->n_embd);
     for (int r = 0; l->o_bias && r < s->n_rows; r++)
         for (int i = 0; i < hp->n_embd; i++) x[r * hp->n_embd + i] += l->o_bias[i];
     end_phase(s, PHASE_OUTPUT);
@@ -263,7 +264,7 @@ static void feed_forward_block(Share *s) {
                  .out = {c->gate + first * n_ff, c->up + first * n_ff}};
     run_product(&p);
     share_run(s, swiglu_task, s, n_tiles(s->n_rows) * column_shares(c->model->hp.n_ff));
-    product(s, &l->down, c->x + first * n_embd, n_embd, true);
+    add_product(s, &l->down, c->x + first * n_embd, n_embd);
     end_phase(s, PHASE_FFN);
 }
 
