@@ -11,7 +11,7 @@
 #endif
 
 static const char *const rung_names[CPU_N_RUNGS] = {"scalar",     "avx2", "avxvnni",  "avx512",
-                                                   "avx512vnni", "neon", "neon_i8mm"};
+                                                    "avx512vnni", "neon", "neon_i8mm"};
 
 const char *cpu_rung_name(CpuRung rung) {
     return rung_names[rung];
@@ -35,13 +35,14 @@ bool cpu_has_vex_vnni(void) {
 #endif
 }
 
-// __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers; the auxiliary vector of
-// a process is the OS's own word.
+// __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers; the auxiliary vector
+// of a process is the OS's own word.
 bool cpu_has_rung(CpuRung rung) {
     if (rung == CPU_SCALAR) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    bool avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (rung == CPU_AVX2) return avx2;
@@ -68,7 +69,8 @@ void cpu_list_rungs(char *text, size_t size) {
     size_t at = 0;
     text[0] = '\0';
     for (int i = 0; i < CPU_N_RUNGS && at < size; i++)
-        if (cpu_has_rung((CpuRung)i)) at += (size_t)snprintf(text + at, size - at, "%s%s", at ? " " : "", rung_names[i]);
+        if (cpu_has_rung((CpuRung)i))
+            at += (size_t)snprintf(text + at, size - at, "%s%s", at ? " " : "", rung_names[i]);
 }
 
 bool cpu_rung(CpuRung *out, Err *err) {
@@ -88,7 +90,8 @@ bool cpu_rung(CpuRung *out, Err *err) {
 
 int cpu_count(void) {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int n =
+        sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? n : 1; // the set holds 1024 CPUs; a larger machine makes the call fail
 }
 

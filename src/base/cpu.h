@@ -28,7 +28,7 @@ bool cpu_rung(CpuRung *out, Err *err); // the rung to use; fails if CLLM_CPU nam
 bool cpu_rung_parse(const char *name, CpuRung *out);
 const char *cpu_rung_name(CpuRung rung);
 void cpu_list_rungs(char *text, size_t size); // the names of all that this CPU has: "scalar avx2"
-int cpu_count(void);                      // CPUs that this process may run on, at least 1
-int cpu_cgroup_limit(void);               // CPUs that the container's quota allows, or cpu_count()
+int cpu_count(void);                          // CPUs that this process may run on, at least 1
+int cpu_cgroup_limit(void);                   // CPUs that the container's quota allows, or cpu_count()
 
 #endif

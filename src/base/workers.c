@@ -24,8 +24,8 @@
 #endif
 
 enum {
-    SPINS_BEFORE_SLEEP = 4000,  // about 40-80 µs: longer than any gap inside a step
-    SPINS_BEFORE_YIELD = 2000,  // the caller waits for a straggler that the system has descheduled
+    SPINS_BEFORE_SLEEP = 4000, // about 40-80 µs: longer than any gap inside a step
+    SPINS_BEFORE_YIELD = 2000, // the caller waits for a straggler that the system has descheduled
 };
 
 typedef struct Member {
@@ -136,7 +136,8 @@ void workers_meet(Workers *w) {
 Workers *workers_new(int n_workers, Err *err) {
     CHECK(n_workers >= 1);
     if (n_workers > WORKERS_MAX) {
-        err_set(err, ERR_LIMIT, "%d compute threads asked for, at most %d are possible", n_workers, WORKERS_MAX);
+        err_set(err, ERR_LIMIT, "%d compute threads asked for, at most %d are possible", n_workers,
+                WORKERS_MAX);
         return NULL;
     }
     size_t size = sizeof(Workers) + (size_t)n_workers * sizeof(Member);
@@ -182,13 +183,15 @@ static int nth_cpu(const cpu_set_t *set, int n) {
 bool workers_pin(Workers *w, Err *err) {
     cpu_set_t allowed, one;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        return err_set(err, ERR_IO, "cannot pin the compute threads: the system does not tell which CPUs may be used");
+        return err_set(err, ERR_IO,
+                       "cannot pin the compute threads: the system does not tell which CPUs may be used");
     for (int i = 1; i < w->n_workers; i++) {
         int cpu = nth_cpu(&allowed, i % CPU_COUNT(&allowed));
         CPU_ZERO(&one);
         CPU_SET(cpu, &one);
         int rc = pthread_setaffinity_np(w->members[i].thread, sizeof one, &one);
-        if (rc != 0) return err_set(err, ERR_IO, "cannot pin compute thread %d to CPU %d: %s", i, cpu, strerror(rc));
+        if (rc != 0)
+            return err_set(err, ERR_IO, "cannot pin compute thread %d to CPU %d: %s", i, cpu, strerror(rc));
     }
     return true;
 }

@@ -27,7 +27,7 @@ Workers *workers_new(int n_workers, Err *err); // 1 … WORKERS_MAX, including t
 // third … of them, in turn if they are fewer. The caller stays free.
 bool workers_pin(Workers *w, Err *err);
 int workers_default_count(void); // as many as the CPUs that this process, or its container, may use
-void workers_free(Workers *w);                 // joins the threads; NULL is allowed
+void workers_free(Workers *w);   // joins the threads; NULL is allowed
 int workers_count(const Workers *w);
 
 // The first of n_tasks tasks in the share of a worker; of worker + 1: the end of that share.

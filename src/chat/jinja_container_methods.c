@@ -23,7 +23,7 @@ static JValue list_extend(Jinja *j, JCall *c) {
 
 static size_t clamp_position(int64_t at, size_t n) {
     if (at < 0) at += (int64_t)n;
-    return at < 0 ? 0 : at > (int64_t)n ? n : (size_t)at;
+    return at<0 ? 0 : at>(int64_t) n ? n : (size_t)at;
 }
 
 static JValue list_insert(Jinja *j, JCall *c) {

@@ -78,10 +78,11 @@ static void print_ready(const Serving *s) {
     reachable_url(s->options->host, server_port(s->server), url, sizeof url);
     printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
     if (s->runtime.chat_template)
-        printf("Try: curl -s %s/v1/chat/completions -H 'Content-Type: application/json' "
-               "-d '{\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
-               "{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],\"max_tokens\":64,\"temperature\":0}'\n",
-               url);
+        printf(
+            "Try: curl -s %s/v1/chat/completions -H 'Content-Type: application/json' "
+            "-d '{\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
+            "{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],\"max_tokens\":64,\"temperature\":0}'\n",
+            url);
     else
         printf("Try: curl -s %s/generate -H 'Content-Type: application/json' "
                "-d '{\"prompt\":\"Once upon a time\",\"max_tokens\":64}'\n",
@@ -97,7 +98,8 @@ static void ready_kv(Serving *s) {
     int64_t n = (s->options->kv_ready_mb << 20) / (int64_t)(token_bytes * KV_BLOCK_TOKENS);
     struct sched_param none = {0};
     if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0) return;
-    for (int32_t block = 0; block < n && block < s->runtime.n_blocks && !atomic_load(&s->ended); block += AT_ONCE)
+    for (int32_t block = 0; block < n && block < s->runtime.n_blocks && !atomic_load(&s->ended);
+         block += AT_ONCE)
         model_context_touch(s->runtime.context, block, AT_ONCE);
 }
 

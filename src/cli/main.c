@@ -42,8 +42,8 @@ static int print_version(void) {
     }
     char rungs[128];
     cpu_list_rungs(rungs, sizeof rungs);
-    printf("cllm %s, commit %s, CPU %s (this machine has: %s)\n", CLLM_VERSION, CLLM_COMMIT, cpu_rung_name(rung),
-           rungs);
+    printf("cllm %s, commit %s, CPU %s (this machine has: %s)\n", CLLM_VERSION, CLLM_COMMIT,
+           cpu_rung_name(rung), rungs);
     return 0;
 }
 

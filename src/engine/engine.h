@@ -35,21 +35,21 @@ enum { ENGINE_MAX_SALT = 128 };
 typedef struct EngineRequest {
     const int32_t *prompt; // [n_prompt], copied; n_prompt >= 1
     int32_t n_prompt;
-    int32_t max_tokens;    // >= 1
+    int32_t max_tokens; // >= 1
     SamplingParams sampling;
     const int32_t *end_tokens; // [n_end_tokens], borrowed until END: generation ends at any of these
     int32_t n_end_tokens;
-    Str cache_salt;        // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
-    int64_t deadline_ns;   // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
-    void *user;            // comes back in its events
+    Str cache_salt;      // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
+    int64_t deadline_ns; // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
+    void *user;          // comes back in its events
 } EngineRequest;
 
 typedef enum SubmitResult {
     SUBMIT_OK,
-    SUBMIT_QUEUE_FULL,  // come back later (429)
-    SUBMIT_TOO_LONG,    // n_prompt + max_tokens exceeds engine_max_sequence()
-    SUBMIT_CLOSED,      // the engine is draining (503)
-    SUBMIT_BAD,         // err tells: parameters, a token out of range, no memory
+    SUBMIT_QUEUE_FULL, // come back later (429)
+    SUBMIT_TOO_LONG,   // n_prompt + max_tokens exceeds engine_max_sequence()
+    SUBMIT_CLOSED,     // the engine is draining (503)
+    SUBMIT_BAD,        // err tells: parameters, a token out of range, no memory
 } SubmitResult;
 
 typedef enum FinishReason {
@@ -67,16 +67,16 @@ typedef struct EngineEvent {
     EngineEventKind kind;
     uint64_t id;
     void *user;
-    int32_t token;          // TOKEN
-    FinishReason reason;    // END
-    int32_t n_prompt;       // END: tokens of the prompt
-    int32_t n_cached;       // both: tokens of the prompt that were not computed, as their KV was found
-    int32_t n_generated;    // END: TOKEN events delivered
-    int32_t n_drafted;      // END: guesses computed for it
-    int32_t n_accepted;     // END: those that came true
-    int64_t queued_ns;      // END: time from submit to the first row computed (or to the end)
-    int64_t prefill_ns;     // END: from then to the first token
-    int64_t decode_ns;      // END: from then to the end
+    int32_t token;       // TOKEN
+    FinishReason reason; // END
+    int32_t n_prompt;    // END: tokens of the prompt
+    int32_t n_cached;    // both: tokens of the prompt that were not computed, as their KV was found
+    int32_t n_generated; // END: TOKEN events delivered
+    int32_t n_drafted;   // END: guesses computed for it
+    int32_t n_accepted;  // END: those that came true
+    int64_t queued_ns;   // END: time from submit to the first row computed (or to the end)
+    int64_t prefill_ns;  // END: from then to the first token
+    int64_t decode_ns;   // END: from then to the end
 } EngineEvent;
 
 // A consistent-enough snapshot for health and statistics, readable from any thread at any time
@@ -86,7 +86,7 @@ typedef struct EngineStats {
     int32_t blocks_total, blocks_used; // KV pool now
     uint64_t steps;                    // since start, like what follows
     uint64_t prompt_tokens, generated_tokens;
-    uint64_t drafted_tokens, accepted_tokens; // guesses computed, and those that came true
+    uint64_t drafted_tokens, accepted_tokens;        // guesses computed, and those that came true
     uint64_t prefix_query_tokens, prefix_hit_tokens; // of prompts begun, and of those found in the cache
     uint64_t prefix_evictions;                       // blocks with content that were taken for others
     uint64_t requests, preemptions;
@@ -103,13 +103,15 @@ Engine *engine_new(const EngineConfig *config, const StepModel *model, Workers *
 // now=false: refuse newcomers, finish what runs. now=true: end everything with FINISH_SHUTDOWN.
 void engine_stop(Engine *e, bool now);
 bool engine_idle(const Engine *e); // front thread: no accepted request is without its END
-void engine_free(Engine *e);       // stops now if need be, joins the thread, drops uncollected events; NULL is allowed
+void engine_free(
+    Engine *e); // stops now if need be, joins the thread, drops uncollected events; NULL is allowed
 
 // Front thread only.
 SubmitResult engine_submit(Engine *e, const EngineRequest *r, uint64_t *id, Err *err);
-void engine_cancel(Engine *e, uint64_t id); // an id that has ended is allowed and does nothing
+void engine_cancel(Engine *e, uint64_t id);    // an id that has ended is allowed and does nothing
 bool engine_poll(Engine *e, EngineEvent *out); // false: nothing now
-int engine_event_fd(const Engine *e); // becomes readable when there may be events; engine_poll until false re-arms it
+int engine_event_fd(
+    const Engine *e); // becomes readable when there may be events; engine_poll until false re-arms it
 
 int32_t engine_max_sequence(const Engine *e); // tokens a request may have: min(model context, pool)
 int32_t engine_n_live(const Engine *e);       // front thread: accepted requests without END

@@ -30,8 +30,8 @@ struct EngineCore {
     EngineStats stats;
     SamplerScratch **scratch; // [n_workers]
     int32_t n_workers;
-    Sampling *samplings; // [max_running], in the order of their rows
-    int32_t *chosen;     // [max_logits] a token for each row of logits that was used
+    Sampling *samplings;   // [max_running], in the order of their rows
+    int32_t *chosen;       // [max_logits] a token for each row of logits that was used
     const LogitsRow *rows; // the step's
     RowPrice price;
 };

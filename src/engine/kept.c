@@ -79,7 +79,8 @@ static int32_t load_few(SamplerScratch *s, const LogitsRow *row) {
     s->max = -INFINITY;
     CHECK(s->n_found <= s->n_vocab);
     for (; n < s->n_found; n++) {
-        bool listed = c == row->n_candidates || (l < row->n_listed && row->listed[l] < row->candidates[c].token);
+        bool listed =
+            c == row->n_candidates || (l < row->n_listed && row->listed[l] < row->candidates[c].token);
         s->found[n] = listed ? row->listed[l] : row->candidates[c].token;
         s->x[n] = logit_clean(listed ? row->listed_logits[l] : row->candidates[c].logit);
         if (s->x[n] > s->max) s->max = s->x[n], best = s->found[n];

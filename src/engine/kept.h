@@ -23,10 +23,10 @@
 struct SamplerScratch {
     const Kernels *kernels;
     int32_t n_vocab, n_blocks;
-    int id_bits;       // bits of a key that hold the id
-    float max, scale;  // largest logit; see logits_scale
-    float *x;          // [n_blocks * LOGITS_BLOCK] cleaned logits of the whole row, or
-    bool few;          //   of some tokens alone: found [n_found], ascending
+    int id_bits;      // bits of a key that hold the id
+    float max, scale; // largest logit; see logits_scale
+    float *x;         // [n_blocks * LOGITS_BLOCK] cleaned logits of the whole row, or
+    bool few;         //   of some tokens alone: found [n_found], ascending
     int32_t n_found;
     float *w;          // [n_blocks * LOGITS_BLOCK] weights, if the whole row was weighed
     float *block_max;  // [n_blocks]

@@ -86,7 +86,8 @@ static bool list_tokens(SamplerState *s, const int32_t *prompt, int32_t n_prompt
     uint64_t *text = calloc(2 * n_words, sizeof *text), *biased = text + n_words;
     if (!text) return false;
     for (int32_t i = 0; i < n_prompt; i++) text[prompt[i] / 64] |= UINT64_C(1) << prompt[i] % 64;
-    for (int32_t i = 0; i < s->n_bias; i++) biased[s->bias[i].token / 64] |= UINT64_C(1) << s->bias[i].token % 64;
+    for (int32_t i = 0; i < s->n_bias; i++)
+        biased[s->bias[i].token / 64] |= UINT64_C(1) << s->bias[i].token % 64;
     for (size_t w = 0; w < n_words; w++)
         for (uint64_t left = text[w] | biased[w]; left; left &= left - 1) {
             int bit = __builtin_ctzll(left);

@@ -27,7 +27,8 @@ typedef struct SamplingParams {
     float top_p;              // (0, 1]; 1 = off
     float min_p;              // [0, 1]; 0 = off. Keeps tokens with p >= min_p * p_max
     int32_t top_k;            // 0 = off
-    float repetition_penalty; // > 0; 1 = off. Divides positive, multiplies negative logits of tokens in prompt and text
+    float repetition_penalty; // > 0; 1 = off. Divides positive, multiplies negative logits of tokens in
+                              // prompt and text
     float presence_penalty;   // subtracted once for each token in the generated text
     float frequency_penalty;  // subtracted per occurrence in the generated text
     uint64_t seed;
@@ -43,8 +44,8 @@ bool sampling_params_check(const SamplingParams *p, Err *err);
 
 typedef struct SamplerState SamplerState;
 
-SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_t n_prompt, int32_t max_tokens,
-                          int32_t n_vocab, Err *err);
+SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_t n_prompt,
+                          int32_t max_tokens, int32_t n_vocab, Err *err);
 void sampler_free(SamplerState *s); // NULL is allowed
 
 // Scratch for one worker: sized for n_vocab, reused for every call, never allocates later.

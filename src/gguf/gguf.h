@@ -16,17 +16,39 @@
 
 // Numbers as in the file.
 typedef enum GgufKind {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32,
-    GGUF_BOOL, GGUF_STRING, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64,
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
     GGUF_N_KINDS
 } GgufKind;
 
 // Tensor element types, numbered as in the file. Only the types named here can be opened.
 typedef enum GgufType {
-    GGUF_TYPE_F32 = 0, GGUF_TYPE_F16 = 1, GGUF_TYPE_Q4_0 = 2, GGUF_TYPE_Q4_1 = 3,
-    GGUF_TYPE_Q5_0 = 6, GGUF_TYPE_Q5_1 = 7, GGUF_TYPE_Q8_0 = 8,
-    GGUF_TYPE_Q2_K = 10, GGUF_TYPE_Q3_K = 11, GGUF_TYPE_Q4_K = 12, GGUF_TYPE_Q5_K = 13, GGUF_TYPE_Q6_K = 14,
-    GGUF_TYPE_IQ4_NL = 20, GGUF_TYPE_IQ4_XS = 23, GGUF_TYPE_BF16 = 30,
+    GGUF_TYPE_F32 = 0,
+    GGUF_TYPE_F16 = 1,
+    GGUF_TYPE_Q4_0 = 2,
+    GGUF_TYPE_Q4_1 = 3,
+    GGUF_TYPE_Q5_0 = 6,
+    GGUF_TYPE_Q5_1 = 7,
+    GGUF_TYPE_Q8_0 = 8,
+    GGUF_TYPE_Q2_K = 10,
+    GGUF_TYPE_Q3_K = 11,
+    GGUF_TYPE_Q4_K = 12,
+    GGUF_TYPE_Q5_K = 13,
+    GGUF_TYPE_Q6_K = 14,
+    GGUF_TYPE_IQ4_NL = 20,
+    GGUF_TYPE_IQ4_XS = 23,
+    GGUF_TYPE_BF16 = 30,
 } GgufType;
 
 typedef struct GgufTypeInfo {
@@ -38,17 +60,17 @@ typedef struct GgufTypeInfo {
 typedef struct GgufTensor {
     Str name;
     GgufType type;
-    uint32_t n_dims;      // 1 … 4
-    uint64_t dims[4];     // dims[0] is the contiguous one (a row); unused ones are 1
-    const uint8_t *data;  // in the mapping, inside the file, offset aligned to general.alignment
+    uint32_t n_dims;     // 1 … 4
+    uint64_t dims[4];    // dims[0] is the contiguous one (a row); unused ones are 1
+    const uint8_t *data; // in the mapping, inside the file, offset aligned to general.alignment
     size_t n_bytes;
-    size_t row_bytes;     // bytes of dims[0] elements
+    size_t row_bytes; // bytes of dims[0] elements
 } GgufTensor;
 
 typedef struct GgufArray {
-    GgufKind kind;        // of the elements; arrays of arrays are refused
+    GgufKind kind; // of the elements; arrays of arrays are refused
     uint64_t n;
-    const uint8_t *data;  // first element, unaligned, little-endian
+    const uint8_t *data; // first element, unaligned, little-endian
 } GgufArray;
 
 typedef struct Gguf Gguf;

@@ -158,10 +158,10 @@ static void decode_iq4_xs(const uint8_t *b, DecodedBlock *o) {
 
 void weight_decode_block(WeightType type, const void *block, DecodedBlock *out) {
     static void (*const decoders[N_WEIGHT_TYPES])(const uint8_t *, DecodedBlock *) = {
-        [WEIGHT_Q8_0] = decode_q8_0,   [WEIGHT_Q4_0] = decode_q4_0,     [WEIGHT_Q4_1] = decode_q4_1,
-        [WEIGHT_Q5_0] = decode_q5_0,   [WEIGHT_Q5_1] = decode_q5_1,     [WEIGHT_IQ4_NL] = decode_q4_0,
-        [WEIGHT_Q2_K] = decode_q2_k,   [WEIGHT_Q3_K] = decode_q3_k,     [WEIGHT_Q4_K] = decode_q4_k,
-        [WEIGHT_Q5_K] = decode_q5_k,   [WEIGHT_Q6_K] = decode_q6_k,     [WEIGHT_IQ4_XS] = decode_iq4_xs,
+        [WEIGHT_Q8_0] = decode_q8_0, [WEIGHT_Q4_0] = decode_q4_0, [WEIGHT_Q4_1] = decode_q4_1,
+        [WEIGHT_Q5_0] = decode_q5_0, [WEIGHT_Q5_1] = decode_q5_1, [WEIGHT_IQ4_NL] = decode_q4_0,
+        [WEIGHT_Q2_K] = decode_q2_k, [WEIGHT_Q3_K] = decode_q3_k, [WEIGHT_Q4_K] = decode_q4_k,
+        [WEIGHT_Q5_K] = decode_q5_k, [WEIGHT_Q6_K] = decode_q6_k, [WEIGHT_IQ4_XS] = decode_iq4_xs,
     };
     decoders[type](block, out);
 }

@@ -17,9 +17,21 @@
 #include <stdint.h>
 
 typedef enum WeightType {
-    WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16,
-    WEIGHT_Q8_0, WEIGHT_Q4_0, WEIGHT_Q4_1, WEIGHT_Q5_0, WEIGHT_Q5_1, WEIGHT_IQ4_NL, // blocks of 32
-    WEIGHT_Q2_K, WEIGHT_Q3_K, WEIGHT_Q4_K, WEIGHT_Q5_K, WEIGHT_Q6_K, WEIGHT_IQ4_XS, // blocks of 256
+    WEIGHT_F32,
+    WEIGHT_F16,
+    WEIGHT_BF16,
+    WEIGHT_Q8_0,
+    WEIGHT_Q4_0,
+    WEIGHT_Q4_1,
+    WEIGHT_Q5_0,
+    WEIGHT_Q5_1,
+    WEIGHT_IQ4_NL, // blocks of 32
+    WEIGHT_Q2_K,
+    WEIGHT_Q3_K,
+    WEIGHT_Q4_K,
+    WEIGHT_Q5_K,
+    WEIGHT_Q6_K,
+    WEIGHT_IQ4_XS, // blocks of 256
     N_WEIGHT_TYPES
 } WeightType;
 
@@ -27,13 +39,13 @@ enum { MAX_BLOCK = 256, MAX_SUBS = 16 };
 
 typedef struct WeightFormat {
     const char *name;
-    int block;        // elements in a block: 1 (floats), 32 or 256
+    int block; // elements in a block: 1 (floats), 32 or 256
     int block_bytes;
-    int bits;         // of u: 4, 5, 6, 8, … (floats: of the element)
-    int sub;          // elements in a sub-block, which has a scale of its own: 16 or 32
-    int offset;       // subtracted from u: a power of two, or 0
-    bool has_min;     // blocks of 32: + m; blocks of 256: - dmin * mins[j]
-    bool codebook;    // u is an index into iq4_values (which then is the unsigned value, offset 128)
+    int bits;      // of u: 4, 5, 6, 8, … (floats: of the element)
+    int sub;       // elements in a sub-block, which has a scale of its own: 16 or 32
+    int offset;    // subtracted from u: a power of two, or 0
+    bool has_min;  // blocks of 32: + m; blocks of 256: - dmin * mins[j]
+    bool codebook; // u is an index into iq4_values (which then is the unsigned value, offset 128)
 } WeightFormat;
 
 extern const WeightFormat weight_formats[N_WEIGHT_TYPES];

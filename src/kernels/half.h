@@ -41,7 +41,7 @@ static inline uint16_t float_to_half(float f) {
     uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
     uint32_t a = bits & 0x7FFFFFFF;
     if (a > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (a >> 13 & 0x3FF)); // NaN, made quiet
-    if (a >= 0x477FF000) return (uint16_t)(sign | 0x7C00);                   // rounds to infinity
+    if (a >= 0x477FF000) return (uint16_t)(sign | 0x7C00);                    // rounds to infinity
     if (a < 0x38800000) { // subnormal or zero: let the adder round at 2^-24
         float r = float_from_bits(a) + 0.5f;
         return (uint16_t)(sign | (float_bits(r) - 0x3F000000u));

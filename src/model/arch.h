@@ -17,7 +17,7 @@ typedef enum RopePairing {
 typedef struct Arch {
     const char *name; // general.architecture
     RopePairing pairing;
-    bool qk_norm;     // RMSNorm over each query and key head
+    bool qk_norm; // RMSNorm over each query and key head
 } Arch;
 
 typedef enum RopeScaling { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN } RopeScaling;

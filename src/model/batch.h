@@ -51,7 +51,7 @@ typedef struct Batch {
     int32_t n_rows;        // <= StepModel.max_rows
     const BatchSeq *seqs;  // [n_seqs], in row order, covering all rows without gaps
     int32_t n_seqs;
-    int32_t n_logits;      // sum over seqs, <= StepModel.max_logits
+    int32_t n_logits;        // sum over seqs, <= StepModel.max_logits
     const LogitsWant *wants; // [n_logits] in sequence order, or NULL: whole rows
 } Batch;
 

@@ -55,7 +55,8 @@ static void carve_head(ModelContext *c, Carver *a) {
 static void carve_all(ModelContext *c, Carver *a) {
     const HyperParams *hp = &c->model->hp;
     size_t rows = (size_t)c->config.max_rows, workers = (size_t)workers_count(c->workers), f = sizeof(float);
-    size_t tiles = num_div_up(rows, ACT_TILE_ROWS) + workers; // each worker's rows may end in an unfinished tile
+    size_t tiles =
+        num_div_up(rows, ACT_TILE_ROWS) + workers; // each worker's rows may end in an unfinished tile
     int widest[N_ACT_FORMATS];
     widest_inputs(c->model, widest);
     c->x = carve(a, rows * (size_t)hp->n_embd, f);

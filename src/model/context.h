@@ -70,18 +70,18 @@ struct ModelContext {
     void *acts[N_ACT_FORMATS]; // tiles of rows: the input of the next product, quantised; NULL where no
                                // matrix wants it. A worker that computes alone has tiles of its own.
     size_t act_tile_stride[N_ACT_FORMATS]; // bytes of the widest tile
-    int32_t *row_position;      // [rows]
-    int32_t *row_seq;           // [rows]
-    int32_t *logits_row;        // [max_logits] the row that each logits row comes from
-    AttnChunk *chunks;          // [rows + MAX_ATTN_PARTS]
-    int32_t *attn_tasks;        // [workers][ATTN_TASKS_PER_WORKER + 1] see attention_plan
-    RowParts *row_parts;        // [rows]
-    float *part_acc;            // [MAX_ATTN_PARTS][q_dim]
-    float *part_max, *part_sum; // [MAX_ATTN_PARTS][n_heads]
-    size_t *kv_pieces;          // [MAX_KV_PIECES] what attention will read in a layer, to be fetched ahead:
-                                //   bytes from the layer's part of block 0, in the order of the sequences
-    KvFetch *kv_fetch;          // [workers]
-    void *arena;                // all of the above
+    int32_t *row_position;                 // [rows]
+    int32_t *row_seq;                      // [rows]
+    int32_t *logits_row;                   // [max_logits] the row that each logits row comes from
+    AttnChunk *chunks;                     // [rows + MAX_ATTN_PARTS]
+    int32_t *attn_tasks;                   // [workers][ATTN_TASKS_PER_WORKER + 1] see attention_plan
+    RowParts *row_parts;                   // [rows]
+    float *part_acc;                       // [MAX_ATTN_PARTS][q_dim]
+    float *part_max, *part_sum;            // [MAX_ATTN_PARTS][n_heads]
+    size_t *kv_pieces; // [MAX_KV_PIECES] what attention will read in a layer, to be fetched ahead:
+                       //   bytes from the layer's part of block 0, in the order of the sequences
+    KvFetch *kv_fetch; // [workers]
+    void *arena;       // all of the above
     size_t arena_bytes;
 };
 

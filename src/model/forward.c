@@ -138,7 +138,8 @@ static void run_product(Product *p) {
 
 // Adds a product to the residual stream `out`.
 static void add_product(const Share *s, const Mat *m, float *out, size_t stride) {
-    Product p = {.s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = true};
+    Product p = {
+        .s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = true};
     run_product(&p);
 }
 
@@ -169,7 +170,8 @@ static void norm_task(void *ctx, int task, int worker) {
     }
 }
 
-static void norm(const Share *s, const float *weight, const int32_t *rows, const Mat *const *mats, int n_mats) {
+static void norm(const Share *s, const float *weight, const int32_t *rows, const Mat *const *mats,
+                 int n_mats) {
     NormStage n = {.s = s, .weight = weight, .rows = rows};
     for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
     share_run(s, norm_task, &n, n_tiles(s->n_rows) * column_shares(s->c->model->hp.n_embd));
@@ -254,7 +256,8 @@ static void swiglu_task(void *ctx, int task, int worker) {
 static void feed_forward_block(Share *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
-    size_t n_ff = (size_t)c->model->hp.n_ff, n_embd = (size_t)c->model->hp.n_embd, first = (size_t)s->first_row;
+    size_t n_ff = (size_t)c->model->hp.n_ff, n_embd = (size_t)c->model->hp.n_embd,
+           first = (size_t)s->first_row;
     norm(s, l->ffn_norm, NULL, (const Mat *const[]){&l->gate, &l->up}, 2);
     Product p = {.s = s,
                  .mats = {&l->gate, &l->up},
@@ -315,20 +318,21 @@ static Share share_of(const Step *t, int index, int worker) {
     ModelContext *c = t->c;
     int first_row = t->first_row[index], end_row = t->first_row[index + 1];
     Share s = {.c = c,
-              .b = t->b,
-              .kernels = c->model->weights.kernels,
-              .worker = worker,
-              .meets = t->cut,
-              .first_row = first_row,
-              .n_rows = end_row - first_row,
-              .first_seq = c->row_seq[first_row],
-              .end_seq = c->row_seq[end_row - 1] + 1,
-              .chunks = c->chunks + first_row,
-              .attn_tasks = c->attn_tasks + index * (ATTN_TASKS_PER_WORKER + 1),
-              .first_piece = workers_share(MAX_KV_PIECES, index, t->n_shares),
-              .piece_room = MAX_KV_PIECES / t->n_shares};
+               .b = t->b,
+               .kernels = c->model->weights.kernels,
+               .worker = worker,
+               .meets = t->cut,
+               .first_row = first_row,
+               .n_rows = end_row - first_row,
+               .first_seq = c->row_seq[first_row],
+               .end_seq = c->row_seq[end_row - 1] + 1,
+               .chunks = c->chunks + first_row,
+               .attn_tasks = c->attn_tasks + index * (ATTN_TASKS_PER_WORKER + 1),
+               .first_piece = workers_share(MAX_KV_PIECES, index, t->n_shares),
+               .piece_room = MAX_KV_PIECES / t->n_shares};
     for (int f = 0; f < N_ACT_FORMATS; f++)
-        if (c->acts[f]) s.acts[f] = (char *)c->acts[f] + (size_t)(n_tiles(first_row) + index) * c->act_tile_stride[f];
+        if (c->acts[f])
+            s.acts[f] = (char *)c->acts[f] + (size_t)(n_tiles(first_row) + index) * c->act_tile_stride[f];
     return s;
 }
 

@@ -105,7 +105,8 @@ static void strips_task(void *ctx, int task, int worker) {
 static void whole_task(void *ctx, int task, int worker) {
     (void)worker;
     const Head *h = ctx;
-    int strip = workers_share(h->n_strips, task, h->n_tasks), end = workers_share(h->n_strips, task + 1, h->n_tasks);
+    int strip = workers_share(h->n_strips, task, h->n_tasks),
+        end = workers_share(h->n_strips, task + 1, h->n_tasks);
     for (; strip < end; strip++)
         compute_strip(h, strip, h->c->logits + (size_t)strip * HEAD_COLUMNS, (size_t)h->m->n);
 }

@@ -2,8 +2,8 @@
 //
 // model_open maps the file, reads the hyper-parameters by the architecture table (arch.c), binds
 // and validates every tensor, and repacks the weight matrices for the kernels of this CPU's rung,
-// giving the file's pages back as it goes (or maps an image of them, see weights.h). model_context_new adds what computing needs: the KV
-// memory and the scratch of a step.
+// giving the file's pages back as it goes (or maps an image of them, see weights.h). model_context_new adds
+// what computing needs: the KV memory and the scratch of a step.
 //
 // Thread: open on one thread; a ModelContext computes on the engine thread (with the workers).
 #ifndef CLLM_MODEL_MODEL_H
@@ -50,8 +50,8 @@ typedef struct ModelInfo {
 typedef void (*ModelProgress)(double fraction, void *user);
 
 // cache_folder: of images of packed weights; "": packs always.
-Model *model_open(const char *path, const char *cache_folder, Workers *workers, ModelProgress progress, void *user,
-                  Err *err);
+Model *model_open(const char *path, const char *cache_folder, Workers *workers, ModelProgress progress,
+                  void *user, Err *err);
 void model_close(Model *m); // NULL is allowed
 const ModelInfo *model_info(const Model *m);
 size_t model_kv_bytes_per_token(const Model *m, KvType type);

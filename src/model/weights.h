@@ -21,13 +21,13 @@ typedef struct Mat {
     WeightType type;
     int n, k;
     const MatKernel *kernel;
-    const void *packed;         // panels of 16 rows
+    const void *packed; // panels of 16 rows
     const GgufTensor *tensor;
 } Mat;
 
 typedef struct Layer {
-    const float *attn_norm, *ffn_norm; // [n_embd]
-    const float *q_norm, *k_norm;      // [head_dim], or NULL
+    const float *attn_norm, *ffn_norm;              // [n_embd]
+    const float *q_norm, *k_norm;                   // [head_dim], or NULL
     const float *q_bias, *k_bias, *v_bias, *o_bias; // or NULL
     Mat q, k, v, o, gate, up, down;
 } Layer;
@@ -43,7 +43,7 @@ typedef struct Weights {
     void *region;              // all packed matrices, unless they are in `image`
     size_t region_bytes;
     PackImage image;
-    float *floats;             // all norms and biases
+    float *floats; // all norms and biases
 } Weights;
 
 // What loading needs beside the model.
@@ -55,8 +55,8 @@ typedef struct WeightsLoading {
 } WeightsLoading;
 
 // *report tells what became of the image.
-bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, const WeightsLoading *how, PackReport *report,
-                  Err *err);
+bool weights_load(Weights *w, const Gguf *g, const HyperParams *hp, const WeightsLoading *how,
+                  PackReport *report, Err *err);
 void weights_free(Weights *w);
 
 // The file's type as the kernels know it.

@@ -228,13 +228,14 @@ static void answer_by_reason(Request *r, const EngineEvent *event) {
 }
 
 static void log_end(const Request *r, const EngineEvent *event) {
-    log_f(LOG_INFO, "request_end",
-          "id=%s reason=%s prompt_tokens=%d cached=%d tokens=%d drafted=%d accepted=%d queue_ms=%.1f prefill_ms=%.1f "
-          "decode_ms=%.1f total_ms=%.1f",
-          r->id, metrics_outcome_word(r->outcome), (int)r->n_prompt, (int)r->n_cached, (int)r->n_generated,
-          (int)event->n_drafted, (int)event->n_accepted, (double)event->queued_ns * 1e-6,
-          (double)event->prefill_ns * 1e-6, (double)event->decode_ns * 1e-6,
-          (double)(r->end_ns - r->start_ns) * 1e-6);
+    log_f(
+        LOG_INFO, "request_end",
+        "id=%s reason=%s prompt_tokens=%d cached=%d tokens=%d drafted=%d accepted=%d queue_ms=%.1f prefill_ms=%.1f "
+        "decode_ms=%.1f total_ms=%.1f",
+        r->id, metrics_outcome_word(r->outcome), (int)r->n_prompt, (int)r->n_cached, (int)r->n_generated,
+        (int)event->n_drafted, (int)event->n_accepted, (double)event->queued_ns * 1e-6,
+        (double)event->prefill_ns * 1e-6, (double)event->decode_ns * 1e-6,
+        (double)(r->end_ns - r->start_ns) * 1e-6);
 }
 
 static void on_end(Request *r, const EngineEvent *event) {

@@ -18,19 +18,19 @@
 #include <stdint.h>
 
 typedef struct ServerConfig {
-    const char *host;          // address to bind, "127.0.0.1"
-    int port;                  // 0: any free one; server_port tells
-    int max_connections;       // beyond it new connections are closed at once
-    size_t max_body_bytes;     // 413 beyond it
+    const char *host;      // address to bind, "127.0.0.1"
+    int port;              // 0: any free one; server_port tells
+    int max_connections;   // beyond it new connections are closed at once
+    size_t max_body_bytes; // 413 beyond it
     size_t max_header_bytes;
-    int idle_timeout_s;        // a connection that says nothing
-    size_t max_pending_bytes;  // unread reply bytes of a slow reader before it is cancelled
+    int idle_timeout_s;         // a connection that says nothing
+    size_t max_pending_bytes;   // unread reply bytes of a slow reader before it is cancelled
     int32_t default_max_tokens; // of the OpenAI routes when the request names none; 0: up to the context
     int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
-    const char *model_id;      // `model` in replies; NULL: from the model's name
-    const char *cors_origin;   // Access-Control-Allow-Origin; NULL or "": no CORS headers
-    bool metrics_aliases;      // GET /metrics also has the names that other servers use
-    int drain_timeout_s;       // after server_stop: how long running requests may take
+    const char *model_id;       // `model` in replies; NULL: from the model's name
+    const char *cors_origin;    // Access-Control-Allow-Origin; NULL or "": no CORS headers
+    bool metrics_aliases;       // GET /metrics also has the names that other servers use
+    int drain_timeout_s;        // after server_stop: how long running requests may take
 } ServerConfig;
 
 // What answers are made of. All borrowed until server_run returns.
@@ -46,11 +46,11 @@ typedef struct Server Server;
 
 Server *server_new(const ServerConfig *config, Err *err); // binds and listens; fails if the port is taken
 int server_port(const Server *s);
-void server_attach(Server *s, const Service *service);    // ready: health becomes "healthy"
-void server_fail(Server *s, const char *message);         // loading failed: server_run returns false
-bool server_run(Server *s, Err *err);                     // until server_stop has drained
-void server_stop(Server *s);                              // first call drains, second ends at once; async-signal-safe
-void server_free(Server *s);                              // NULL is allowed
+void server_attach(Server *s, const Service *service); // ready: health becomes "healthy"
+void server_fail(Server *s, const char *message);      // loading failed: server_run returns false
+bool server_run(Server *s, Err *err);                  // until server_stop has drained
+void server_stop(Server *s); // first call drains, second ends at once; async-signal-safe
+void server_free(Server *s); // NULL is allowed
 
 // From any thread or signal handler; the loop does it.
 void server_reopen_log(Server *s);               // the file has been renamed

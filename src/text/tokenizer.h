@@ -22,7 +22,14 @@ typedef struct TokenList {
 bool token_list_push(TokenList *l, int32_t id); // false: out of memory
 void token_list_free(TokenList *l);
 
-typedef enum TokenKind { TOKEN_NORMAL, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE } TokenKind;
+typedef enum TokenKind {
+    TOKEN_NORMAL,
+    TOKEN_UNKNOWN,
+    TOKEN_CONTROL,
+    TOKEN_USER,
+    TOKEN_UNUSED,
+    TOKEN_BYTE
+} TokenKind;
 
 Tokenizer *tokenizer_open(const Gguf *g, Err *err); // the Gguf must outlive it
 void tokenizer_free(Tokenizer *t);                  // NULL is allowed
@@ -47,8 +54,8 @@ void tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool spe
 
 int32_t tokenizer_n_vocab(const Tokenizer *t);
 TokenKind tokenizer_kind(const Tokenizer *t, int32_t id);
-int32_t tokenizer_bos(const Tokenizer *t);          // -1: none
-int32_t tokenizer_eos(const Tokenizer *t);          // -1: none
+int32_t tokenizer_bos(const Tokenizer *t);           // -1: none
+int32_t tokenizer_eos(const Tokenizer *t);           // -1: none
 int32_t tokenizer_find(const Tokenizer *t, Str raw); // id of the token with this raw text, or -1
 // All tokens that end a generation: eos, eot, eom and the well-known end-of-turn texts
 // (<|im_end|>, <|eot_id|>, <|endoftext|>, <end_of_turn>, …) that the vocabulary has as control tokens.

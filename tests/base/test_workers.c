@@ -137,5 +137,6 @@ static void test_pinned(void **state) {
     workers_free(m.w);
 }
 
-SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_meetings), cmocka_unit_test(test_pinned), cmocka_unit_test(test_wakes_from_sleep),
+SUITE(base_workers, cmocka_unit_test(test_each_task_once), cmocka_unit_test(test_meetings),
+      cmocka_unit_test(test_pinned), cmocka_unit_test(test_wakes_from_sleep),
       cmocka_unit_test(test_idle_burns_nothing), cmocka_unit_test(test_refuses_too_many))

@@ -35,7 +35,8 @@ static void insert_by_token(Candidate *sorted, int32_t n, Candidate c) {
     sorted[n] = c;
 }
 
-LogitsRow fake_row(float *logits, int32_t n_vocab, const LogitsWant *want, float *listed, Candidate *candidates) {
+LogitsRow fake_row(float *logits, int32_t n_vocab, const LogitsWant *want, float *listed,
+                   Candidate *candidates) {
     if (!want || !want->n_candidates) return (LogitsRow){.all = logits};
     for (int32_t i = 0; i < want->n_listed; i++) {
         CHECK(i == 0 || want->listed[i - 1] < want->listed[i]);

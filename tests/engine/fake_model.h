@@ -32,6 +32,7 @@ void fake_logits(const int32_t *tokens, int32_t n, int32_t n_vocab, float *logit
 
 // A logits row as wanted (NULL: whole), found by plain search. `logits` [n_vocab] are the row's, and spoilt;
 // `listed` and `candidates` have room for what is wanted.
-LogitsRow fake_row(float *logits, int32_t n_vocab, const LogitsWant *want, float *listed, Candidate *candidates);
+LogitsRow fake_row(float *logits, int32_t n_vocab, const LogitsWant *want, float *listed,
+                   Candidate *candidates);
 
 #endif

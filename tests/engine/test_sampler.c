@@ -359,7 +359,8 @@ static void test_logit_bias_adds_and_bans(void **state) {
 
 // ---- Rows with candidates
 
-// A request whose steps need candidates alone: greedy or with top_k; bias, also twice for a token, and penalties.
+// A request whose steps need candidates alone: greedy or with top_k; bias, also twice for a token, and
+// penalties.
 static SamplingParams random_request(Rng *r, int32_t n, LogitBias bias[3]) {
     SamplingParams p = random_filters(r, n);
     p.top_k = 1 + kit_below(r, n - 1 < MOST_CANDIDATES ? n - 1 : MOST_CANDIDATES);
@@ -391,7 +392,8 @@ static void compare_forms(SamplerScratch *s, Rng *r, Shape shape) {
         LogitsWant want = sampler_want(b);
         assert_int_equal(want.n_candidates, p.temperature > 0 ? p.top_k : 1);
         for (int k = 0; k < want.n_listed; k++) listed[k] = want.listed[k];
-        if (i % 2 && (want.n_listed == 0 || listed[want.n_listed - 1] < n - 1)) listed[want.n_listed++] = n - 1;
+        if (i % 2 && (want.n_listed == 0 || listed[want.n_listed - 1] < n - 1))
+            listed[want.n_listed++] = n - 1;
         want.listed = listed;
         LogitsRow few = fake_row(same, n, &want, listed_logits, candidates);
         int32_t token = sampler_next(a, &(LogitsRow){.all = all}, s);
@@ -407,7 +409,8 @@ static void test_both_forms_of_a_row_give_the_same_token(void **state) {
     Rng r = {kit_seed("sampler_forms", 11)};
     for (size_t k = 0; k < sizeof SIZES / sizeof SIZES[0]; k++) {
         SamplerScratch *s = sampler_scratch_new(SIZES[k], NULL);
-        for (int i = 0; i < (SIZES[k] < 500 ? 30 : 2) * N_SHAPES; i++) compare_forms(s, &r, (Shape)(i % N_SHAPES));
+        for (int i = 0; i < (SIZES[k] < 500 ? 30 : 2) * N_SHAPES; i++)
+            compare_forms(s, &r, (Shape)(i % N_SHAPES));
         sampler_scratch_free(s);
     }
 }
@@ -418,9 +421,16 @@ static void test_the_whole_row_is_wanted_where_few_tokens_are_not_enough(void **
         float temperature, top_p, min_p;
         int32_t top_k, candidates;
     } cases[] = {
-        {0, 1, 0, 0, 1},      {0, 0.5f, 0, 7, 1},     {1, 1, 0, 0, 0},     {1, 0.9f, 0, 0, 0},
-        {1, 1, 0.1f, 0, 0},   {1, 1, 0, 1, 1},        {1, 0.9f, 0, 40, 40}, {1, 1, 0, MOST_CANDIDATES, MOST_CANDIDATES},
-        {1, 1, 0, MOST_CANDIDATES + 1, 0}, {1, 1, 0, 1000, 0},
+        {0, 1, 0, 0, 1},
+        {0, 0.5f, 0, 7, 1},
+        {1, 1, 0, 0, 0},
+        {1, 0.9f, 0, 0, 0},
+        {1, 1, 0.1f, 0, 0},
+        {1, 1, 0, 1, 1},
+        {1, 0.9f, 0, 40, 40},
+        {1, 1, 0, MOST_CANDIDATES, MOST_CANDIDATES},
+        {1, 1, 0, MOST_CANDIDATES + 1, 0},
+        {1, 1, 0, 1000, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         SamplingParams p = SAMPLING_GREEDY;

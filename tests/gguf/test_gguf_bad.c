@@ -241,8 +241,7 @@ static const char again[] = "the download may be incomplete: fetch it again";
 
 static void test_bad_files(void **state) {
     (void)state;
-#define CASE(build, code, part)                                                                              \
-    { #build, build, code, part }
+#define CASE(build, code, part) {#build, build, code, part}
     const struct {
         const char *name;
         void (*build)(Buf *);

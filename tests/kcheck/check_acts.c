@@ -154,7 +154,8 @@ static void check_sums(Case *c, const void *tile, int k, int row) {
     int width = c->format == ACT_Q8_32 ? 32 : 16;
     for (int j = 0; j < k / width; j++) {
         int sum = sum_of(tile, row, width * j, width);
-        if (act_nsums(c->format, tile, k)[8 * j + row] != (c->format == ACT_Q8_256 ? -32 : -1) * sum) case_fail(c, "nsum %d wrong", j);
+        if (act_nsums(c->format, tile, k)[8 * j + row] != (c->format == ACT_Q8_256 ? -32 : -1) * sum)
+            case_fail(c, "nsum %d wrong", j);
         if (c->format == ACT_Q8_32) {
             float want = act_scales(c->format, tile, k)[8 * j + row] * (float)sum;
             if (!same_bits(want, act_ssums(tile, k)[8 * j + row])) case_fail(c, "ssum %d wrong", j);
@@ -179,8 +180,10 @@ static int peak_of(const int8_t *q, int row, int from, int n) {
 
 static void check_peaks(Case *c, const void *tile, int k, int row) {
     for (int b = 0; b < k / 256; b++) {
-        if (act_peak16(tile, k)[8 * b + row] != peak_of(tile, row, 256 * b, 16)) case_fail(c, "peak16 %d wrong", b);
-        if (act_peak32(tile, k)[8 * b + row] != peak_of(tile, row, 256 * b, 32)) case_fail(c, "peak32 %d wrong", b);
+        if (act_peak16(tile, k)[8 * b + row] != peak_of(tile, row, 256 * b, 16))
+            case_fail(c, "peak16 %d wrong", b);
+        if (act_peak32(tile, k)[8 * b + row] != peak_of(tile, row, 256 * b, 32))
+            case_fail(c, "peak32 %d wrong", b);
     }
 }
 

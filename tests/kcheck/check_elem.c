@@ -245,7 +245,8 @@ static void body_weigh(Case *c) {
             from[i] = k->sum_from(x[i], w[i], block_max[i], N_BLOCKS, x[i][N / 3]);
             double want_from = 0;
             for (int j = 0; j < N; j++) want_from += x[i][j] >= x[i][N / 3] ? (double)w[i][j] : 0;
-            if (fabs(from[i] - want_from) > want_from * 1e-6) case_fail(c, "sum %g, not %g", from[i], want_from);
+            if (fabs(from[i] - want_from) > want_from * 1e-6)
+                case_fail(c, "sum %g, not %g", from[i], want_from);
             for (int j = 0; j < N; j++) {
                 double t = (double)((x[i][j] - max) * scale), want = t > (double)LOGITS_LEAST ? exp2(t) : 0;
                 if (fabs((double)w[i][j] - want) > want * 4e-7)

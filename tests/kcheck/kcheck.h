@@ -75,7 +75,7 @@ typedef enum RowStyle {
     ROW_PLUS,
     ROW_MINUS,
     ROW_ALTERNATE,
-    ROW_HALF,    // about half of the largest: sums of |q| on both sides of what 16-bit products bear
+    ROW_HALF, // about half of the largest: sums of |q| on both sides of what 16-bit products bear
     ROW_OUTLIER,
     ROW_SMALL,
     ROW_LARGE,

@@ -53,8 +53,8 @@ static void compute_alone(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], float *logits
         for (int i = 0; i < length_of(s); i++) {
             BatchSeq seq = {.blocks = blocks, .start = i, .n_rows = 1, .n_logits = 1};
             Batch b = {.tokens = &tokens[s][i], .n_rows = 1, .seqs = &seq, .n_seqs = 1, .n_logits = 1};
-            memcpy(logits + ((size_t)s * MAX_LEN + (size_t)i) * TINY_VOCAB, r->step.forward(r->step.self, &b)->all,
-                   TINY_VOCAB * sizeof *logits);
+            memcpy(logits + ((size_t)s * MAX_LEN + (size_t)i) * TINY_VOCAB,
+                   r->step.forward(r->step.self, &b)->all, TINY_VOCAB * sizeof *logits);
         }
 }
 
@@ -88,7 +88,8 @@ static void compare_row(const LogitsRow *row, const LogitsWant *w, const float *
     int32_t next = 0;
     for (int32_t v = 0; v < TINY_VOCAB; v++) {
         int32_t n_better = 0;
-        for (int32_t u = 0; u < TINY_VOCAB && n_better < w->n_candidates; u++) n_better += !listed[u] && is_better(want, u, v);
+        for (int32_t u = 0; u < TINY_VOCAB && n_better < w->n_candidates; u++)
+            n_better += !listed[u] && is_better(want, u, v);
         if (listed[v] || n_better >= w->n_candidates) continue;
         assert_true(next < row->n_candidates);
         assert_int_equal(row->candidates[next].token, v);

@@ -96,7 +96,8 @@ static void test_random(void **state) {
         Rows r = {0};
         int n = 1 + (int)(rng_next(&rng) % MOST_SEQS), n_workers = 1 + (int)(rng_next(&rng) % MOST_WORKERS);
         for (int i = 0; i < n; i++)
-            add(&r, (int32_t)(rng_next(&rng) % 500), rng_next(&rng) % 4 ? 1 : 1 + (int32_t)(rng_next(&rng) % 200));
+            add(&r, (int32_t)(rng_next(&rng) % 500),
+                rng_next(&rng) % 4 ? 1 : 1 + (int32_t)(rng_next(&rng) % 200));
         int32_t rows[MOST_WORKERS + 1];
         bool cut, is_cut = false;
         int n_parts = parts(&r, n_workers, rows, &cut);
@@ -114,4 +115,5 @@ static void test_random(void **state) {
 }
 
 SUITE(model_split, cmocka_unit_test(test_even_decoding), cmocka_unit_test(test_stays_whole),
-      cmocka_unit_test(test_prompt_is_cut), cmocka_unit_test(test_contexts_count), cmocka_unit_test(test_random))
+      cmocka_unit_test(test_prompt_is_cut), cmocka_unit_test(test_contexts_count),
+      cmocka_unit_test(test_random))

@@ -4,8 +4,16 @@
 
 #include "base/buf.h"
 
-enum { TINY_VOCAB = 700, TINY_EMBD = 64, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_HEAD_DIM = 16, TINY_FF = 96,
-       TINY_LAYERS = 2, TINY_CONTEXT = 512 };
+enum {
+    TINY_VOCAB = 700,
+    TINY_EMBD = 64,
+    TINY_HEADS = 4,
+    TINY_KV_HEADS = 2,
+    TINY_HEAD_DIM = 16,
+    TINY_FF = 96,
+    TINY_LAYERS = 2,
+    TINY_CONTEXT = 512
+};
 
 // What to spoil; zeroed: nothing.
 typedef struct TinyFault {

@@ -53,7 +53,8 @@ static Sum16 write16(const float *x, __m256 inverse, int8_t *q, int from, int ro
     __m256i a = quantize8(x + from, inverse), b = quantize8(x + from + 8, inverse);
     store8(q, from, row, a);
     store8(q, from + 8, row, b);
-    return (Sum16){sum8(_mm256_add_epi32(a, b)), sum8(_mm256_add_epi32(_mm256_abs_epi32(a), _mm256_abs_epi32(b)))};
+    return (Sum16){sum8(_mm256_add_epi32(a, b)),
+                   sum8(_mm256_add_epi32(_mm256_abs_epi32(a), _mm256_abs_epi32(b)))};
 }
 
 void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {

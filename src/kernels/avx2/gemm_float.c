@@ -16,8 +16,8 @@ INLINE __m256 weights(WeightType type, const void *panel, int col, int half) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
-INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const void *panel, int half, const float *x,
-                      float *out, int n) {
+INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const void *panel, int half,
+                      const float *x, float *out, int n) {
     __m256 y[ACT_TILE_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm256_setzero_ps();
     for (int i = 0; i < a->k; i++) {
@@ -56,7 +56,8 @@ INLINE void gemm(WeightType type, const GemmArgs *a) {
     for (int p = a->panel; p < a->panel + a->n_panels; p++)
         for (int half = 0; half < 2; half++) {
             int first_n = p * PANEL_ROWS + 8 * half;
-            if (first_n < a->n) half_panel(type, a, (const char *)a->weights + (size_t)p * panel_bytes, first_n, half);
+            if (first_n < a->n)
+                half_panel(type, a, (const char *)a->weights + (size_t)p * panel_bytes, first_n, half);
         }
 }
 

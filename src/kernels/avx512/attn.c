@@ -33,7 +33,8 @@ INLINE void score_keys(const AttnArgs *a, const int Q, const Queries *q, const c
                        __m512 s[QUERY_TILE]) {
     __m512 sums[4][QUERY_TILE];
     const int together = Q <= 4 ? 4 : 1;
-    UNROLL for (int j = 0; j < 4; j += together) fourth_sums(a, Q, together, q->first, keys, ahead, j, sums + j);
+    UNROLL for (int j = 0; j < 4; j += together)
+        fourth_sums(a, Q, together, q->first, keys, ahead, j, sums + j);
     UNROLL for (int i = 0; i < Q; i++) s[i] =
         _mm512_add_ps(_mm512_add_ps(sums[0][i], sums[1][i]), _mm512_add_ps(sums[2][i], sums[3][i]));
 }

@@ -46,8 +46,8 @@ INLINE void update_softmax(const AttnArgs *a, Softmax *m, int i, __m512 s, __mma
             _mm512_storeu_ps(m->p[i][g], _mm512_mul_ps(p, half_lanes(value_scales + 16 * g)));
 }
 
-INLINE void update_all(const AttnArgs *a, const int Q, Softmax *m, int first,
-                       const int *n_keys, const __m512 s[QUERY_TILE]) {
+INLINE void update_all(const AttnArgs *a, const int Q, Softmax *m, int first, const int *n_keys,
+                       const __m512 s[QUERY_TILE]) {
     const char *keys = block_at(a, T, first, INT_MAX);
     const uint16_t *value_scales = kv_q8_value_scales((const int8_t *)keys, a->head_dim);
     UNROLL for (int i = 0; i < Q; i++) {
@@ -58,8 +58,8 @@ INLINE void update_all(const AttnArgs *a, const int Q, Softmax *m, int first,
 }
 
 // G vectors of dimensions from `d` on, for all tokens of the block.
-INLINE void add_dims(const AttnArgs *a, const int Q, const int G, Softmax *m,
-                     const char *values, ptrdiff_t ahead, int n_tokens, int d) {
+INLINE void add_dims(const AttnArgs *a, const int Q, const int G, Softmax *m, const char *values,
+                     ptrdiff_t ahead, int n_tokens, int d) {
     const int line_vectors = 4 / element_bytes(T);
     __m512 acc[QUERY_TILE][QUERY_TILE];
     UNROLL for (int i = 0; i < Q; i++) UNROLL for (int g = 0; g < G; g++) acc[i][g] =

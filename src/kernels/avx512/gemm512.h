@@ -1,9 +1,9 @@
 // The body of a 512-bit rung's product of quantised weights with int8 activations: 16 weight rows in the
 // lanes of a vector.
 //
-// One vector of unpacked weights holds four consecutive columns of 16 rows as bytes. A step multiplies it with
-// four activations of one row, broadcast from the tile, and adds the four products to the row's 32-bit sums.
-// So 16 weight rows advance at once, no sum ever crosses lanes, and each unpacked vector serves up to 8
+// One vector of unpacked weights holds four consecutive columns of 16 rows as bytes. A step multiplies it
+// with four activations of one row, broadcast from the tile, and adds the four products to the row's 32-bit
+// sums. So 16 weight rows advance at once, no sum ever crosses lanes, and each unpacked vector serves up to 8
 // activation rows from registers. An offset costs nothing: the sums start at -offset times the activations'
 // own sum.
 //
@@ -22,7 +22,9 @@
 
 // field << shift (right for negative shifts), kept inside bytes by the caller's mask.
 INLINE __m512i shift_bits(__m512i v, int shift) {
-    return shift > 0 ? _mm512_slli_epi16(v, (unsigned)shift) : shift < 0 ? _mm512_srli_epi16(v, (unsigned)-shift) : v;
+    return shift > 0   ? _mm512_slli_epi16(v, (unsigned)shift)
+           : shift < 0 ? _mm512_srli_epi16(v, (unsigned)-shift)
+                       : v;
 }
 
 INLINE __m512i field(__m512i v, int from_bit, int to_bit, int bits) {
@@ -83,7 +85,8 @@ INLINE __m512i sums_start(const Planes f, const int32_t *nsums, int at, int row)
     if (f.offset_shift < 0 || is_signed(f)) return _mm512_setzero_si512();
     const int shift = f.block == 256 ? f.offset_shift - 5 : f.offset_shift;
     __m512i sum = _mm512_set1_epi32(nsums[8 * at + row]);
-    if (f.block == 256 && f.sub == 32) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[8 * (at + 1) + row]));
+    if (f.block == 256 && f.sub == 32)
+        sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[8 * (at + 1) + row]));
     return shift > 0   ? _mm512_slli_epi32(sum, (unsigned)shift)
            : shift < 0 ? _mm512_srai_epi32(sum, (unsigned)-shift)
                        : sum;
@@ -104,7 +107,8 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead
         const uint8_t *chunk = t.panel + planes_chunks_at(f, b);
         const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)), *m = d + PANEL_ROWS;
         __m512i w[STEPS];
-        if (R > 2 && b % t.n_tiles == t.tile) prefetch(chunk + planes_panel_bytes(f, t.k) - 64, (f.low + f.high + 1) * 64);
+        if (R > 2 && b % t.n_tiles == t.tile)
+            prefetch(chunk + planes_panel_bytes(f, t.k) - 64, (f.low + f.high + 1) * 64);
         if (R > 2) fetch_ahead(ahead);
         unpack_chunk(f, chunk, w);
         __m512 scale = half_lanes(d);
@@ -117,7 +121,8 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead
         }
         if (!f.has_min) continue;
         __m512 minimum = half_lanes(m);
-        UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(ssums[8 * b + r]), y[r]);
+        UNROLL for (int r = 0; r < R; r++) y[r] =
+            _mm512_fmadd_ps(minimum, _mm512_set1_ps(ssums[8 * b + r]), y[r]);
     }
 }
 
@@ -132,8 +137,9 @@ INLINE void sub_dots(const Planes f, const int R, const Tile t, const __m512i w[
 
 // Adds scale * (dot product) of two sub-blocks, exactly. Multiplications are what limits this loop, and
 // where both dot products fit into 16 bits, one does for two.
-INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales, const __m512i first[ACT_TILE_ROWS],
-                       const __m512i second[ACT_TILE_ROWS], __m512i sums[ACT_TILE_ROWS]) {
+INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales,
+                       const __m512i first[ACT_TILE_ROWS], const __m512i second[ACT_TILE_ROWS],
+                       __m512i sums[ACT_TILE_ROWS]) {
     __m512i pairs = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)scales));
     if (fits) {
         UNROLL for (int r = 0; r < R; r++) {
@@ -164,14 +170,13 @@ INLINE void sub_pair(const Planes f, const int R, const bool fits, const Tile t,
 }
 
 // t -= dmin * (sum over sub-blocks of minimum times activation sum), two sub-blocks a step.
-INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, const uint8_t *mins, __m512 dmin,
-                            __m512 t[ACT_TILE_ROWS]) {
+INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, const uint8_t *mins,
+                            __m512 dmin, __m512 t[ACT_TILE_ROWS]) {
     __m512i sums[ACT_TILE_ROWS];
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
     UNROLL for (int j = 0; j < 256 / f.sub / 2; j++) {
         __m512i m = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(mins + 32 * j)));
-        UNROLL for (int r = 0; r < R; r++)
-            sums[r] = dot2(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
+        UNROLL for (int r = 0; r < R; r++) sums[r] = dot2(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
     }
     UNROLL for (int r = 0; r < R; r++) t[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, t[r]);
 }
@@ -181,13 +186,14 @@ INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, c
 INLINE bool dots_fit(const Planes f, const int R, const Tile t, int b) {
     const int most = f.offset_shift >= 0 ? 1 << f.offset_shift : (1 << (f.low + f.high)) - 1;
     const int32_t *peaks = (f.sub == 16 ? act_peak16(t.q, t.k) : act_peak32(t.q, t.k)) + 8 * b;
-    __mmask8 over = _mm256_cmpgt_epi32_mask(_mm256_loadu_si256((const __m256i *)peaks), _mm256_set1_epi32(INT16_MAX / most));
+    __mmask8 over = _mm256_cmpgt_epi32_mask(_mm256_loadu_si256((const __m256i *)peaks),
+                                            _mm256_set1_epi32(INT16_MAX / most));
     return (over & ((1 << R) - 1)) == 0;
 }
 
 // The scaled integer sums of a block: its first chunk is at `chunk`.
-INLINE void block_sums(const Planes f, const int R, const bool fits, const Tile t, int b, bool fetch, Ahead *ahead,
-                       __m512i sums[ACT_TILE_ROWS]) {
+INLINE void block_sums(const Planes f, const int R, const bool fits, const Tile t, int b, bool fetch,
+                       Ahead *ahead, __m512i sums[ACT_TILE_ROWS]) {
     const int n_pairs = 256 / f.sub / 2, n_chunks = f.sub / 16; // chunks of a pair
     const uint8_t *chunk = t.panel + planes_chunks_at(f, b), *scales = t.panel + planes_scales_at(f, b);
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
@@ -219,12 +225,13 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, Ahead *ahea
         if (f.has_min)
             subtract_minima(f, R, pairs + (ptrdiff_t)b * n_pairs * 16, t.panel + planes_mins_at(f, b),
                             half_lanes(dmin), in_block);
-        UNROLL for (int r = 0; r < R; r++)
-            y[r] = _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[8 * b + r]), y[r]);
+        UNROLL for (int r = 0; r < R; r++) y[r] =
+            _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[8 * b + r]), y[r]);
     }
 }
 
-INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel, const __m512 y[ACT_TILE_ROWS]) {
+INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel,
+                       const __m512 y[ACT_TILE_ROWS]) {
     int left = a->n - panel * PANEL_ROWS;
     __mmask16 mask = left >= PANEL_ROWS ? (__mmask16)0xFFFF : (__mmask16)((1u << left) - 1);
     float *out = a->out + (size_t)first_row * a->out_stride + (size_t)panel * PANEL_ROWS;
@@ -234,8 +241,8 @@ INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel,
     }
 }
 
-INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, Ahead *ahead, int first_row,
-                      int panel) {
+INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, Ahead *ahead,
+                      int first_row, int panel) {
     __m512 y[ACT_TILE_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_setzero_ps();
     if (f.block == 32)
@@ -255,8 +262,13 @@ INLINE void gemm(const Planes f, const GemmArgs *a) {
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const int8_t *q = a->acts;
         for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {
-            Tile t = {(const uint8_t *)a->weights + (size_t)p * panel_bytes, a->k, q, act_scales(act, q, a->k),
-                      act_nsums(act, q, a->k), row / ACT_TILE_ROWS, n_tiles};
+            Tile t = {(const uint8_t *)a->weights + (size_t)p * panel_bytes,
+                      a->k,
+                      q,
+                      act_scales(act, q, a->k),
+                      act_nsums(act, q, a->k),
+                      row / ACT_TILE_ROWS,
+                      n_tiles};
             switch (a->m - row) {
             case 1: tile_rows(f, 1, a, t, &ahead, row, p); break;
             case 2: tile_rows(f, 2, a, t, &ahead, row, p); break;

@@ -15,8 +15,8 @@ INLINE __m512 weights(WeightType type, const void *panel, int col) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
-INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const void *panel, const float *x, float *out,
-                      __mmask16 mask) {
+INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const void *panel, const float *x,
+                      float *out, __mmask16 mask) {
     __m512 y[ACT_TILE_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_setzero_ps();
     for (int i = 0; i < a->k; i++) {
@@ -30,7 +30,8 @@ INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const voi
 }
 
 INLINE void gemm(WeightType type, const GemmArgs *a) {
-    const size_t panel_bytes = packed_panel_bytes(type, a->k), tile_floats = act_tile_bytes(ACT_F32, a->k) / 4;
+    const size_t panel_bytes = packed_panel_bytes(type, a->k),
+                 tile_floats = act_tile_bytes(ACT_F32, a->k) / 4;
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const void *panel = (const char *)a->weights + (size_t)p * panel_bytes;
         int left = a->n - p * PANEL_ROWS;

@@ -29,7 +29,8 @@ static int32_t dot(const int16_t *w, const int8_t *q, int row, int from, int n) 
 }
 
 static void decode_signed(const WeightFormat *f, const DecodedBlock *b, int16_t *w) {
-    for (int i = 0; i < f->block; i++) w[i] = (int16_t)((f->codebook ? iq4_values[b->u[i]] : b->u[i]) - f->offset);
+    for (int i = 0; i < f->block; i++)
+        w[i] = (int16_t)((f->codebook ? iq4_values[b->u[i]] : b->u[i]) - f->offset);
 }
 
 static int32_t row_sum(const int8_t *q, int row, int from, int n) {
@@ -38,8 +39,8 @@ static int32_t row_sum(const int8_t *q, int row, int from, int n) {
     return dot(ones, q, row, from, n);
 }
 
-static float block32(const WeightFormat *f, const DecodedBlock *b, const int16_t *w, const void *tile, int k, int row,
-                     int from, float y) {
+static float block32(const WeightFormat *f, const DecodedBlock *b, const int16_t *w, const void *tile, int k,
+                     int row, int from, float y) {
     int at = from / 32 * 8 + row;
     int32_t sum = dot(w, tile, row, from, 32);
     y = fmaf((float)sum * act_scales(ACT_Q8_32, tile, k)[at], half_to_float(b->d), y);

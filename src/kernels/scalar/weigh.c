@@ -10,6 +10,7 @@ double scalar_weigh(const float *x, int32_t n_blocks, float max, float scale, fl
     return weigh_blocks(x, n_blocks, max, scale, w, block_sum);
 }
 
-double scalar_sum_from(const float *x, const float *w, const float *block_max, int32_t n_blocks, float least) {
+double scalar_sum_from(const float *x, const float *w, const float *block_max, int32_t n_blocks,
+                       float least) {
     return sum_blocks_from(x, w, block_max, n_blocks, least);
 }
