@@ -14,11 +14,14 @@ Check = Callable[[Path], Iterator[str]]
 
 
 def files(root: Path, *folders: str) -> Iterator[Path]:
-    """Every file below the folders (the whole tree without one), in a fixed order."""
+    """Every file below the folders (the whole tree without one), in a fixed order.
+
+    `.git` is a folder in a clone and a file in a work tree beside it.
+    """
     for start in [root / f for f in folders] or [root]:
         for folder, inner, names in os.walk(start):
             inner[:] = sorted(name for name in inner if name not in SKIPPED)
-            yield from (Path(folder) / name for name in sorted(names))
+            yield from (Path(folder) / name for name in sorted(names) if name not in SKIPPED)
 
 
 def c_files(root: Path, *folders: str) -> Iterator[Path]:
