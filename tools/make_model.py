@@ -49,7 +49,7 @@ def config_for(args: argparse.Namespace) -> arch.Config:
         raise ValueError("--rope-scaling freqs (a rope_freqs tensor) exists for llama only")
     if args.tokenizer == "spm" and not (args.tiny and args.name == "llama"):
         raise ValueError("--tokenizer spm needs 'llama --tiny'")
-    return replace(table[args.name], rope_scaling=args.rope_scaling)
+    return replace(table[args.name], rope_scaling=args.rope_scaling, pooling=args.pooling)
 
 
 def write_model(path: Path, cfg: arch.Config, kind: str, tokenizer: Tokenizer, weights: Weights) -> None:
@@ -87,6 +87,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--tokenizer", choices=("bpe", "spm"), default="bpe", help="tokenizer of a tiny model"
     )
     parser.add_argument("--rope-scaling", choices=arch.ROPE_SCALINGS, default="none")
+    parser.add_argument("--pooling", choices=arch.POOLINGS, default="unsaid", help="of embeddings")
     parser.add_argument("--no-printable-bias", dest="bias", action="store_false",
                         help="let the model emit any token (end tokens and partial UTF-8 too)")  # fmt: skip
     return parser.parse_args(argv)

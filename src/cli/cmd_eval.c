@@ -138,6 +138,28 @@ static bool eval_logits(Eval *e, const TokenList *tokens, Err *err) {
     return ok || err_set(err, ERR_IO, "cannot write %s: %s", e->o->logits, strerror(errno));
 }
 
+// ---- embedding ----
+
+static bool eval_embedding(Eval *e, const TokenList *tokens, Err *err) {
+    if (!open_context(e, tokens->n, err)) return false;
+    Pooling pooling = model_info(e->model)->pooling;
+    size_t n = (size_t)e->step.n_embd, rows = (size_t)e->step.max_rows;
+    double *pooled = malloc(n * sizeof *pooled);
+    FILE *f = fopen(e->o->embedding, "wb");
+    for (size_t at = 0; pooled && at < tokens->n; at += rows) {
+        int32_t left = (int32_t)(tokens->n - at < rows ? tokens->n - at : rows);
+        BatchSeq seq = {
+            .blocks = e->blocks, .start = (int32_t)at, .n_rows = left, .pooling = pooling, .pooled = pooled};
+        Batch b = {.tokens = tokens->ids + at, .n_rows = left, .seqs = &seq, .n_seqs = 1};
+        e->step.forward(e->step.self, &b);
+    }
+    for (size_t i = 0; pooled && pooling == POOLING_MEAN && i < n; i++) pooled[i] /= (double)tokens->n;
+    bool ok = pooled && f && fwrite(pooled, sizeof *pooled, n, f) == n;
+    if (f) ok = fclose(f) == 0 && ok;
+    free(pooled);
+    return ok || err_set(err, ERR_IO, "cannot write %s: %s", e->o->embedding, strerror(errno));
+}
+
 // ---- perplexity ----
 
 typedef struct Perplexity {
@@ -288,8 +310,11 @@ static bool run(Eval *e, Err *err) {
         return err_set(err, ERR_INVALID,
                        "nothing to evaluate: give --text-file, --tokens, --tokens-file or --prompt-file");
     TokenList tokens = {0};
-    bool ok = read_tokens(e, &tokens, err) &&
-              (o->logits[0] ? eval_logits(e, &tokens, err) : eval_perplexity(e, &tokens, err));
+    bool ok = read_tokens(e, &tokens, err);
+    if (ok && o->embedding[0])
+        ok = eval_embedding(e, &tokens, err);
+    else if (ok)
+        ok = o->logits[0] ? eval_logits(e, &tokens, err) : eval_perplexity(e, &tokens, err);
     token_list_free(&tokens);
     return ok;
 }

@@ -186,7 +186,11 @@ static void lay_out(Sched *s) {
         int32_t behind = q->computed + q->n_rows - q->len; // rows behind the last known token's
         int32_t n_logits = behind < 0 ? 0 : behind + 1;
         s->planned[b->n_seqs] = q;
-        s->seqs[b->n_seqs++] = (BatchSeq){q->blocks, q->computed, q->n_rows, b->n_rows, n_logits};
+        s->seqs[b->n_seqs++] = (BatchSeq){.blocks = q->blocks,
+                                          .start = q->computed,
+                                          .n_rows = q->n_rows,
+                                          .first_row = b->n_rows,
+                                          .n_logits = n_logits};
         memcpy(s->tokens + b->n_rows, q->tokens + q->computed, (size_t)q->n_rows * sizeof s->tokens[0]);
         b->n_rows += q->n_rows;
         want_logits(q, n_logits, s->wants + b->n_logits);

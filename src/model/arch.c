@@ -108,6 +108,14 @@ static void read_scaling(Reader *r, HyperParams *hp) {
     }
 }
 
+// What the file says; files of models that were made to write text say nothing, or none.
+static Pooling read_pooling(const Reader *r) {
+    char name[96];
+    uint64_t value = POOLING_NONE;
+    gguf_get_u64(r->g, full_key(r, "pooling_type", name), &value);
+    return value == POOLING_CLS || value == POOLING_LAST ? (Pooling)value : POOLING_MEAN;
+}
+
 // Rows of the token embedding: the vocabulary that the model really has.
 static int32_t vocabulary(Reader *r) {
     const GgufTensor *embd = gguf_find_tensor(r->g, "token_embd.weight");
@@ -160,6 +168,7 @@ bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err) {
     hp->rms_eps = (float)read_float(&r, "attention.layer_norm_rms_epsilon", 1e-5, 0, 1);
     hp->rope_base = read_float(&r, "rope.freq_base", 10000, 1, 1e12);
     read_scaling(&r, hp);
+    hp->pooling = read_pooling(&r);
     if (r.failed) return false;
     if (value_dim != hp->head_dim)
         return err_set(err, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions are not supported",

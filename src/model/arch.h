@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "gguf/gguf.h"
+#include "model/batch.h"
 
 typedef enum RopePairing {
     ROPE_NEIGHBOURS, // (2i, 2i+1), as the original LLaMA
@@ -32,6 +33,7 @@ typedef struct HyperParams {
     RopeScaling scaling;
     double scaling_factor, attn_factor, beta_fast, beta_slow;
     int32_t original_context;
+    Pooling pooling; // of embeddings; MEAN where the file does not say
 } HyperParams;
 
 bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err);

@@ -12,12 +12,24 @@
 // Tokens in a KV block: one vector of keys on the widest rung. Blocks are numbered from 0.
 enum { KV_BLOCK_TOKENS = 16 };
 
+// How the hidden states of a text's tokens (after the last norm) become one vector, its embedding. The
+// numbers are those of the files' key `pooling_type`.
+typedef enum Pooling {
+    POOLING_NONE = 0,
+    POOLING_MEAN = 1, // of all tokens
+    POOLING_CLS = 2,  // the first token's
+    POOLING_LAST = 3, // the last token's
+} Pooling;
+
 typedef struct BatchSeq {
     const int32_t *blocks; // KV block of positions 0-15, 16-31, …; covers start + n_rows
     int32_t start;         // position of the first row = number of tokens already in the KV
     int32_t n_rows;        // >= 1
     int32_t first_row;     // index into Batch.tokens
     int32_t n_logits;      // logits are wanted for the last n_logits rows (0 … n_rows)
+    Pooling pooling;       // NONE: what is below it is not read
+    double *pooled;        // [n_embd] MEAN: the rows are added, to zeros at start 0; CLS: written at start 0;
+                           //   LAST: the run's last row
 } BatchSeq;
 
 typedef struct Candidate {
@@ -59,6 +71,7 @@ typedef struct Batch {
 typedef struct StepModel {
     void *self;
     int32_t n_vocab;
+    int32_t n_embd;      // of an embedding
     int32_t max_context; // positions a sequence may have (the model's own limit)
     int32_t max_rows;    // rows a step may have
     int32_t max_logits;  // logits rows a step may have

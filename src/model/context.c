@@ -137,6 +137,7 @@ StepModel model_step(ModelContext *c) {
     return (StepModel){
         .self = c,
         .n_vocab = c->model->hp.n_vocab,
+        .n_embd = c->model->hp.n_embd,
         .max_context = c->model->hp.context,
         .max_rows = c->config.max_rows,
         .max_logits = c->config.max_logits,

@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "kernels/packed.h"
 #include "model/attention.h"
+#include "model/pool.h"
 #include "model/split.h"
 
 // One clock for all: that of the engine thread, which is worker 0.
@@ -365,6 +366,7 @@ const LogitsRow *forward_step(void *context, const Batch *b) {
         Share s = share_of(&t, 0, TEAM);
         run_layers(&s);
     }
+    pool_run(c, b);
     phases_end(&c->phases, PHASE_OTHER);
     if (b->n_logits) run_head(&t);
     phases_end(&c->phases, PHASE_HEAD);

@@ -51,6 +51,7 @@ static void fill_info(Model *m) {
     info->head_dim = hp->head_dim;
     info->n_ff = hp->n_ff;
     info->max_context = hp->context;
+    info->pooling = hp->pooling;
     info->rope_theta = hp->rope_base;
     info->rms_norm_eps = (double)hp->rms_eps;
     info->weight_bytes = m->weights.region_bytes;

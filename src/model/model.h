@@ -39,6 +39,7 @@ typedef struct ModelInfo {
     char quantization[32]; // "Q4_K_M", by general.file_type
     int32_t n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, max_context;
     double rope_theta, rms_norm_eps;
+    Pooling pooling;         // of embeddings
     size_t weight_bytes; // packed weights in memory
     uint64_t n_params;
     uint64_t macs_per_row;   // multiply-adds of the blocks for one row (without attention)

@@ -102,6 +102,17 @@ static float *compute(FakeModel *m, const BatchSeq *s, float *out) {
     return out;
 }
 
+// As model/pool.h, where the hidden state of a token is the token and its position.
+static void pool(const Batch *b, const BatchSeq *s) {
+    if (s->pooling == POOLING_NONE) return;
+    CHECK(s->pooling == POOLING_MEAN);
+    if (s->start == 0) s->pooled[0] = s->pooled[1] = 0;
+    for (int32_t i = 0; i < s->n_rows; i++) {
+        s->pooled[0] += b->tokens[s->first_row + i];
+        s->pooled[1] += s->start + i;
+    }
+}
+
 static void give_rows(FakeModel *m, const Batch *b) {
     size_t n_vocab = (size_t)m->step.n_vocab;
     for (size_t i = 0; i < (size_t)b->n_logits; i++)
@@ -122,6 +133,7 @@ static const LogitsRow *forward(void *self, const Batch *b) {
         n_logits += b->seqs[i].n_logits;
         note_written(m, &b->seqs[i], i);
         store_rows(m, b, &b->seqs[i]);
+        pool(b, &b->seqs[i]);
     }
     CHECK(rows == b->n_rows && n_logits == b->n_logits);
     for (int32_t i = 0; i < b->n_seqs; i++) check_read(m, &b->seqs[i], i);
@@ -135,7 +147,14 @@ static const LogitsRow *forward(void *self, const Batch *b) {
 FakeModel *fake_model_new(int32_t n_vocab, int32_t max_context, int32_t n_blocks, int32_t max_rows) {
     FakeModel *m = calloc(1, sizeof *m);
     CHECK(m);
-    m->step = (StepModel){m, n_vocab, max_context, max_rows, max_rows, n_blocks, forward};
+    m->step = (StepModel){.self = m,
+                          .n_vocab = n_vocab,
+                          .n_embd = FAKE_EMBD,
+                          .max_context = max_context,
+                          .max_rows = max_rows,
+                          .max_logits = max_rows,
+                          .n_blocks = n_blocks,
+                          .forward = forward};
     size_t cells = (size_t)n_blocks * KV_BLOCK_TOKENS;
     m->memory = malloc(cells * sizeof m->memory[0]);
     m->writer = calloc((size_t)n_blocks, sizeof m->writer[0]);

@@ -10,6 +10,8 @@
 
 #include "model/batch.h"
 
+enum { FAKE_EMBD = 2 }; // an embedding: the sum of the tokens, and of their positions
+
 typedef struct FakeModel {
     StepModel step;        // give this to the engine
     int32_t *memory;       // [n_blocks][KV_BLOCK_TOKENS] tokens, -1: never written

@@ -115,7 +115,8 @@ static void compare_together(Rig *r, int32_t tokens[N_SEQS][MAX_LEN], const floa
             n = n < left ? n : left;
             if (n == 0 || b.n_rows + n > MAX_ROWS) continue;
             who[b.n_seqs] = s;
-            seqs[b.n_seqs++] = (BatchSeq){blocks[s], done[s], n, b.n_rows, n};
+            seqs[b.n_seqs++] = (BatchSeq){
+                .blocks = blocks[s], .start = done[s], .n_rows = n, .first_row = b.n_rows, .n_logits = n};
             memcpy(rows + b.n_rows, &tokens[s][done[s]], (size_t)n * sizeof *rows);
             b.n_rows += n;
         }
@@ -179,7 +180,11 @@ static const float *last_rows(Rig *r, const int32_t *tokens, int32_t blocks[N_LO
     BatchSeq seqs[N_LONG];
     int32_t rows[4 * N_LONG];
     for (int s = 0; s < N_LONG; s++) {
-        seqs[s] = (BatchSeq){blocks[s], long_lengths[s] - 4, 4, 4 * s, 4};
+        seqs[s] = (BatchSeq){.blocks = blocks[s],
+                             .start = long_lengths[s] - 4,
+                             .n_rows = 4,
+                             .first_row = 4 * s,
+                             .n_logits = 4};
         memcpy(rows + 4 * s, tokens + seqs[s].start, 4 * sizeof *rows);
     }
     Batch b = {.tokens = rows, .n_rows = 4 * N_LONG, .seqs = seqs, .n_seqs = N_LONG, .n_logits = 4 * N_LONG};

@@ -102,13 +102,17 @@ class Model:
 
     def logits(self, token_ids: list[int]) -> Array:
         """Logits after each of the tokens: float64 [n, vocab]."""
+        output = "output.weight" if "output.weight" in self.tensors else "token_embd.weight"
+        return self._product(self.hidden_states(token_ids), output)
+
+    def hidden_states(self, token_ids: list[int]) -> Array:
+        """What the output matrix is given for each of the tokens: float64 [n, hidden]."""
         x = self.weight("token_embd.weight")[np.asarray(token_ids)].astype(np.float64)
         turn = rope_turn(self, len(token_ids))
         for i in range(self.params.n_layer):
             x = x + self._attention(i, self._norm(x, f"blk.{i}.attn_norm.weight"), turn)
             x = x + self._feed_forward(i, self._norm(x, f"blk.{i}.ffn_norm.weight"))
-        x = self._norm(x, "output_norm.weight")
-        return self._product(x, "output.weight" if "output.weight" in self.tensors else "token_embd.weight")
+        return self._norm(x, "output_norm.weight")
 
     def _norm(self, x: Array, name: str) -> Array:
         rms = np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + self.params.eps)

@@ -40,6 +40,7 @@ class Tiny:
     tokenizer: str = "bpe"
     bias: bool = False
     seed: int = 1
+    pooling: str = "unsaid"
 
     @property
     def label(self) -> str:
@@ -59,6 +60,8 @@ class Tiny:
             self.tokenizer,
             "--seed",
             str(self.seed),
+            "--pooling",
+            self.pooling,
         ]
         command += [] if self.bias else ["--no-printable-bias"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -28,6 +28,7 @@ class Config:
     eps: float = 1e-6
     tied: bool = True
     rope_scaling: str = "none"
+    pooling: str = "unsaid"
 
     @property
     def q_dim(self) -> int:
@@ -65,6 +66,7 @@ TINY = {
     "qwen3": _tiny("qwen3", 4, 256, 8, 4, 64, 512, rope_base=1e6),
 }
 
+POOLINGS = ("unsaid", "none", "mean", "cls", "last")
 ROPE_SCALINGS = ("none", "linear", "freqs", "yarn")
 SCALE_FACTOR = 4.0
 ORIGINAL_CONTEXT = 64
@@ -168,5 +170,7 @@ def write_metadata(writer: gguf.GGUFWriter, cfg: Config, kind: str) -> None:
         writer.add_rope_scaling_type(gguf.RopeScalingType(cfg.rope_scaling))
         writer.add_rope_scaling_factor(SCALE_FACTOR)
         writer.add_rope_scaling_orig_ctx_len(ORIGINAL_CONTEXT)
+    if cfg.pooling != "unsaid":
+        writer.add_pooling_type(gguf.PoolingType[cfg.pooling.upper()])
     writer.add_file_type(FILE_TYPES[kind])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
