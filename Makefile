@@ -202,6 +202,9 @@ $(FUZZ_NAMES:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
+# A whole server needs a model.
+$(BUILD)/fuzz_http: $(BUILD)/tests/engine/fake_model.o
+
 format:
 	$(firstword $(foreach c,clang-format-19 clang-format,$(if $(shell command -v $(c)),$(c))) clang-format) -i $(shell find src tests -name '*.[ch]')
 

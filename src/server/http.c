@@ -7,6 +7,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
@@ -192,8 +193,18 @@ static void on_reply_complete(struct evhttp_request *req, void *arg) {
 
 // ---- requests
 
+// evhttp takes any number for a version, and would answer in it.
+static bool speaks_http_1(struct evhttp_request *req) {
+    if (req->major == 1) return true;
+    req->major = req->minor = 1;
+    evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
+    evhttp_send_reply(req, 505, "HTTP Version Not Supported", NULL);
+    return false;
+}
+
 static void on_request(struct evhttp_request *req, void *arg) {
     Http *h = arg;
+    if (!speaks_http_1(req)) return;
     struct evhttp_connection *evcon = evhttp_request_get_connection(req);
     HttpConn *c = conn_find(h, evhttp_connection_get_bufferevent(evcon));
     HttpExchange *x = c ? calloc(1, sizeof *x) : NULL;

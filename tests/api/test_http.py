@@ -39,6 +39,12 @@ def test_wrong_method_for_openai(server: Server) -> None:
     assert reply.status == 405 and reply.json["error"]["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
+def test_only_http_1(server: Server, version: bytes) -> None:
+    answer = talk(server, b"GET /health HTTP/" + version + b"\r\nHost: x\r\n\r\n")
+    assert answer.split(b"\r\n")[0] in (b"HTTP/1.1 505 HTTP Version Not Supported", b"HTTP/1.1 400 Bad Request"), answer
+
+
 def test_head(server: Server) -> None:
     body = server.get("/health")
     head = server.request("HEAD", "/health")

@@ -2,47 +2,24 @@
 #include "harness.h"
 
 #include "base/rng.h"
+#include "fuzz/replay.h"
 
 #define LLVMFuzzerTestOneInput fuzz_template_one
 #include "fuzz/fuzz_template.c"
 
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 enum { MAX_SEEDS = 64, N_ROUNDS = 4000 };
 
 static const char dir[] = "tests/fuzz/corpus/template";
-
-static Buf read_seed(const char *name) {
-    char path[512], piece[4096];
-    Buf b = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *f = fopen(path, "rb");
-    if (!f) fail_msg("cannot open %s", path);
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;) buf_put(&b, (Str){piece, n});
-    fclose(f);
-    return b;
-}
 
 static int read_seeds(Buf seeds[static MAX_SEEDS]) {
     DIR *d = opendir(dir);
     if (!d) fail_msg("cannot open %s (the tests run in the repository's root)", dir);
     int n = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL && n < MAX_SEEDS;)
-        if (e->d_name[0] != '.') seeds[n++] = read_seed(e->d_name);
+        if (e->d_name[0] != '.') seeds[n++] = fuzz_read_file(dir, e->d_name);
     closedir(d);
     assert_true(n > 0);
     return n;
-}
-
-// From a block of exactly their size, so that a sanitizer sees a read past the end.
-static void run_exact(Str s) {
-    uint8_t *exact = malloc(s.len ? s.len : 1);
-    assert_non_null(exact);
-    if (s.len) memcpy(exact, s.ptr, s.len);
-    fuzz_template_one(exact, s.len);
-    free(exact);
 }
 
 static void put_piece(Rng *rng, const Buf *seed, Buf *out) {
@@ -103,12 +80,7 @@ static void damage(Rng *rng, const Buf *seeds, int n_seeds, Buf *out) {
 
 static void test_corpus(void **state) {
     (void)state;
-    Buf seeds[MAX_SEEDS];
-    int n = read_seeds(seeds);
-    for (int i = 0; i < n; i++) {
-        run_exact(buf_str(&seeds[i]));
-        buf_free(&seeds[i]);
-    }
+    fuzz_replay(fuzz_template_one, dir);
 }
 
 static void test_cut(void **state) {
@@ -116,7 +88,8 @@ static void test_cut(void **state) {
     Buf seeds[MAX_SEEDS];
     int n = read_seeds(seeds);
     for (int i = 0; i < n; i++) {
-        for (size_t len = 0; len < seeds[i].len; len += 7) run_exact(str_sub(buf_str(&seeds[i]), 0, len));
+        for (size_t len = 0; len < seeds[i].len; len += 7)
+            fuzz_run_exact(fuzz_template_one, str_sub(buf_str(&seeds[i]), 0, len));
         buf_free(&seeds[i]);
     }
 }
@@ -129,7 +102,7 @@ static void test_damage(void **state) {
     for (int round = 0; round < N_ROUNDS; round++) {
         Buf b = {0};
         damage(&rng, seeds, n, &b);
-        run_exact(buf_str(&b));
+        fuzz_run_exact(fuzz_template_one, buf_str(&b));
         buf_free(&b);
     }
     for (int i = 0; i < n; i++) buf_free(&seeds[i]);

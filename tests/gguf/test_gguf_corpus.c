@@ -1,46 +1,15 @@
 // Hostile bytes: the fuzzer's corpus, truncations and random damage, all walked by the fuzz target.
 #include "harness.h"
 #include "base/rng.h"
+#include "fuzz/replay.h"
 #include "gguf/gguf_bytes.h"
 
 #define LLVMFuzzerTestOneInput fuzz_gguf_one
 #include "fuzz/fuzz_gguf.c"
 
-#include <dirent.h>
-#include <stdio.h>
-
-// From a block of exactly their size, so that a sanitizer sees a read past the end.
-static void walk_exact(const char *bytes, size_t n) {
-    uint8_t *exact = malloc(n ? n : 1);
-    assert_non_null(exact);
-    if (n) memcpy(exact, bytes, n);
-    fuzz_gguf_one(exact, n);
-    free(exact);
-}
-
-static void replay(const char *dir, const char *name) {
-    char path[512];
-    char chunk[4096];
-    Buf b = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *f = fopen(path, "rb");
-    if (!f) fail_msg("cannot open %s", path);
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;) buf_put(&b, (Str){chunk, n});
-    fclose(f);
-    walk_exact(b.ptr, b.len);
-    buf_free(&b);
-}
-
 static void test_corpus(void **state) {
     (void)state;
-    static const char dir[] = "tests/fuzz/corpus/gguf";
-    DIR *d = opendir(dir);
-    if (!d) fail_msg("cannot open %s (the tests run in the repository's root)", dir);
-    int n = 0;
-    for (struct dirent *e; (e = readdir(d));)
-        if (e->d_name[0] != '.') replay(dir, e->d_name), n++;
-    closedir(d);
-    assert_true(n > 0);
+    fuzz_replay(fuzz_gguf_one, "tests/fuzz/corpus/gguf");
 }
 
 // Every length but the full one is refused: the last tensor ends with the file.
@@ -59,7 +28,7 @@ static void test_truncations(void **state) {
                 fail_msg("%zu: '%s'", n, err.msg);
             free(exact);
         }
-        walk_exact(b.ptr, b.len);
+        fuzz_run_exact(fuzz_gguf_one, buf_str(&b));
         buf_free(&b);
     }
 }
