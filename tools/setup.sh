@@ -30,6 +30,7 @@ retry() {
 
 # One line a thing: Debian package, pkg-config module or a header to look for.
 libraries='libevent-dev libevent_pthreads
+libssl-dev libcrypto
 libjansson-dev jansson
 libpcre2-dev libpcre2-8
 libutf8proc-dev libutf8proc

@@ -28,23 +28,22 @@ static Server *signalled;
 
 static void on_signal(int signal_number) {
     switch (signal_number) {
-    case SIGHUP: server_reopen_log(signalled); break;
+    case SIGHUP: server_reload(signalled); break;
     case SIGUSR1: server_change_log_level(signalled, 1); break;
     case SIGUSR2: server_change_log_level(signalled, -1); break;
     default: server_stop(signalled); break;
     }
 }
 
-// NULL: from now on they concern nobody. SIGHUP keeps its usual meaning (the terminal has gone) where there
-// is no file to reopen.
-static void handle_signals(Server *server, bool has_log_file) {
+// NULL: from now on they concern nobody.
+static void handle_signals(Server *server) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP};
     struct sigaction handle = {.sa_handler = on_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     signalled = server;
     sigaction(SIGPIPE, &ignore, NULL);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (numbers[i] != SIGHUP || has_log_file) sigaction(numbers[i], server ? &handle : &ignore, NULL);
+        sigaction(numbers[i], server ? &handle : &ignore, NULL);
 }
 
 static ServerConfig server_config(const Options *o) {
@@ -60,9 +59,21 @@ static ServerConfig server_config(const Options *o) {
         .default_timeout_ms = o->default_timeout_ms,
         .model_id = o->model_id[0] ? o->model_id : NULL,
         .cors_origin = o->cors_origin[0] ? o->cors_origin : NULL,
+        .api_key = o->api_key,
+        .api_key_file = o->api_key_file,
         .metrics_aliases = o->metrics_aliases,
         .drain_timeout_s = (int)o->drain_timeout_s,
     };
+}
+
+static bool is_loopback(const char *host) {
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
+static void warn_if_open(const Options *o) {
+    if (o->api_key[0] || o->api_key_file[0] || is_loopback(o->host)) return;
+    log_event(LOG_WARN, "no_api_key", "host", o->host, "hint",
+              "whoever reaches this address may use the server; see --api-key-file", NULL);
 }
 
 // An address that a client on this machine can connect to.
@@ -139,9 +150,10 @@ static bool serve(const Options *o, Err *err) {
     ServerConfig config = server_config(o);
     Serving s = {.options = o, .server = server_new(&config, err)};
     if (!s.server) return false;
-    handle_signals(s.server, o->log_file[0] != 0);
+    warn_if_open(o);
+    handle_signals(s.server);
     bool ok = serve_until_stopped(&s, err);
-    handle_signals(NULL, o->log_file[0] != 0);
+    handle_signals(NULL);
     runtime_close(&s.runtime); // the engine first: it may still refer to the server's requests
     server_free(s.server);
     return ok;

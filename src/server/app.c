@@ -41,6 +41,7 @@ bool app_attach(App *app, const Service *service, Err *err) {
 void app_free(App *app) {
     CHECK(app->n_requests == 0);
     prompt_encoder_free(app->prompts);
+    keys_free(app->keys);
 }
 
 bool app_admits(const App *app, ApiError *e) {

@@ -4,6 +4,7 @@
 #define CLLM_SERVER_APP_H
 
 #include "server/api_error.h"
+#include "server/keys.h"
 #include "server/metrics.h"
 #include "server/prompt.h"
 #include "server/server.h"
@@ -16,6 +17,7 @@ enum { APP_RATE_WINDOW = 64 };
 
 typedef struct App {
     const ServerConfig *config;
+    Keys *keys; // owned
     AppState state;
     time_t started; // wall time, for `created`
     int64_t started_ns;

@@ -249,9 +249,11 @@ const char *http_method_name(HttpMethod m) {
     return "OTHER";
 }
 
+// To evhttp //health is a host without a path; here it is a path that does not exist, and not "/".
 Str http_path(const HttpExchange *x) {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(x->req);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    if (uri && evhttp_uri_get_host(uri) && !evhttp_uri_get_scheme(uri)) path = evhttp_request_get_uri(x->req);
     return path && *path ? str_from(path) : STR("/");
 }
 

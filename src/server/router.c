@@ -59,6 +59,25 @@ static void reply_options(App *app, HttpExchange *x, const char *allow) {
     http_reply(x, 204, NULL, (Str){"", 0});
 }
 
+// Whether the server lives, and what it offers to people; both tell nothing of what others do.
+static bool is_open(Str path) {
+    return str_eq(path, STR("/")) || str_eq(path, STR("/health"));
+}
+
+// A preflight carries no key: browsers ask before they send one.
+static bool is_admitted(const App *app, const HttpExchange *x) {
+    return is_open(http_path(x)) || http_method(x) == HTTP_OPTIONS ||
+           keys_admit(app->keys, http_header(x, "Authorization"), http_header(x, "x-api-key"));
+}
+
+static void refuse_key(HttpExchange *x) {
+    ApiError e;
+    api_error_set(&e, 401, "invalid_api_key", NULL,
+                  "this server needs an API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`");
+    http_set_header(x, "WWW-Authenticate", "Bearer");
+    api_error_reply(x, router_dialect(http_path(x)), &e);
+}
+
 static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
     ApiError e;
     Dialect dialect = router_dialect(http_path(x));
@@ -79,15 +98,15 @@ static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
     free(decoded);
 }
 
-void router_handle(HttpExchange *x, void *app) {
-    const Route *route;
+static void route(App *app, HttpExchange *x) {
+    const Route *found;
     Str path = http_path(x), tail;
     Buf allow = {0};
     ApiError e;
-    switch (router_find(routes_table, routes_count, http_method(x), path, &route, &tail, &allow)) {
+    switch (router_find(routes_table, routes_count, http_method(x), path, &found, &tail, &allow)) {
     case ROUTE_FOUND:
-        http_set_tag(x, route);
-        call(app, x, route, tail);
+        http_set_tag(x, found);
+        call(app, x, found, tail);
         break;
     case ROUTE_OPTIONS: reply_options(app, x, allow.ptr); break;
     case ROUTE_WRONG_METHOD:
@@ -103,6 +122,13 @@ void router_handle(HttpExchange *x, void *app) {
         break;
     }
     buf_free(&allow);
+}
+
+void router_handle(HttpExchange *x, void *app) {
+    if (is_admitted(app, x))
+        route(app, x);
+    else
+        refuse_key(x);
 }
 
 void router_count_reply(const void *route, int status, void *app) {

@@ -26,7 +26,7 @@ struct Server {
     int pipe[2];
     Service attaching; // written before has_service is set
     Err failure;       // written before has_failed is set
-    _Atomic int has_service, has_failed, n_stops, must_reopen_log, level_change;
+    _Atomic int has_service, has_failed, n_stops, must_reload, level_change;
     bool stopped_now, failed;
     int64_t drain_until_ns; // then what still runs is ended
     int64_t flush_until_ns; // after the last END: how long replies may take to reach their readers
@@ -58,8 +58,8 @@ void server_stop(Server *s) {
     wake(s);
 }
 
-void server_reopen_log(Server *s) {
-    atomic_store(&s->must_reopen_log, 1);
+void server_reload(Server *s) {
+    atomic_store(&s->must_reload, 1);
     wake(s);
 }
 
@@ -68,7 +68,7 @@ void server_change_log_level(Server *s, int by) {
     wake(s);
 }
 
-// ---- the log
+// ---- what signals ask for
 
 static void reopen_log(void) {
     Err err;
@@ -88,9 +88,20 @@ static void change_log_level(int by) {
     log_set_level(level);
 }
 
-static void care_for_log(Server *s) {
+static void reload_keys(Keys *keys) {
+    Err err;
+    if (!keys_reload(keys, &err))
+        log_event(LOG_ERROR, "keys_not_reloaded", "error", err.msg, NULL);
+    else if (keys_required(keys))
+        log_f(LOG_INFO, "keys_reloaded", "keys=%zu", keys_count(keys));
+}
+
+static void obey_signals(Server *s) {
     int by = atomic_exchange(&s->level_change, 0);
-    if (atomic_exchange(&s->must_reopen_log, 0)) reopen_log();
+    if (atomic_exchange(&s->must_reload, 0)) {
+        reopen_log();
+        reload_keys(s->app.keys);
+    }
     if (by) change_log_level(by);
 }
 
@@ -147,7 +158,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg) {
     Server *s = arg;
     char drop[64];
     while (read(fd, drop, sizeof drop) > 0) continue;
-    care_for_log(s);
+    obey_signals(s);
     if (atomic_exchange(&s->has_service, 0) && s->app.state == APP_LOADING && !attach(s, &s->failure))
         s->failed = true;
     if (atomic_load(&s->has_failed)) s->failed = true;
@@ -199,7 +210,8 @@ Server *server_new(const ServerConfig *config, Err *err) {
         .max_pending_bytes = config->max_pending_bytes,
         .cors_origin = config->cors_origin,
     };
-    if (open_pipe(s, err) && open_events(s, err) &&
+    if ((s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_pipe(s, err) &&
+        open_events(s, err) &&
         (s->http = http_new(s->base, &http, router_handle, router_count_reply, &s->app, err)))
         return s;
     server_free(s);

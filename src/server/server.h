@@ -29,6 +29,8 @@ typedef struct ServerConfig {
     int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
     const char *model_id;       // `model` in replies; NULL: from the model's name
     const char *cors_origin;    // Access-Control-Allow-Origin; NULL or "": no CORS headers
+    const char *api_key;        // clients need this key, NULL or "": …
+    const char *api_key_file;   // … or one of these, see keys.h; without both everybody is let in
     bool metrics_aliases;       // GET /metrics also has the names that other servers use
     int drain_timeout_s;        // after server_stop: how long running requests may take
 } ServerConfig;
@@ -53,7 +55,7 @@ void server_stop(Server *s); // first call drains, second ends at once; async-si
 void server_free(Server *s); // NULL is allowed
 
 // From any thread or signal handler; the loop does it.
-void server_reopen_log(Server *s);               // the file has been renamed
+void server_reload(Server *s); // opens the log file and reads the keys anew; what fails stays as it was
 void server_change_log_level(Server *s, int by); // 1: log more, -1: log less
 
 #endif
