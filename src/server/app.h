@@ -17,7 +17,7 @@ enum { APP_RATE_WINDOW = 64 };
 
 typedef struct App {
     const ServerConfig *config;
-    Keys *keys; // owned
+    Keys *keys; // owned; NULL: none are required
     AppState state;
     time_t started; // wall time, for `created`
     int64_t started_ns;

@@ -118,7 +118,7 @@ void keys_free(Keys *k) {
 }
 
 bool keys_required(const Keys *k) {
-    return k->list.n > 0;
+    return k && k->list.n > 0;
 }
 
 size_t keys_count(const Keys *k) {

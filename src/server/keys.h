@@ -20,7 +20,7 @@ typedef struct Keys Keys;
 // single, path: NULL or "" where there is none; without both, everybody is let in. Both are borrowed.
 Keys *keys_new(const char *single, const char *path, Err *err);
 void keys_free(Keys *k);           // NULL is allowed
-bool keys_required(const Keys *k); // there is at least one
+bool keys_required(const Keys *k); // there is at least one; NULL: none
 
 // Reads the file anew. On failure the old keys stay.
 bool keys_reload(Keys *k, Err *err);
