@@ -72,6 +72,7 @@ static bool adjust(Bench *b, Options *o, Err *err) {
     if (o->source[OPTION_top_k] == SOURCE_DEFAULT) o->top_k = TOP_K;
     if (!read_concurrency(b, err)) return false;
     o->max_queue = MAX_CONCURRENCY;
+    o->max_queue_tokens = 0;
     o->prefix_cache = 0; // every run has the same prompts, and is to compute them
     return true;
 }

@@ -134,13 +134,23 @@ static bool open_text(Runtime *r, Err *err) {
     return true;
 }
 
+// As many blocks as `mib` has room for.
+static int32_t blocks_in(const Runtime *r, const Options *o, int64_t mib) {
+    size_t block_bytes = model_kv_bytes_per_token(r->model, runtime_kv_type(o)) * KV_BLOCK_TOKENS;
+    size_t n = ((size_t)mib << 20) / block_bytes;
+    return n < (size_t)r->n_blocks ? (int32_t)n : r->n_blocks;
+}
+
 static bool open_engine(Runtime *r, const Options *o, Err *err) {
     EngineConfig config = {.max_running = (int32_t)o->max_running,
                            .max_queue = (int32_t)o->max_queue,
                            .row_budget = (int32_t)o->row_budget,
                            .prefill_chunk = (int32_t)o->prefill_chunk,
                            .spec_rows = (int32_t)o->spec_rows,
-                           .prefix_cache = o->prefix_cache != 0};
+                           .prefix_cache = o->prefix_cache != 0,
+                           .prefix_blocks = blocks_in(r, o, o->prefix_mb),
+                           .max_queue_tokens = o->max_queue_tokens,
+                           .priority_step_ns = o->priority_step_s * 1000000000};
     StepModel step = model_step(r->context);
     r->engine = engine_new(&config, &step, r->workers, err);
     return r->engine != NULL;

@@ -40,16 +40,17 @@ typedef enum MessageKind { MESSAGE_SUBMIT, MESSAGE_CANCEL, MESSAGE_STOP, MESSAGE
 
 typedef struct Message {
     MessageKind kind;
-    uint64_t id; // CANCEL
+    SeqPlace at; // CANCEL
     Seq *seq;    // SUBMIT
 } Message;
 
 struct Engine {
     // Set at start.
     EngineCore *core;
-    int32_t max_live, max_sequence, n_vocab;
+    SeqTraits traits;
+    int32_t max_live, max_sequence;
     int32_t max_tokens; // TOKEN events of a step
-    bool drafts;        // sequences may guess ahead
+    int64_t max_queue_tokens;
     int inbox_fd, outbox_fd;
     pthread_t thread;
     // Shared.
@@ -57,7 +58,8 @@ struct Engine {
     StatsBoard board;
     _Alignas(64) atomic_bool stalled;
     // The front thread's.
-    SeqLine live;
+    SeqLine live;           // in order of arrival
+    int64_t n_queue_tokens; // of the prompts of those whose first token has not been collected
     uint64_t last_id;
     bool closed, stop_sent;
 };
@@ -100,7 +102,7 @@ static bool read_inbox(Engine *e) {
         CHECK(queue_take(&e->inbox, &m));
         switch (m.kind) {
         case MESSAGE_SUBMIT: engine_core_add(e->core, m.seq); break;
-        case MESSAGE_CANCEL: engine_core_cancel(e->core, m.id); break;
+        case MESSAGE_CANCEL: engine_core_cancel(e->core, m.at); break;
         case MESSAGE_STOP: engine_core_end_all(e->core, FINISH_SHUTDOWN); break;
         case MESSAGE_QUIT: engine_core_end_all(e->core, FINISH_SHUTDOWN); return false;
         }
@@ -196,10 +198,12 @@ Engine *engine_new(const EngineConfig *config, const StepModel *model, Workers *
     EngineSink sink = {e, real_now, stage_event};
     if (!(e->core = engine_core_new(config, model, workers, &sink, err))) goto fail;
     e->max_tokens = config->spec_rows > config->max_running ? config->spec_rows : config->max_running;
-    e->drafts = config->spec_rows > 1;
     e->max_live = config->max_running + config->max_queue;
     e->max_sequence = max_sequence(model);
-    e->n_vocab = model->n_vocab;
+    e->max_queue_tokens = config->max_queue_tokens;
+    e->traits = (SeqTraits){.n_vocab = model->n_vocab,
+                            .drafts = config->spec_rows > 1,
+                            .priority_step_ns = config->priority_step_ns};
     stats_publish(&e->board, engine_core_stats(e->core));
     if (make_room(e, err) && open_fds(e, err) && start_thread(e, err)) return e;
 fail:
@@ -231,9 +235,9 @@ void engine_free(Engine *e) {
 
 static bool check_tokens(const Engine *e, const EngineRequest *r, Err *err) {
     for (int32_t i = 0; i < r->n_prompt; i++)
-        if (r->prompt[i] < 0 || r->prompt[i] >= e->n_vocab)
+        if (r->prompt[i] < 0 || r->prompt[i] >= e->traits.n_vocab)
             return err_set(err, ERR_INVALID, "prompt token %d is %d; the vocabulary has 0 … %d", i,
-                           r->prompt[i], e->n_vocab - 1);
+                           r->prompt[i], e->traits.n_vocab - 1);
     return true;
 }
 
@@ -244,6 +248,11 @@ static SubmitResult check_request(const Engine *e, const EngineRequest *r, Err *
     }
     if (r->max_tokens < 1) {
         err_set(err, ERR_INVALID, "max_tokens is %d; it must be at least 1", r->max_tokens);
+        return SUBMIT_BAD;
+    }
+    if (r->priority < -ENGINE_MAX_PRIORITY || r->priority > ENGINE_MAX_PRIORITY) {
+        err_set(err, ERR_INVALID, "priority is %d; it must be %d … %d", r->priority, -ENGINE_MAX_PRIORITY,
+                ENGINE_MAX_PRIORITY);
         return SUBMIT_BAD;
     }
     if (r->cache_salt.len > ENGINE_MAX_SALT) {
@@ -259,6 +268,20 @@ static SubmitResult check_request(const Engine *e, const EngineRequest *r, Err *
     return check_tokens(e, r, err) ? SUBMIT_OK : SUBMIT_BAD;
 }
 
+// A prompt that nobody waits before is taken, however long it is: it would be refused forever.
+static bool has_room(const Engine *e, const EngineRequest *r, Err *err) {
+    if (e->live.n == e->max_live)
+        return err_set(err, ERR_LIMIT, "%d requests are running or waiting already (max_running + max_queue)",
+                       e->max_live);
+    if (e->max_queue_tokens == 0 || e->n_queue_tokens == 0 ||
+        e->n_queue_tokens + r->n_prompt <= e->max_queue_tokens)
+        return true;
+    return err_set(
+        err, ERR_LIMIT,
+        "%lld prompt tokens wait already; with this prompt's %d they are more than %lld (max_queue_tokens)",
+        (long long)e->n_queue_tokens, r->n_prompt, (long long)e->max_queue_tokens);
+}
+
 SubmitResult engine_submit(Engine *e, const EngineRequest *r, uint64_t *id, Err *err) {
     if (e->closed) {
         err_set(err, ERR_LIMIT, "the engine is shutting down");
@@ -266,14 +289,12 @@ SubmitResult engine_submit(Engine *e, const EngineRequest *r, uint64_t *id, Err 
     }
     SubmitResult result = check_request(e, r, err);
     if (result != SUBMIT_OK) return result;
-    if (e->live.n == e->max_live) {
-        err_set(err, ERR_LIMIT, "%d requests are running or waiting already", e->max_live);
-        return SUBMIT_QUEUE_FULL;
-    }
-    Seq *s = seq_new(r, e->last_id + 1, e->n_vocab, e->drafts, clock_now_ns(), err);
+    if (!has_room(e, r, err)) return SUBMIT_QUEUE_FULL;
+    Seq *s = seq_new(r, e->last_id + 1, &e->traits, clock_now_ns(), err);
     if (!s) return SUBMIT_BAD;
     *id = ++e->last_id;
-    seq_line_push(&e->live, s);
+    seq_line_insert(&e->live, e->live.n, s);
+    e->n_queue_tokens += s->n_prompt;
     send(e, &(Message){.kind = MESSAGE_SUBMIT, .seq = s});
     return SUBMIT_OK;
 }
@@ -282,7 +303,7 @@ void engine_cancel(Engine *e, uint64_t id) {
     int32_t i = seq_line_find(&e->live, id);
     if (i < 0 || e->live.at[i]->cancel_sent) return;
     e->live.at[i]->cancel_sent = true;
-    send(e, &(Message){.kind = MESSAGE_CANCEL, .id = id});
+    send(e, &(Message){.kind = MESSAGE_CANCEL, .at = {e->live.at[i]->rank, id}});
 }
 
 static void wake_if_stalled(Engine *e) {
@@ -296,6 +317,7 @@ bool engine_poll(Engine *e, EngineEvent *out) {
         if (!queue_take(&e->outbox, out)) return false;
     }
     wake_if_stalled(e);
+    if (out->n_generated == (out->kind == ENGINE_TOKEN)) e->n_queue_tokens -= out->n_prompt;
     if (out->kind == ENGINE_END) {
         int32_t i = seq_line_find(&e->live, out->id);
         CHECK(i >= 0);
@@ -319,6 +341,11 @@ int32_t engine_max_sequence(const Engine *e) {
 
 int32_t engine_n_live(const Engine *e) {
     return e->live.n;
+}
+
+bool engine_runs(const Engine *e, uint64_t id) {
+    int32_t i = seq_line_find(&e->live, id);
+    return i >= 0 && atomic_load_explicit(&e->live.at[i]->runs, memory_order_relaxed);
 }
 
 void engine_stats(const Engine *e, EngineStats *out) {

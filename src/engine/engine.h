@@ -28,9 +28,13 @@ typedef struct EngineConfig {
     int32_t spec_rows;     // rows up to which a step is filled with guesses (sched.h), as far as row_budget
                            // and StepModel.max_logits allow; 0 or 1: none
     bool prefix_cache;     // sequences that begin alike share their KV (kv_prefix.h)
+    int32_t prefix_blocks; // free blocks whose content is kept before memory never used is taken (kv_pool.h)
+    int64_t max_queue_tokens; // prompt tokens of accepted requests without a token yet; 0: no bound
+    int64_t priority_step_ns; // what a level of priority counts in waiting, 0 … ENGINE_MAX_STEP_NS
 } EngineConfig;
 
-enum { ENGINE_MAX_SALT = 128 };
+enum { ENGINE_MAX_SALT = 128, ENGINE_MAX_PRIORITY = 10 };
+#define ENGINE_MAX_STEP_NS INT64_C(86400000000000)
 
 typedef struct EngineRequest {
     const int32_t *prompt; // [n_prompt], copied; n_prompt >= 1
@@ -39,14 +43,15 @@ typedef struct EngineRequest {
     SamplingParams sampling;
     const int32_t *end_tokens; // [n_end_tokens], borrowed until END: generation ends at any of these
     int32_t n_end_tokens;
-    Str cache_salt;      // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
+    int32_t priority; // -ENGINE_MAX_PRIORITY … ENGINE_MAX_PRIORITY; the higher is served the sooner (sched.h)
+    Str cache_salt;   // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
     int64_t deadline_ns; // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
     void *user;          // comes back in its events
 } EngineRequest;
 
 typedef enum SubmitResult {
     SUBMIT_OK,
-    SUBMIT_QUEUE_FULL, // come back later (429)
+    SUBMIT_QUEUE_FULL, // come back later (429); err tells which bound is reached
     SUBMIT_TOO_LONG,   // n_prompt + max_tokens exceeds engine_max_sequence()
     SUBMIT_CLOSED,     // the engine is draining (503)
     SUBMIT_BAD,        // err tells: parameters, a token out of range, no memory
@@ -69,9 +74,9 @@ typedef struct EngineEvent {
     void *user;
     int32_t token;       // TOKEN
     FinishReason reason; // END
-    int32_t n_prompt;    // END: tokens of the prompt
+    int32_t n_prompt;    // both: tokens of the prompt
     int32_t n_cached;    // both: tokens of the prompt that were not computed, as their KV was found
-    int32_t n_generated; // END: TOKEN events delivered
+    int32_t n_generated; // both: TOKEN events delivered, this one included
     int32_t n_drafted;   // END: guesses computed for it
     int32_t n_accepted;  // END: those that came true
     int64_t queued_ns;   // END: time from submit to the first row computed (or to the end)
@@ -84,6 +89,8 @@ typedef struct EngineEvent {
 typedef struct EngineStats {
     int32_t running, waiting;          // sequences now
     int32_t blocks_total, blocks_used; // KV pool now
+    int32_t blocks_cached;             // free ones with content
+    int32_t blocks_touched;            // ever used: resident
     uint64_t steps;                    // since start, like what follows
     uint64_t prompt_tokens, generated_tokens;
     uint64_t drafted_tokens, accepted_tokens;        // guesses computed, and those that came true
@@ -115,6 +122,8 @@ int engine_event_fd(
 
 int32_t engine_max_sequence(const Engine *e); // tokens a request may have: min(model context, pool)
 int32_t engine_n_live(const Engine *e);       // front thread: accepted requests without END
+bool engine_runs(const Engine *e,
+                 uint64_t id); // front thread: this one may hold blocks now; false: it waits, or has ended
 void engine_stats(const Engine *e, EngineStats *out);
 
 #endif

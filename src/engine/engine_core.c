@@ -50,6 +50,13 @@ static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
         return err_set(err, ERR_INVALID, "engine: prefill_chunk %d must be at least 1", c->prefill_chunk);
     if (c->spec_rows < 0)
         return err_set(err, ERR_INVALID, "engine: spec_rows %d must be at least 0", c->spec_rows);
+    if (c->prefix_blocks < 0 || c->max_queue_tokens < 0)
+        return err_set(err, ERR_INVALID,
+                       "engine: prefix_blocks %d and max_queue_tokens %lld must be at least 0",
+                       c->prefix_blocks, (long long)c->max_queue_tokens);
+    if (c->priority_step_ns < 0 || c->priority_step_ns > ENGINE_MAX_STEP_NS)
+        return err_set(err, ERR_INVALID, "engine: priority_step_ns %lld must be 0 … %lld",
+                       (long long)c->priority_step_ns, (long long)ENGINE_MAX_STEP_NS);
     return true;
 }
 
@@ -135,8 +142,8 @@ static void end(EngineCore *c, Seq *s, FinishReason reason) {
     c->sink.event(c->sink.ctx, &event, s);
 }
 
-void engine_core_cancel(EngineCore *c, uint64_t id) {
-    Seq *s = sched_find(&c->sched, id);
+void engine_core_cancel(EngineCore *c, SeqPlace at) {
+    Seq *s = sched_find(&c->sched, at);
     if (s) end(c, s, FINISH_CANCELLED);
 }
 
@@ -186,8 +193,13 @@ static bool deliver(EngineCore *c, Seq *s, int32_t token) {
     }
     s->tokens[s->len++] = token;
     c->stats.generated_tokens++;
-    EngineEvent event = {
-        .kind = ENGINE_TOKEN, .id = s->id, .user = s->user, .token = token, .n_cached = s->n_cached};
+    EngineEvent event = {.kind = ENGINE_TOKEN,
+                         .id = s->id,
+                         .user = s->user,
+                         .token = token,
+                         .n_prompt = s->n_prompt,
+                         .n_cached = s->n_cached,
+                         .n_generated = seq_n_generated(s)};
     c->sink.event(c->sink.ctx, &event, NULL);
     if (seq_n_generated(s) < s->max_tokens) return true;
     end(c, s, FINISH_LENGTH);
@@ -253,6 +265,8 @@ const EngineStats *engine_core_stats(EngineCore *c) {
     c->stats.waiting = c->sched.line.n - c->sched.n_running;
     c->stats.blocks_total = kv_pool_n_blocks(c->sched.pool);
     c->stats.blocks_used = c->stats.blocks_total - kv_pool_n_free(c->sched.pool);
+    c->stats.blocks_cached = kv_pool_n_kept(c->sched.pool);
+    c->stats.blocks_touched = kv_pool_n_touched(c->sched.pool);
     c->stats.preemptions = c->sched.n_preemptions;
     c->stats.prefix_hit_tokens = c->sched.n_hit_tokens;
     c->stats.prefix_evictions = c->sched.n_evictions;

@@ -25,8 +25,8 @@ EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, 
                             const EngineSink *sink, Err *err);
 void engine_core_free(EngineCore *c); // every sequence must have ended; NULL is allowed
 
-void engine_core_add(EngineCore *c, Seq *s);         // takes ownership until END; ids must rise
-void engine_core_cancel(EngineCore *c, uint64_t id); // ends it now; unknown ids do nothing
+void engine_core_add(EngineCore *c, Seq *s);         // takes ownership until END; ids are unique
+void engine_core_cancel(EngineCore *c, SeqPlace at); // ends it now; who is not there does nothing
 void engine_core_end_all(EngineCore *c, FinishReason reason);
 void engine_core_expire(EngineCore *c);                 // ends every sequence whose deadline has passed
 int64_t engine_core_next_deadline(const EngineCore *c); // 0: none

@@ -20,8 +20,11 @@ typedef struct FreeList {
 
 struct KvPool {
     int32_t n_blocks, n_free;
-    FreeList plain; // released to the front
-    FreeList kept;  // released to the back
+    int32_t n_kept;    // of the free ones
+    int32_t n_keep;    // see kv_pool.h
+    int32_t n_touched; // blocks from here on were never taken; they end the plain list, in order
+    FreeList plain;    // released to the front
+    FreeList kept;     // released to the back
     Block blocks[];
 };
 
@@ -37,6 +40,7 @@ static void link_block(KvPool *p, int32_t b, int32_t prev, int32_t next) {
     *(prev == NONE ? &list->first : &p->blocks[prev].next) = b;
     *(next == NONE ? &list->last : &p->blocks[next].prev) = b;
     p->n_free++;
+    p->n_kept += p->blocks[b].kept;
 }
 
 static void unlink_block(KvPool *p, int32_t b) {
@@ -46,6 +50,7 @@ static void unlink_block(KvPool *p, int32_t b) {
     *(block->next == NONE ? &list->last : &p->blocks[block->next].prev) = block->prev;
     block->prev = block->next = NONE;
     p->n_free--;
+    p->n_kept -= block->kept;
 }
 
 static void link_free(KvPool *p, int32_t b) {
@@ -55,7 +60,7 @@ static void link_free(KvPool *p, int32_t b) {
         link_block(p, b, NONE, p->plain.first);
 }
 
-KvPool *kv_pool_new(int32_t n_blocks, Err *err) {
+KvPool *kv_pool_new(int32_t n_blocks, int32_t n_keep, Err *err) {
     size_t size;
     if (n_blocks < 1) {
         err_set(err, ERR_INVALID, "KV pool: %d blocks; at least 1 is needed", n_blocks);
@@ -69,6 +74,7 @@ KvPool *kv_pool_new(int32_t n_blocks, Err *err) {
         return NULL;
     }
     p->n_blocks = n_blocks;
+    p->n_keep = n_keep;
     p->plain = p->kept = (FreeList){NONE, NONE};
     for (int32_t b = n_blocks - 1; b >= 0; b--) link_free(p, b);
     return p;
@@ -80,10 +86,17 @@ void kv_pool_free(KvPool *p) {
     free(p);
 }
 
+static int32_t next_to_take(const KvPool *p) {
+    int32_t b = p->plain.first;
+    bool untouched = b >= p->n_touched;
+    return b == NONE || (untouched && p->n_kept > 0 && p->n_kept >= p->n_keep) ? p->kept.first : b;
+}
+
 int32_t kv_pool_take(KvPool *p) {
-    int32_t b = p->plain.first == NONE ? p->kept.first : p->plain.first;
+    int32_t b = next_to_take(p);
     if (b == NONE) return -1;
     unlink_block(p, b);
+    if (b >= p->n_touched) p->n_touched = b + 1;
     p->blocks[b].refs = 1;
     p->blocks[b].kept = false;
     return b;
@@ -125,6 +138,14 @@ int32_t kv_pool_n_free(const KvPool *p) {
     return p->n_free;
 }
 
+int32_t kv_pool_n_kept(const KvPool *p) {
+    return p->n_kept;
+}
+
+int32_t kv_pool_n_touched(const KvPool *p) {
+    return p->n_touched;
+}
+
 int32_t kv_pool_n_blocks(const KvPool *p) {
     return p->n_blocks;
 }
@@ -143,13 +164,16 @@ static int32_t check_list(const KvPool *p, FreeList list, bool kept) {
 }
 
 void kv_pool_check(const KvPool *p) {
-    int32_t listed = check_list(p, p->plain, false) + check_list(p, p->kept, true), unreferenced = 0;
-    CHECK(listed == p->n_free);
+    int32_t n_kept = check_list(p, p->kept, true), unreferenced = 0;
+    int32_t listed = check_list(p, p->plain, false) + n_kept;
+    CHECK(listed == p->n_free && n_kept == p->n_kept);
     for (int32_t b = 0; b < p->n_blocks; b++) {
         const Block *block = &p->blocks[b];
         CHECK(block->refs >= 0);
         unreferenced += block->refs == 0;
         if (block->refs) CHECK(block->prev == NONE && block->next == NONE);
+        if (b >= p->n_touched)
+            CHECK(block->refs == 0 && !block->kept && block->next == (b + 1 < p->n_blocks ? b + 1 : NONE));
     }
     CHECK(unreferenced == listed); // every free block is in a list, no taken one is
 }

@@ -11,7 +11,7 @@ bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err
         .spec_rows = config->spec_rows,
     };
     if (!seq_line_init(&s->line, config->max_running + config->max_queue, err)) return false;
-    if (!(s->pool = kv_pool_new(n_blocks, err))) goto fail;
+    if (!(s->pool = kv_pool_new(n_blocks, config->prefix_blocks, err))) goto fail;
     if (config->prefix_cache && !(s->prefix = kv_prefix_new(n_blocks, err))) goto fail;
     s->planned = calloc((size_t)s->max_running, sizeof s->planned[0]);
     s->seqs = calloc((size_t)s->max_running, sizeof s->seqs[0]);
@@ -38,21 +38,60 @@ void sched_destroy(Sched *s) {
     *s = (Sched){0};
 }
 
-void sched_add(Sched *s, Seq *q) {
-    seq_line_push(&s->line, q);
+static SeqPlace place_of(const Seq *q) {
+    return (SeqPlace){q->rank, q->id};
 }
 
-Seq *sched_find(const Sched *s, uint64_t id) {
-    int32_t i = seq_line_find(&s->line, id);
-    return i < 0 ? NULL : s->line.at[i];
+static bool is_before(SeqPlace a, SeqPlace b) {
+    return a.rank < b.rank || (a.rank == b.rank && a.id < b.id);
+}
+
+// Index of the first in line that does not stand before this place.
+static int32_t index_of(const Sched *s, SeqPlace at) {
+    int32_t low = 0, high = s->line.n;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (is_before(place_of(s->line.at[middle]), at))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void set_running(Sched *s, Seq *q, bool runs) {
+    s->n_running += runs ? 1 : -1;
+    atomic_store_explicit(&q->runs, runs, memory_order_relaxed);
+}
+
+static void preempt_last(Sched *s) {
+    Seq *victim = s->line.at[s->n_running - 1];
+    set_running(s, victim, false);
+    if (victim->n_blocks == 0) return; // let in only now
+    victim->resumed = true;
+    seq_drop_blocks(victim, s->pool);
+    s->n_preemptions++;
+}
+
+void sched_add(Sched *s, Seq *q) {
+    int32_t i = index_of(s, place_of(q));
+    seq_line_insert(&s->line, i, q);
+    if (i >= s->n_running) return;
+    set_running(s, q, true);
+    if (s->n_running > s->max_running) preempt_last(s);
+}
+
+Seq *sched_find(const Sched *s, SeqPlace at) {
+    int32_t i = index_of(s, at);
+    return i < s->line.n && s->line.at[i]->id == at.id ? s->line.at[i] : NULL;
 }
 
 void sched_remove(Sched *s, Seq *q) {
-    int32_t i = seq_line_find(&s->line, q->id);
-    CHECK(i >= 0 && s->line.at[i] == q);
+    int32_t i = index_of(s, place_of(q));
+    CHECK(i < s->line.n && s->line.at[i] == q);
     seq_drop_blocks(q, s->pool);
     seq_line_remove(&s->line, i);
-    if (i < s->n_running) s->n_running--;
+    if (i < s->n_running) set_running(s, q, false);
 }
 
 static int32_t missing(const Seq *q) {
@@ -83,18 +122,18 @@ static void admit(Sched *s) {
         if (s->prefix) needs -= seq_n_shared_blocks(q, s->pool, s->prefix);
         if (s->n_running > 0 && n_spare(s) < needs + s->n_running) return;
         find_blocks(s, q);
-        s->n_running++;
+        set_running(s, q, true);
     }
 }
 
-// An older sequence computes in this step what this one needs next, or has begun to.
-static bool is_computed_by(const Seq *older, const Seq *q) {
+// A sequence before this one computes in this step what this one needs next, or has begun to.
+static bool is_computed_by(const Seq *first, const Seq *q) {
     int32_t k = q->n_blocks, from = k * KV_BLOCK_TOKENS, end = from + KV_BLOCK_TOKENS;
-    if (older->n_rows == 0 || older->computed < from || older->computed >= end || older->len < end)
+    if (first->n_rows == 0 || first->computed < from || first->computed >= end || first->len < end)
         return false;
-    bool same_parent = k == 0 ? str_eq(older->salt, q->salt) : older->blocks[k - 1] == q->blocks[k - 1];
+    bool same_parent = k == 0 ? str_eq(first->salt, q->salt) : first->blocks[k - 1] == q->blocks[k - 1];
     return same_parent &&
-           memcmp(older->tokens + from, q->tokens + from, KV_BLOCK_TOKENS * sizeof q->tokens[0]) == 0;
+           memcmp(first->tokens + from, q->tokens + from, KV_BLOCK_TOKENS * sizeof q->tokens[0]) == 0;
 }
 
 // Then it waits for the block instead of computing it as well.
@@ -106,14 +145,33 @@ static bool waits_for_block(const Sched *s, int32_t index) {
     return false;
 }
 
-// Moves the youngest that runs back among those that wait; returns the rows it gives up.
-static int32_t preempt_youngest(Sched *s) {
-    Seq *victim = s->line.at[--s->n_running];
-    int32_t rows = victim->n_rows;
-    victim->resumed = true;
-    seq_drop_blocks(victim, s->pool);
-    s->n_preemptions++;
-    return rows;
+// Counts q among those that would give their blocks back; does it free one of theirs?
+static bool would_free(Sched *s, const Seq *q) {
+    bool frees = false;
+    for (int32_t k = 0; k < q->n_blocks; k++)
+        frees |= ++s->seen[q->blocks[k]] == kv_pool_refs(s->pool, q->blocks[k]);
+    return frees;
+}
+
+// The last behind `index` from whom on blocks are not merely shared with those before; n_running: none.
+static int32_t find_victim(Sched *s, int32_t index) {
+    int32_t first = s->n_running;
+    bool frees = false;
+    while (!frees && first > index + 1) frees = would_free(s, s->line.at[--first]);
+    for (int32_t i = first; i < s->n_running; i++)
+        for (int32_t k = 0; k < s->line.at[i]->n_blocks; k++) s->seen[s->line.at[i]->blocks[k]] = 0;
+    return frees ? first : s->n_running;
+}
+
+// Has some behind `index` give their blocks back, so that one is free, and their rows to the budget.
+static bool preempt_behind(Sched *s, int32_t index, int32_t *budget) {
+    int32_t victim = find_victim(s, index);
+    if (victim == s->n_running) return false;
+    while (s->n_running > victim) {
+        *budget += s->line.at[s->n_running - 1]->n_rows;
+        preempt_last(s);
+    }
+    return true;
 }
 
 static bool take_block(Sched *s, Seq *q) {
@@ -126,9 +184,7 @@ static bool take_block(Sched *s, Seq *q) {
 static void grant(Sched *s, int32_t index, int32_t want, int32_t *budget) {
     Seq *q = s->line.at[index];
     while (q->n_blocks < seq_blocks_for(q->computed + want)) {
-        if (take_block(s, q)) continue;
-        if (index == s->n_running - 1) break;
-        *budget += preempt_youngest(s);
+        if (!take_block(s, q) && !preempt_behind(s, index, budget)) break;
     }
     int32_t covered = q->n_blocks * KV_BLOCK_TOKENS - q->computed;
     q->n_rows = want < covered ? want : covered;
@@ -229,6 +285,7 @@ static void check_seq(const Sched *s, const Seq *q, bool runs) {
     CHECK(q->computed >= 0 && q->computed < q->len);
     CHECK(q->computed <= q->n_blocks * KV_BLOCK_TOKENS);
     CHECK(q->n_blocks <= seq_blocks_for(q->len));
+    CHECK(atomic_load(&q->runs) == runs);
     CHECK(runs || (q->n_blocks == 0 && q->computed == 0 && q->n_rows == 0));
     CHECK(q->n_indexed == (s->prefix ? q->computed / KV_BLOCK_TOKENS : 0));
     CHECK(q->n_cached >= 0 && q->n_cached < q->n_prompt);
@@ -237,12 +294,14 @@ static void check_seq(const Sched *s, const Seq *q, bool runs) {
 
 void sched_check(const Sched *s) {
     CHECK(s->n_running >= 0 && s->n_running <= s->max_running && s->n_running <= s->line.n);
-    memset(s->seen, 0, (size_t)kv_pool_n_blocks(s->pool) * sizeof s->seen[0]);
     for (int32_t i = 0; i < s->line.n; i++) {
-        CHECK(i == 0 || s->line.at[i - 1]->id < s->line.at[i]->id);
+        CHECK(i == 0 || is_before(place_of(s->line.at[i - 1]), place_of(s->line.at[i])));
         check_seq(s, s->line.at[i], i < s->n_running);
     }
-    for (int32_t b = 0; b < kv_pool_n_blocks(s->pool); b++) CHECK(kv_pool_refs(s->pool, b) == s->seen[b]);
+    for (int32_t b = 0; b < kv_pool_n_blocks(s->pool); b++) {
+        CHECK(kv_pool_refs(s->pool, b) == s->seen[b]);
+        s->seen[b] = 0;
+    }
     kv_pool_check(s->pool);
     if (s->prefix) kv_prefix_check(s->prefix, s->pool);
 }

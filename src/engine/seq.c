@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, int64_t now_ns, Err *err) {
+Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64_t now_ns, Err *err) {
     int32_t n_tokens = r->n_prompt + r->max_tokens;
     size_t n_data = (size_t)n_tokens + (size_t)seq_blocks_for(n_tokens), size;
     Seq *s = NULL;
@@ -17,6 +17,7 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, 
     }
     *s = (Seq){
         .id = id,
+        .rank = now_ns - r->priority * traits->priority_step_ns,
         .user = r->user,
         .end_tokens = r->end_tokens,
         .n_end_tokens = r->n_end_tokens,
@@ -34,8 +35,8 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, 
         memcpy(salt, r->cache_salt.ptr, r->cache_salt.len);
         s->salt = (Str){salt, r->cache_salt.len};
     }
-    s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, n_vocab, err);
-    if (s->sampler && (!drafts || (s->drafter = draft_new(n_tokens, err)))) return s;
+    s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, traits->n_vocab, err);
+    if (s->sampler && (!traits->drafts || (s->drafter = draft_new(n_tokens, err)))) return s;
     seq_free(s);
     return NULL;
 }
@@ -131,10 +132,11 @@ void seq_line_destroy(SeqLine *line) {
     *line = (SeqLine){0};
 }
 
-void seq_line_push(SeqLine *line, Seq *s) {
-    CHECK(line->n < line->capacity);
-    CHECK(line->n == 0 || line->at[line->n - 1]->id < s->id);
-    line->at[line->n++] = s;
+void seq_line_insert(SeqLine *line, int32_t index, Seq *s) {
+    CHECK(line->n < line->capacity && index >= 0 && index <= line->n);
+    memmove(&line->at[index + 1], &line->at[index], (size_t)(line->n - index) * sizeof line->at[0]);
+    line->at[index] = s;
+    line->n++;
 }
 
 int32_t seq_line_find(const SeqLine *line, uint64_t id) {

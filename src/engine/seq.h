@@ -21,8 +21,19 @@
 #include "engine/engine.h"
 #include "engine/kv_prefix.h"
 
+#include <stdatomic.h>
+
+// What all sequences of an engine have in common.
+typedef struct SeqTraits {
+    int32_t n_vocab;
+    bool drafts;              // they may guess ahead
+    int64_t priority_step_ns; // what a level of priority counts in waiting
+} SeqTraits;
+
 typedef struct Seq {
-    uint64_t id; // also its place in the order of arrival
+    uint64_t id;      // also its place in the order of arrival
+    int64_t rank;     // its place in the scheduler's line, see sched.h; of equal ones, the id decides
+    atomic_bool runs; // it may hold blocks; the engine thread writes it, anybody may read it
     void *user;
     SamplerState *sampler;     // owned
     Drafter *drafter;          // owned; NULL: no guesses
@@ -47,6 +58,12 @@ typedef struct Seq {
     int32_t data[];
 } Seq;
 
+// Where a sequence stands in the scheduler's line: lower ranks first, of equal ones lower ids.
+typedef struct SeqPlace {
+    int64_t rank;
+    uint64_t id;
+} SeqPlace;
+
 static inline int32_t seq_blocks_for(int32_t n_tokens) {
     return (n_tokens + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
 }
@@ -56,8 +73,7 @@ static inline int32_t seq_n_generated(const Seq *s) {
 }
 
 // The request must have been checked: n_prompt + max_tokens fits int32_t, tokens are in range.
-// drafts: it may guess ahead.
-Seq *seq_new(const EngineRequest *r, uint64_t id, int32_t n_vocab, bool drafts, int64_t now_ns, Err *err);
+Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64_t now_ns, Err *err);
 void seq_free(Seq *s); // holds no blocks any more; NULL is allowed
 
 bool seq_take_block(Seq *s, KvPool *pool);  // one more block; false: the pool is empty
@@ -76,16 +92,16 @@ KvKey seq_block_key(const Seq *s, int32_t index, int32_t parent);
 
 bool seq_is_end_token(const Seq *s, int32_t token);
 
-// Sequences in the order of their arrival, which is the order of their ids.
+// Sequences in some order: of arrival, which is that of their ids (the front thread's), or of rank (sched.h).
 typedef struct SeqLine {
     Seq **at; // [n]
     int32_t n, capacity;
 } SeqLine;
 
 bool seq_line_init(SeqLine *line, int32_t capacity, Err *err);
-void seq_line_destroy(SeqLine *line);                    // not the sequences; also of a zeroed line
-void seq_line_push(SeqLine *line, Seq *s);               // the newest; there must be room
-int32_t seq_line_find(const SeqLine *line, uint64_t id); // index, or -1
+void seq_line_destroy(SeqLine *line);                       // not the sequences; also of a zeroed line
+void seq_line_insert(SeqLine *line, int32_t index, Seq *s); // there must be room
+int32_t seq_line_find(const SeqLine *line, uint64_t id);    // index, or -1; of a line in order of arrival
 void seq_line_remove(SeqLine *line, int32_t index);
 
 #endif

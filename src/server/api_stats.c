@@ -13,25 +13,24 @@ static json_t *finished_json(const EngineStats *s) {
                      (json_int_t)s->finished[FINISH_SHUTDOWN]);
 }
 
-// The engine runs the first in order of arrival (engine/sched.h), so a request's place and the number of
-// running ones tell whether it has been let in.
-static const char *state_word(const Request *r, int32_t place, int32_t running) {
+static const char *state_word(const Request *r) {
+    bool runs = engine_runs(r->app->service.engine, r->engine_id);
     if (r->answered) return "ending";
-    if (r->n_generated > 0) return "decode";
-    return place < running ? "prefill" : "queued";
+    if (r->n_generated > 0) return runs ? "decode" : "preempted";
+    return runs ? "prefill" : "queued";
 }
 
-static json_t *sequences_json(const App *app, const EngineStats *s) {
+static json_t *sequences_json(const App *app) {
     json_t *list = json_array();
     int64_t now = clock_now_ns();
     const Request *r = app->requests; // the newest
     while (r && r->next) r = r->next;
-    for (int32_t place = 0; r && place < STATS_MAX_SEQUENCES; r = r->prev, place++)
+    for (int n = 0; r && n < STATS_MAX_SEQUENCES; r = r->prev, n++)
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:f, s:i, s:i, s:i}", "id", r->id, "state",
-                                        state_word(r, place, s->running), "age",
-                                        clock_seconds(now - r->start_ns), "prompt_tokens", (int)r->n_prompt,
-                                        "tokens", (int)r->n_generated, "max_tokens", (int)r->max_tokens));
+                              json_pack("{s:s, s:s, s:f, s:i, s:i, s:i, s:i}", "id", r->id, "state",
+                                        state_word(r), "age", clock_seconds(now - r->start_ns), "priority",
+                                        (int)r->priority, "prompt_tokens", (int)r->n_prompt, "tokens",
+                                        (int)r->n_generated, "max_tokens", (int)r->max_tokens));
     return list;
 }
 
@@ -41,9 +40,10 @@ void api_stats(App *app, HttpExchange *x, Str tail) {
     engine_stats(app->service.engine, &s);
     double steps = s.steps ? (double)s.steps : 1, seconds = (double)s.step_ns.sum * 1e-9;
     json_t *data = json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
         "running", (int)s.running, "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total",
-        (int)s.blocks_total, "blocks_used", (int)s.blocks_used, "steps", (json_int_t)s.steps, "rows",
+        (int)s.blocks_total, "blocks_used", (int)s.blocks_used, "blocks_cached", (int)s.blocks_cached,
+        "blocks_touched", (int)s.blocks_touched, "steps", (json_int_t)s.steps, "rows",
         (json_int_t)s.step_rows.sum, "rows_per_step", (double)s.step_rows.sum / steps, "step_seconds",
         seconds, "seconds_per_step", seconds / steps, "requests", (json_int_t)s.requests, "prompt_tokens",
         (json_int_t)s.prompt_tokens, "generated_tokens", (json_int_t)s.generated_tokens, "drafted_tokens",
@@ -51,6 +51,6 @@ void api_stats(App *app, HttpExchange *x, Str tail) {
         (json_int_t)s.preemptions, "prefix_query_tokens", (json_int_t)s.prefix_query_tokens,
         "prefix_hit_tokens", (json_int_t)s.prefix_hit_tokens, "prefix_evictions",
         (json_int_t)s.prefix_evictions, "uptime", clock_seconds(clock_now_ns() - app->started_ns), "finished",
-        finished_json(&s), "sequences", sequences_json(app, &s));
+        finished_json(&s), "sequences", sequences_json(app));
     api_reply_data(x, data);
 }

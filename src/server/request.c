@@ -65,20 +65,20 @@ static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, A
 }
 
 // The engine's statistics are as old as its last step, so what is told here is the front's own count.
-static bool queue_full(const Request *r, ApiError *e) {
+static bool queue_full(const Request *r, const Err *err, ApiError *e) {
     const App *app = r->app;
     int32_t n_waiting = 0;
     for (const Request *one = app->requests; one; one = one->next) n_waiting += one->n_generated == 0;
     api_error_set(e, 429, "queue_full", NULL,
-                  "the queue is full: %d requests are live, %d of them wait for their first token",
-                  app->n_requests, (int)n_waiting);
+                  "the queue is full: %s; %d requests are live, %d of them wait for their first token",
+                  err->msg, app->n_requests, (int)n_waiting);
     e->retry_after_s = app_retry_after(app, n_waiting, r->start_ns);
     return false;
 }
 
 static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e) {
     switch (result) {
-    case SUBMIT_QUEUE_FULL: return queue_full(r, e);
+    case SUBMIT_QUEUE_FULL: return queue_full(r, err, e);
     case SUBMIT_TOO_LONG:
         return api_error_set(
             e, 400, "context_length_exceeded", NULL, "the context is %d tokens, but this request needs %d",
@@ -112,6 +112,7 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
         .end_tokens = r->end_tokens,
         .n_end_tokens = (int32_t)n_end,
         .cache_salt = p->cache_salt,
+        .priority = p->priority,
         .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
         .user = r,
     };
@@ -140,6 +141,7 @@ Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void 
                    .created = time(NULL),
                    .start_ns = clock_now_ns(),
                    .stream = params->stream,
+                   .priority = params->priority,
                    .include_usage = params->include_usage};
     r->last_ns = r->start_ns;
     make_id(r->id, sizeof r->id, id_prefix);

@@ -26,7 +26,8 @@ typedef struct GenParams {
     int64_t default_tokens; // when not given; 0: what the context leaves
     Str stops[DETOK_MAX_STOPS];
     size_t n_stops;
-    Str cache_salt; // extension
+    Str cache_salt;   // extension
+    int32_t priority; // extension
     bool stream;
     bool include_usage; // OpenAI: a last chunk with the usage
     bool ignore_eos;    // extension: end tokens are tokens like others (measurements)
@@ -50,7 +51,7 @@ struct Request {
     bool stream, started, include_usage;
     time_t created; // wall time
     Buf text;       // shown text that the sink has not taken yet (a sink may clear it)
-    int32_t n_prompt, n_generated, max_tokens;
+    int32_t n_prompt, n_generated, max_tokens, priority;
     int32_t n_cached;                  // tokens of the prompt that the engine had already
     Outcome outcome;                   // from sink->end or request_abandon on; stop or length at sink->end
     int64_t start_ns, last_ns, end_ns; // received, latest token (or received), answered

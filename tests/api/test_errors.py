@@ -19,7 +19,7 @@ OTHER_TYPES = [
     ("stream", "yes", "true or false"), ("stop", 5, "string"), ("stop", ["a", 1], "string"), ("stop", "", "stop"),
     ("stop", ["x"] * 17, "16"), ("min_p", 2, "between 0 and 1"), ("repetition_penalty", 0, "above 0"),
     ("logit_bias", [1], "object"), ("logit_bias", {"x": 1}, "token id"), ("logit_bias", {"999999999": 1}, "token id"),
-    ("logit_bias", {"1": 200}, "-100"), ("timeout_ms", 0, "between 1 and"), ("presence_penalty", 3, "between -2 and 2"),
+    ("priority", 11, "between -10 and 10"), ("priority", "high", "integer"), ("logit_bias", {"1": 200}, "-100"), ("timeout_ms", 0, "between 1 and"), ("presence_penalty", 3, "between -2 and 2"),
 ]
 
 

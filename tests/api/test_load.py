@@ -55,6 +55,53 @@ def test_queue_full(make_server: Callable[..., Server]) -> None:
     assert server.generate("Hello", max_tokens=2)["generated_tokens"] >= 1
 
 
+def test_queue_of_tokens_full(make_server: Callable[..., Server]) -> None:
+    server = make_server("--max-running", "1", "--max-queue-tokens", "300")
+    body = {"prompt": "Hello", "max_tokens": 2000, "ignore_eos": True}
+    first = server.open("POST", "/generate_stream", body)
+    first.recv(1000)  # its prompt waits no longer
+    second = server.open("POST", "/generate", {**body, "prompt": "word " * 290})
+    server.wait_stats(waiting=1)
+    reply = server.post("/generate", {**body, "prompt": "word " * 20})
+    assert reply.status == 429 and "(max_queue_tokens)" in reply.json["error"]
+    assert 1 <= int(reply.headers["retry-after"]) <= 600
+    error = server.post("/v1/completions", {**body, "prompt": "word " * 20}).json["error"]
+    assert error["code"] == "queue_full" and "(max_queue_tokens)" in error["message"]
+    third = server.open("POST", "/generate", body)  # a few tokens fit
+    server.wait_stats(waiting=2)
+    for sock in (first, second, third):
+        sock.close()
+    server.wait_idle()
+
+
+def test_priority(make_server: Callable[..., Server]) -> None:
+    """Served in the order of their levels, and one of a higher level takes the only place at once."""
+    server = make_server("--max-running", "1")
+    fields = {"prompt": "Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    alone = server.generate(**fields)["text"]
+    ends: list[int] = []
+
+    def ask(priority: int) -> str:
+        text = server.generate(**fields, priority=priority)["text"]
+        ends.append(priority)
+        return text
+
+    low = server.open("POST", "/generate_stream", {**fields, "max_tokens": 1000, "priority": -10})
+    low.recv(1000)
+    with ThreadPoolExecutor(4) as pool:
+        high = server.open("POST", "/generate", {**fields, "max_tokens": 4000, "priority": 10})
+        server.wait_stats(running=1, waiting=1)
+        assert {s["priority"]: s["state"] for s in server.stats()["sequences"]}[-10] == "preempted"
+        asked = [pool.submit(ask, priority) for priority in (-3, 3, -9, 9)]
+        stats = server.wait_stats(waiting=5)
+        assert sorted(s["priority"] for s in stats["sequences"] if s["state"] == "queued") == [-9, -3, 3, 9]
+        high.close()
+        assert [one.result() for one in asked] == [alone] * 4
+    assert ends == [9, 3, -3, -9]
+    low.close()
+    server.wait_idle()
+
+
 def test_health_under_load(server: Server) -> None:
     stop = threading.Event()
 

@@ -26,6 +26,7 @@ static void rig_event(void *ctx, const EngineEvent *event, Seq *ended) {
 void rig_init(CoreRig *rig, const CoreShape *shape) {
     Err err = {0};
     *rig = (CoreRig){.clock = 1000, .step_ns = 10};
+    rig->traits = (SeqTraits){shape->n_vocab, true, shape->config.priority_step_ns};
     rig->model =
         fake_model_new(shape->n_vocab, shape->max_context, shape->n_blocks, shape->config.row_budget);
     rig->model->called = tick;
@@ -58,9 +59,10 @@ void rig_destroy(CoreRig *rig) {
 }
 
 void rig_submit(CoreRig *rig, Case *c) {
-    Seq *s = seq_new(&c->request, ++rig->last_id, rig->model->step.n_vocab, true, rig->clock, NULL);
+    Seq *s = seq_new(&c->request, ++rig->last_id, &rig->traits, rig->clock, NULL);
     assert_non_null(s);
     c->id = s->id;
+    c->rank = s->rank;
     rig->n_live++;
     engine_core_add(rig->core, s);
     rig_check(rig);
@@ -68,7 +70,7 @@ void rig_submit(CoreRig *rig, Case *c) {
 
 void rig_cancel(CoreRig *rig, const Case *c) {
     bool lived = c->n_ends == 0;
-    engine_core_cancel(rig->core, c->id);
+    engine_core_cancel(rig->core, (SeqPlace){c->rank, c->id});
     assert_int_equal(c->n_ends, 1);
     if (lived) assert_int_equal(c->end.reason, FINISH_CANCELLED);
     rig_check(rig);
@@ -87,5 +89,5 @@ void rig_run(CoreRig *rig) {
 }
 
 const Seq *rig_seq(const CoreRig *rig, const Case *c) {
-    return sched_find(engine_core_sched(rig->core), c->id);
+    return sched_find(engine_core_sched(rig->core), (SeqPlace){c->rank, c->id});
 }

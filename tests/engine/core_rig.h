@@ -15,6 +15,7 @@ typedef struct CoreRig {
     EngineCore *core;
     int64_t clock; // ns; a forward pass takes step_ns, and row_ns for each row
     int64_t step_ns, row_ns;
+    SeqTraits traits;
     uint64_t last_id;
     int32_t n_live;
     Seq *ended[RIG_MAX_ENDED]; // out of the engine, not yet freed

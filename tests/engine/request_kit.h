@@ -13,6 +13,7 @@ typedef struct Case {
     int32_t prompt[KIT_MAX_TOKENS], end_tokens[KIT_END_TOKENS];
     LogitBias bias[1];
     uint64_t id;
+    int64_t rank; // the rig's
     int32_t got[KIT_MAX_TOKENS];
     int32_t n_got, n_ends;
     EngineEvent end;

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { VOCAB = 40, PATIENCE_MS = 20000 };
 
@@ -225,6 +226,57 @@ static void test_deadline_passes_while_waiting(void **state) {
     tear_down(&rig);
 }
 
+// Prompt tokens wait until the first token has been collected; a prompt before which nobody waits is taken.
+static void test_queue_of_tokens(void **state) {
+    (void)state;
+    EngineConfig config = CONFIG;
+    config.max_queue_tokens = 100;
+    Rig rig;
+    Case cases[4];
+    Err err = {0};
+    set_up(&rig, config, 1);
+    static const int32_t PROMPTS[] = {150, 1, 60, 41};
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 4; i++) kit_fill(&cases[i], PROMPTS[i], 3, (uint64_t)i);
+        submit(&rig, &cases[0]);
+        assert_int_equal(engine_submit(rig.engine, &cases[1].request, &cases[1].id, &err), SUBMIT_QUEUE_FULL);
+        assert_non_null(strstr(err.msg, "max_queue_tokens"));
+        if (round == 0) engine_cancel(rig.engine, cases[0].id);
+        collect_all(&rig);
+        submit(&rig, &cases[2]);
+        assert_int_equal(engine_submit(rig.engine, &cases[3].request, &cases[3].id, &err), SUBMIT_QUEUE_FULL);
+        cases[3].request.n_prompt = 40;
+        submit(&rig, &cases[3]);
+        collect_all(&rig);
+        for (int i = round == 0 ? 2 : 0; i < 4; i++)
+            if (i != 1) kit_verify(&cases[i], VOCAB);
+    }
+    tear_down(&rig);
+}
+
+static void test_priority_is_checked(void **state) {
+    (void)state;
+    static const int32_t GOOD[] = {-10, 10}, BAD[] = {-11, 11, INT32_MIN, INT32_MAX};
+    Rig rig;
+    Case c;
+    Err err = {0};
+    set_up(&rig, CONFIG, 1);
+    kit_fill(&c, 3, 3, 1);
+    for (int i = 0; i < 4; i++) {
+        c.request.priority = BAD[i];
+        assert_int_equal(engine_submit(rig.engine, &c.request, &c.id, &err), SUBMIT_BAD);
+        assert_non_null(strstr(err.msg, "priority"));
+    }
+    for (int i = 0; i < 2; i++) {
+        kit_fill(&c, 3, 3, 1);
+        c.request.priority = GOOD[i];
+        submit(&rig, &c);
+        collect_all(&rig);
+        kit_verify(&c, VOCAB);
+    }
+    tear_down(&rig);
+}
+
 // A front thread that does not collect: the engine stops computing when the outbox is full, yet
 // deadlines and cancels end requests, and afterwards all goes on where it stood.
 static void test_front_that_does_not_collect(void **state) {
@@ -368,8 +420,8 @@ SUITE(engine, cmocka_unit_test(test_submit_and_poll), cmocka_unit_test(test_subm
       cmocka_unit_test(test_queue_full_until_an_end_is_collected),
       cmocka_unit_test(test_ids_are_never_reused), cmocka_unit_test(test_draining_finishes_what_runs),
       cmocka_unit_test(test_stop_now_ends_everybody), cmocka_unit_test(test_free_with_everything_under_way),
-      cmocka_unit_test(test_deadline_passes_while_waiting),
-      cmocka_unit_test(test_front_that_does_not_collect),
+      cmocka_unit_test(test_deadline_passes_while_waiting), cmocka_unit_test(test_queue_of_tokens),
+      cmocka_unit_test(test_priority_is_checked), cmocka_unit_test(test_front_that_does_not_collect),
       cmocka_unit_test(test_free_while_the_outbox_is_full), cmocka_unit_test(test_many_clients),
       cmocka_unit_test(test_engine_new_survives_every_failing_allocation),
       cmocka_unit_test(test_submit_survives_every_failing_allocation))

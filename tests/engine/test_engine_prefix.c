@@ -7,8 +7,12 @@
 enum { VOCAB = 40 };
 
 static const CoreShape CACHING = {
-    .config =
-        {.max_running = 4, .max_queue = 64, .row_budget = 64, .prefill_chunk = 32, .prefix_cache = true},
+    .config = {.max_running = 4,
+               .max_queue = 64,
+               .row_budget = 64,
+               .prefill_chunk = 32,
+               .prefix_cache = true,
+               .prefix_blocks = 64},
     .n_vocab = VOCAB,
     .n_blocks = 64,
     .max_context = 512,
@@ -195,8 +199,30 @@ static void test_eviction(void **state) {
     rig_destroy(&rig);
 }
 
+// Prompts that have nothing in common use the memory of a few, not one after the other all of the pool.
+static void test_the_cache_is_bounded(void **state) {
+    (void)state;
+    static const int32_t KEEP[] = {0, 10, 64};
+    for (int k = 0; k < 3; k++) {
+        CoreShape shape = CACHING;
+        shape.config.prefix_blocks = KEEP[k];
+        CoreRig rig;
+        Case c;
+        rig_init(&rig, &shape);
+        for (int i = 0; i < 30; i++) {
+            kit_fill(&c, 97, 20, (uint64_t)i); // 8 blocks
+            run_one(&rig, &c);
+            assert_true(stats_of(&rig)->blocks_cached <= KEEP[k] + 8);
+        }
+        assert_true(stats_of(&rig)->blocks_touched <= KEEP[k] + 8);
+        assert_true(stats_of(&rig)->blocks_touched >= (KEEP[k] < 64 ? KEEP[k] : 64));
+        rig_destroy(&rig);
+    }
+}
+
 SUITE(engine_prefix, cmocka_unit_test(test_the_second_time_one_block_is_computed),
       cmocka_unit_test(test_off_means_off), cmocka_unit_test(test_the_next_turn_finds_prompt_and_answer),
       cmocka_unit_test(test_a_salt_keeps_apart), cmocka_unit_test(test_arriving_together),
       cmocka_unit_test(test_who_computes_for_others_leaves), cmocka_unit_test(test_a_running_one_is_shared),
-      cmocka_unit_test(test_resumption), cmocka_unit_test(test_eviction))
+      cmocka_unit_test(test_resumption), cmocka_unit_test(test_eviction),
+      cmocka_unit_test(test_the_cache_is_bounded))
