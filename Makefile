@@ -106,10 +106,11 @@ BENCH_MODEL   := models/qwen3-0.6b-q4_k_m.gguf
 MODEL         ?= $(DEFAULT_MODEL)
 ARGS          ?=
 FUZZ_SECONDS  ?= 60
+MINUTES       ?= 30
 NATIVE        ?= 1
 export SAN
 
-.PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build unit models peers fuzz format clean
+.PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build unit models peers fuzz soak format clean
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
@@ -125,6 +126,7 @@ help:
 	@echo 'make peers            build and install the servers that bench/peers.py compares with (tens of minutes);'
 	@echo '                      NATIVE=0 only their AVX2 wheels'
 	@echo 'make fuzz             run each fuzz target for FUZZ_SECONDS=60 (clang)'
+	@echo 'make soak             a server under mixed load for MINUTES=30; report and plots in build/soak'
 	@echo 'make format           clang-format over the C sources'
 	@echo 'make clean            remove build/'
 	@echo 'with any of them      SAN=address,undefined or SAN=thread, CONFIG=debug, CC=gcc'
@@ -204,6 +206,12 @@ $(FUZZ_NAMES:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $
 
 # A whole server needs a model.
 $(BUILD)/fuzz_http: $(BUILD)/tests/engine/fake_model.o
+
+soak:
+	@tools/setup.sh tests
+	@$(MAKE) -s $(BUILD)/cllm
+	@$(PYTHON) tools/fetch_model.py --out $(DEFAULT_MODEL)
+	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/soak/soak.py --minutes $(MINUTES) $(ARGS)
 
 format:
 	$(firstword $(foreach c,clang-format-19 clang-format,$(if $(shell command -v $(c)),$(c))) clang-format) -i $(shell find src tests -name '*.[ch]')
