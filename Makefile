@@ -32,7 +32,7 @@ CFLAGS  := -std=c17 -D_POSIX_C_SOURCE=200809L -g -fPIE -pthread -ffp-contract=of
 LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
-STRICT_DIRS := base gguf text server
+STRICT_DIRS := base gguf text constrain server
 ISA_avx2    := -mavx2 -mfma -mf16c
 ISA_vnni_vex  := -mavxvnni
 ISA_vnni_evex := -mavx512vl -mavx512vnni
@@ -40,7 +40,7 @@ ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefe
 ISA_neon      := -march=armv8.2-a+dotprod
 ISA_neon_i8mm := -march=armv8.2-a+dotprod+i8mm
 
-SRC_DIRS := base gguf kernels kernels/scalar text chat model engine server cli
+SRC_DIRS := base gguf kernels kernels/scalar text chat constrain model engine server cli
 ifeq ($(ARCH),x86_64)
   SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni
 else ifeq ($(ARCH),aarch64)
@@ -50,7 +50,7 @@ SRCS      := $(sort $(wildcard $(SRC_DIRS:%=src/%/*.c)))
 LIB_SRCS  := $(filter-out src/cli/main.c,$(SRCS))
 OBJS      := $(SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS  := $(LIB_SRCS:%.c=$(BUILD)/%.o)
-UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat model engine server cli,tests/$(d)/*.c)))
+UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat constrain model engine server cli,tests/$(d)/*.c)))
 UNIT_OBJS := $(UNIT_SRCS:%.c=$(BUILD)/%.o)
 KCHECK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/kcheck/*.c)))
 KERNEL_OBJS := $(filter $(BUILD)/src/base/% $(BUILD)/src/kernels/%,$(LIB_OBJS))
@@ -70,6 +70,10 @@ $(BUILD)/unit: $(UNIT_OBJS) $(LIB_OBJS)
 $(BUILD)/kcheck: $(KCHECK_OBJS) $(KERNEL_OBJS)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+$(BUILD)/mask_bench: $(BUILD)/tests/bench/mask_bench.o $(LIB_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 define STRICT_template
 $(BUILD)/src/$(1)/%.o: CFLAGS += -Wconversion -Wno-sign-conversion
@@ -96,7 +100,7 @@ $(BUILD)/%.o: %.c
 # The commit is part of the version.
 $(BUILD)/src/cli/main.o: $(wildcard .git/logs/HEAD)
 
--include $(OBJS:.o=.d) $(UNIT_OBJS:.o=.d) $(KCHECK_OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(UNIT_OBJS:.o=.d) $(KCHECK_OBJS:.o=.d) $(BUILD)/tests/bench/mask_bench.d
 
 # ---- what people call ----
 
@@ -110,7 +114,7 @@ MINUTES       ?= 30
 NATIVE        ?= 1
 export SAN
 
-.PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build unit models peers fuzz soak format clean
+.PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build mask-bench unit models peers fuzz soak format clean
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
@@ -121,6 +125,7 @@ help:
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
 	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
+	@echo 'make mask-bench       time the token masks of structured output over the benchmark model'"'"'s vocabulary'
 	@echo 'make lint             the checks of the source text'
 	@echo 'make models           fetch the default model, make the benchmark model (synthetic weights)'
 	@echo 'make peers            build and install the servers that bench/peers.py compares with (tens of minutes);'
@@ -158,6 +163,9 @@ unit: $(BUILD)/unit
 
 kcheck: $(BUILD)/kcheck
 	@$(BUILD)/kcheck $(ARGS)
+
+mask-bench: $(BUILD)/mask_bench
+	@$(BUILD)/mask_bench $(BENCH_MODEL) $(ARGS)
 
 # The kernel checker for AArch64, built and run on another machine. It needs no library but libc.
 ARM_BUILD := build/$(CONFIG)-arm

@@ -1,0 +1,130 @@
+// How long masks take over a real vocabulary: for each grammar, random texts are walked token by token as a
+// constrained request would, and each mask is timed. The first column is a cold start (nothing remembered),
+// the second a mask that had to be computed later, the third what a step costs on average.
+//
+//     mask_bench MODEL.gguf [seed]
+#include "base/clock.h"
+#include "base/rng.h"
+#include "constrain/gbnf.h"
+#include "constrain/token_mask.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char json_grammar[] =
+    "root ::= object\n"
+    "value ::= object | array | string | number | \"true\" | \"false\" | \"null\"\n"
+    "object ::= \"{\" ws (string \":\" ws value (\",\" ws string \":\" ws value)*)? ws \"}\"\n"
+    "array ::= \"[\" ws (value (\",\" ws value)*)? ws \"]\"\n"
+    "string ::= \"\\\"\" ([^\"\\\\\\x00-\\x1F\\x7F] | \"\\\\\" ([\"\\\\/bfnrt] | \"u\" [0-9a-fA-F]{4}))* \"\\\"\"\n"
+    "number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]+)? ([eE] [+-]? [0-9]{1,3})?\n"
+    "ws ::= (\" \" | \"\\n\" [ \\t]{0,20})?\n";
+
+typedef struct Bench {
+    const char *name, *grammar;
+} Bench;
+
+static const Bench benches[] = {
+    {"json", json_grammar},
+    {"record",
+     "root ::= \"{\\\"name\\\":\\\"\" c{1,100} \"\\\",\\\"age\\\":\" [1-9] [0-9]{0,2} \",\\\"notes\\\":[\" "
+     "(\"\\\"\" c{0,200} \"\\\"\" (\",\\\"\" c{0,200} \"\\\"\"){0,9})? \"]}\"\n"
+     "c ::= [^\"\\\\\\x00-\\x1F\\x7F] | \"\\\\\" [\"\\\\nt]\n"},
+    {"choice", "root ::= \"positive\" | \"negative\" | \"neutral\" | \"mixed\""},
+    {"text", "root ::= .{1,2000}"},
+    {"words", "root ::= [a-z]{1,12} (\" \" [a-z]{1,12}){0,200}"},
+    {"chess",
+     "root ::= (m \" \" m \"\\n\"){1,40}\nm ::= ([NBRQK]? [a-h]? [1-8]? \"x\"? [a-h] [1-8] | \"O-O\") [+#]?"},
+};
+
+static int32_t random_token(Rng *rng, const uint64_t *bits, size_t n_words) {
+    uint64_t n = 0;
+    for (size_t w = 0; w < n_words; w++) n += (uint64_t)__builtin_popcountll(bits[w]);
+    uint64_t nth = rng_next(rng) % n;
+    for (size_t w = 0; w < n_words; w++) {
+        uint64_t here = (uint64_t)__builtin_popcountll(bits[w]), left = bits[w];
+        if (nth >= here) {
+            nth -= here;
+            continue;
+        }
+        while (nth-- > 0) left &= left - 1;
+        return (int32_t)(w * 64) + __builtin_ctzll(left);
+    }
+    abort();
+}
+
+// Of this thread alone: other programs do not count.
+static int64_t cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+typedef struct Times {
+    int64_t first, worst, sum;
+    int64_t n;
+} Times;
+
+static void walk(TokenMask *m, const TokenTrie *trie, Rng *rng, Times *t) {
+    token_mask_restart(m);
+    for (int i = 0; i < 200 && !token_mask_is_done(m); i++) {
+        int64_t before = cpu_ns();
+        const uint64_t *bits = token_mask_bits(m);
+        int64_t ns = cpu_ns() - before;
+        CHECK(bits);
+        if (t->n == 0)
+            t->first = ns;
+        else if (ns > t->worst)
+            t->worst = ns;
+        t->sum += ns;
+        t->n++;
+        int32_t token = random_token(rng, bits, trie->n_words);
+        if (token_trie_bytes(trie, token).len == 0) return; // an end token
+        token_mask_accept(m, token);
+    }
+}
+
+static void run(const TokenTrie *trie, const Bench *b, uint64_t seed) {
+    Err err = {0};
+    Rules *rules = gbnf_parse(str_from(b->grammar), &err);
+    Grammar *g = rules ? grammar_compile(rules, &err) : NULL;
+    TokenMask *m = g ? token_mask_new(trie, g, &err) : NULL;
+    if (!m) {
+        fprintf(stderr, "%s: %s\n", b->name, err.msg);
+        exit(1);
+    }
+    Rng rng = {seed};
+    Times t = {0};
+    for (int i = 0; i < 30; i++) walk(m, trie, &rng, &t);
+    printf("%-10s %8.1f %8.1f %8.1f %8lld\n", b->name, (double)t.first * 1e-3, (double)t.worst * 1e-3,
+           (double)t.sum * 1e-3 / (double)t.n, (long long)t.n);
+    token_mask_free(m);
+    grammar_free(g);
+    rules_free(rules);
+}
+
+int main(int argc, char **argv) {
+    Err err = {0};
+    if (argc < 2) {
+        fprintf(stderr, "usage: mask_bench MODEL.gguf [seed]\n");
+        return 2;
+    }
+    Gguf *gguf = gguf_open(argv[1], &err);
+    Tokenizer *t = gguf ? tokenizer_open(gguf, &err) : NULL;
+    int64_t before = clock_now_ns();
+    TokenTrie *trie = t ? token_trie_new(t, &err) : NULL;
+    if (!trie) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 1;
+    }
+    printf("%d tokens, trie in %.0f ms: %u + %u + %u nodes\n", tokenizer_n_vocab(t),
+           (double)(clock_now_ns() - before) * 1e-6, trie->slices[0].n_nodes, trie->slices[1].n_nodes,
+           trie->slices[2].n_nodes);
+    printf("%-10s %8s %8s %8s %8s\n", "us", "first", "worst", "mean", "masks");
+    for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++)
+        run(trie, &benches[i], argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
+    token_trie_free(trie);
+    tokenizer_free(t);
+    gguf_close(gguf);
+    return 0;
+}

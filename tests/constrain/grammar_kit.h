@@ -1,0 +1,15 @@
+// Grammars in tests: from their text, and asked about whole texts.
+#ifndef CLLM_TESTS_GRAMMAR_KIT_H
+#define CLLM_TESTS_GRAMMAR_KIT_H
+
+#include "constrain/grammar.h"
+
+Grammar *grammar_of_gbnf(const char *text, Err *err); // NULL: refused
+// Takes the rules.
+Grammar *grammar_of_rules(Rules *r, Err *err);
+
+typedef enum Fit { FIT_NOT, FIT_PREFIX, FIT_WHOLE } Fit; // of a text: not at all, so far, as a whole
+
+Fit grammar_fit(const Grammar *g, Str text);
+
+#endif
