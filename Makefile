@@ -21,7 +21,7 @@ endif
 BUILD := build/$(CONFIG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 ARCH  := $(shell uname -m)
 
-PKGS := libevent libevent_pthreads libcrypto jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
+PKGS := libevent libevent_pthreads libcrypto libcurl jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings \
         -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 OPT_release := -O2 -DNDEBUG -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -32,7 +32,7 @@ CFLAGS  := -std=c17 -D_POSIX_C_SOURCE=200809L -g -fPIE -pthread -ffp-contract=of
 LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
-STRICT_DIRS := base gguf text constrain server
+STRICT_DIRS := base gguf text constrain server library
 ISA_avx2    := -mavx2 -mfma -mf16c
 ISA_vnni_vex  := -mavxvnni
 ISA_vnni_evex := -mavx512vl -mavx512vnni
@@ -40,7 +40,7 @@ ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefe
 ISA_neon      := -march=armv8.2-a+dotprod
 ISA_neon_i8mm := -march=armv8.2-a+dotprod+i8mm
 
-SRC_DIRS := base gguf kernels kernels/scalar text chat constrain model engine server cli
+SRC_DIRS := base gguf kernels kernels/scalar text chat constrain model engine server library cli
 ifeq ($(ARCH),x86_64)
   SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni
 else ifeq ($(ARCH),aarch64)
@@ -50,7 +50,7 @@ SRCS      := $(sort $(wildcard $(SRC_DIRS:%=src/%/*.c)))
 LIB_SRCS  := $(filter-out src/cli/main.c,$(SRCS))
 OBJS      := $(SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS  := $(LIB_SRCS:%.c=$(BUILD)/%.o)
-UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat constrain model engine server cli,tests/$(d)/*.c)))
+UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat constrain model engine server library cli,tests/$(d)/*.c)))
 UNIT_OBJS := $(UNIT_SRCS:%.c=$(BUILD)/%.o)
 KCHECK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/kcheck/*.c)))
 KERNEL_OBJS := $(filter $(BUILD)/src/base/% $(BUILD)/src/kernels/%,$(LIB_OBJS))

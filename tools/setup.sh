@@ -35,7 +35,8 @@ libjansson-dev jansson
 libpcre2-dev libpcre2-8
 libutf8proc-dev libutf8proc
 libyaml-dev yaml-0.1
-libxxhash-dev libxxhash'
+libxxhash-dev libxxhash
+libcurl4-openssl-dev libcurl'
 
 missing_packages() {
   local modules package module

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "cli/bench_table.h"
-#include "cli/options.h"
+#include "cli/fetch.h"
 #include "cli/runtime.h"
 
 #include <stdio.h>
@@ -190,36 +190,21 @@ static bool run(Bench *b, const Runtime *r, Err *err) {
     return cpu_rung(&b->report.rung, err) && measure(b, err) && print(b, err);
 }
 
-static int bench(Bench *b) {
+static bool bench(Options *o, int *code, Err *err) {
     Runtime r;
-    Err err;
-    bool ok = runtime_open_log(b->o, &err) && runtime_open(&r, b->o, &err);
-    if (ok) {
-        ok = run(b, &r, &err);
-        runtime_close(&r);
-        bench_limiter_close(&b->limiter);
+    Bench b = {.o = o};
+    if (!adjust(&b, o, err)) {
+        *code = EXIT_USAGE;
+        return false;
     }
-    if (!ok) fprintf(stderr, "cllm bench: %s\n", err.msg);
-    return ok ? 0 : 1;
+    if (!model_name_resolve(o, code, err) || !runtime_open_log(o, err) || !runtime_open(&r, o, err))
+        return false;
+    bool ok = run(&b, &r, err);
+    runtime_close(&r);
+    bench_limiter_close(&b.limiter);
+    return ok;
 }
 
 int cmd_bench(int argc, char **argv) {
-    Options o;
-    Err err;
-    Bench b = {.o = &o};
-    int code = 0;
-    if (!options_load(&o, COMMAND_BENCH, argc, argv, &err) || (!o.help && !adjust(&b, &o, &err))) {
-        fprintf(stderr, "cllm bench: %s\n", err.msg);
-        code = 2;
-    } else if (o.help) {
-        puts(
-            "usage: cllm bench --model FILE [options]\n\n"
-            "Tokens per second of the engine at several loads, beside what this machine's arithmetic and memory\n"
-            "would allow at best, measured between the runs. Prompts are random tokens; end tokens are ignored.");
-        options_print_help(COMMAND_BENCH, stdout);
-    } else {
-        code = bench(&b);
-    }
-    options_free(&o);
-    return code;
+    return command_main(COMMAND_BENCH, argc, argv, bench);
 }

@@ -2,7 +2,7 @@
 // continuations, raw logits and raw tensors; what the truth tests compare with other programs.
 #include "cli/commands.h"
 
-#include "cli/options.h"
+#include "cli/fetch.h"
 #include "cli/runtime.h"
 #include "kernels/formats.h"
 #include "model/model.h"
@@ -319,26 +319,14 @@ static bool run(Eval *e, Err *err) {
     return ok;
 }
 
+static bool eval(Options *o, int *code, Err *err) {
+    Eval e = {.o = o};
+    options_quieten(o);
+    bool ok = model_name_resolve(o, code, err) && run(&e, err);
+    close_eval(&e);
+    return ok;
+}
+
 int cmd_eval(int argc, char **argv) {
-    Options o;
-    Err err;
-    int code = 0;
-    if (!options_load(&o, COMMAND_EVAL, argc, argv, &err)) {
-        fprintf(stderr, "cllm eval: %s\n", err.msg);
-        code = 2;
-    } else if (o.help) {
-        puts(
-            "usage: cllm eval --model FILE [options]\n\nPerplexity, greedy continuations, raw logits and tensors.");
-        options_print_help(COMMAND_EVAL, stdout);
-    } else {
-        Eval e = {.o = &o};
-        options_quieten(&o);
-        if (!run(&e, &err)) {
-            fprintf(stderr, "cllm eval: %s\n", err.msg);
-            code = 1;
-        }
-        close_eval(&e);
-    }
-    options_free(&o);
-    return code;
+    return command_main(COMMAND_EVAL, argc, argv, eval);
 }

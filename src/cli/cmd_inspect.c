@@ -4,7 +4,7 @@
 #include "cli/commands.h"
 #include "base/buf.h"
 #include "base/utf8.h"
-#include "gguf/gguf.h"
+#include "cli/gguf_summary.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -19,7 +19,6 @@ enum {
     TEXT_ELEMENTS = 5,     // elements of an array in the text form
     JSON_WHOLE_ARRAY = 64, // longer arrays are abridged in JSON …
     JSON_FIRST = 8,        // … to so many elements
-    N_TYPES = 64,          // above any GgufType
 };
 
 typedef struct Args {
@@ -91,46 +90,9 @@ static void raw_key(const Gguf *g, uint64_t i, GgufKind *kind, Buf *out) {
 
 // ---- text ----
 
-// The bytes of the character at the front of valid UTF-8.
-static size_t char_bytes(Str s) {
-    size_t n = 1;
-    while (n < s.len && ((unsigned char)s.ptr[n] & 0xC0) == 0x80) n++;
-    return n;
-}
-
-static void put_char(Buf *out, Str c) {
-    unsigned char b = (unsigned char)c.ptr[0];
-    if (b == '\n')
-        buf_puts(out, "\\n");
-    else if (b == '\t')
-        buf_puts(out, "\\t");
-    else if (b < 0x20 || b == 0x7F)
-        buf_printf(out, "\\x%02x", b);
-    else if (b == 0xC2 && (unsigned char)c.ptr[1] < 0xA0) // the C1 controls
-        buf_printf(out, "\\u%04x", (unsigned char)c.ptr[1]);
-    else
-        buf_put(out, c);
-}
-
-// At most max_chars characters of `s`, escaped; "…" when there are more.
-static void put_text(Buf *out, Str s, size_t max_chars) {
-    Buf clean = {0};
-    // This many bytes hold more characters than can be shown, so the cut never shows.
-    utf8_sanitize(str_sub(s, 0, 4 * max_chars + 4), &clean);
-    Str left = buf_str(&clean);
-    for (size_t n = 0; left.len && n < max_chars; n++) {
-        size_t k = char_bytes(left);
-        put_char(out, str_sub(left, 0, k));
-        left = str_skip(left, k);
-    }
-    if (left.len) buf_puts(out, "…");
-    out->failed |= clean.failed;
-    buf_free(&clean);
-}
-
 static void put_name(Buf *out, Str name, size_t width) {
     size_t start = out->len;
-    put_text(out, name, 200);
+    gguf_put_text(out, name, 200);
     while (!out->failed && out->len - start < width) buf_putc(out, ' ');
 }
 
@@ -147,7 +109,7 @@ static void put_real(Buf *out, double v, bool is_f32) {
 static void put_value(Buf *out, const Value *v, bool quoted) {
     if (v->kind == GGUF_STRING) {
         if (quoted) buf_putc(out, '"');
-        put_text(out, v->s, TEXT_CHARS);
+        gguf_put_text(out, v->s, TEXT_CHARS);
         if (quoted) buf_putc(out, '"');
     } else if (v->kind == GGUF_BOOL)
         buf_puts(out, v->flag ? "true" : "false");
@@ -210,67 +172,9 @@ static void put_tensors(Buf *out, const Gguf *g) {
     }
 }
 
-typedef struct Mix {
-    uint64_t n_tensors, n_elems, n_bytes;
-} Mix;
-
-// Adds up the tensors by type; returns the total.
-static Mix mix_types(const Gguf *g, Mix by_type[N_TYPES]) {
-    Mix all = {0};
-    for (uint64_t i = 0; i < gguf_n_tensors(g); i++) {
-        const GgufTensor *t = gguf_tensor(g, i);
-        CHECK((unsigned)t->type < N_TYPES);
-        uint64_t n_elems = t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
-        Mix *both[] = {&by_type[t->type], &all};
-        for (int k = 0; k < 2; k++) {
-            both[k]->n_tensors++;
-            both[k]->n_elems += n_elems;
-            both[k]->n_bytes += t->n_bytes;
-        }
-    }
-    return all;
-}
-
-static Str text_of(const Gguf *g, const char *key) {
-    Str s = STR("");
-    gguf_get_str(g, key, &s);
-    return s;
-}
-
-static void put_line(Buf *out, const char *label, Str text) {
-    buf_printf(out, "%-14s", label);
-    if (text.len)
-        put_text(out, text, 200);
-    else
-        buf_puts(out, "(not given)");
-    buf_putc(out, '\n');
-}
-
-static void put_summary(Buf *out, const Gguf *g) {
-    Mix by_type[N_TYPES] = {0};
-    Mix all = mix_types(g, by_type);
-    put_line(out, "file", str_from(gguf_path(g)));
-    buf_printf(out, "size          %zu bytes (%.1f MiB)\n", gguf_file_bytes(g),
-               (double)gguf_file_bytes(g) / 0x1p20);
-    buf_printf(out, "version       GGUF v%u\n", gguf_version(g));
-    put_line(out, "architecture", text_of(g, "general.architecture"));
-    put_line(out, "name", text_of(g, "general.name"));
-    buf_printf(out, "parameters    %llu (%.1f M)\n", (unsigned long long)all.n_elems,
-               (double)all.n_elems / 1e6);
-    const char *label = "types";
-    for (int i = 0; i < N_TYPES; i++) {
-        const Mix *m = &by_type[i];
-        if (!m->n_tensors) continue;
-        buf_printf(out, "%-14s%-6s %5llu tensors %14llu bytes  %5.1f %%\n", label,
-                   gguf_type_info((GgufType)i)->name, (unsigned long long)m->n_tensors,
-                   (unsigned long long)m->n_bytes, 100.0 * (double)m->n_bytes / (double)all.n_bytes);
-        label = "";
-    }
-}
-
 static bool print_text(const Gguf *g, int show, Err *err) {
     Buf out = {0};
-    if (show & SHOW_SUMMARY) put_summary(&out, g);
+    if (show & SHOW_SUMMARY) gguf_put_summary(&out, g);
     if (show & SHOW_METADATA && out.len) buf_putc(&out, '\n');
     if (show & SHOW_METADATA) put_metadata(&out, g);
     if (show & SHOW_TENSORS && out.len) buf_putc(&out, '\n');
@@ -285,22 +189,8 @@ static bool print_text(const Gguf *g, int show, Err *err) {
 // Builders return NULL when memory runs out, and take over what they are given (jansson's _new
 // functions do the same with NULL), so that one failure makes the whole document NULL.
 
-static json_t *json_text(Str s) {
-    Buf clean = {0};
-    utf8_sanitize(s, &clean);
-    Str text = buf_str(&clean);
-    json_t *j = clean.failed ? NULL : json_stringn(text.ptr, text.len);
-    buf_free(&clean);
-    return j;
-}
-
-static json_t *json_text_of(const Gguf *g, const char *key) {
-    Str s;
-    return gguf_get_str(g, key, &s) ? json_text(s) : json_null();
-}
-
 static json_t *json_value(const Value *v) {
-    if (v->kind == GGUF_STRING) return json_text(v->s);
+    if (v->kind == GGUF_STRING) return gguf_json_text(v->s);
     if (v->kind == GGUF_BOOL) return json_boolean(v->flag);
     if (v->kind == GGUF_F32 || v->kind == GGUF_F64) {
         if (isfinite(v->f)) return json_real(v->f);
@@ -365,7 +255,7 @@ static json_t *json_tensor(const GgufTensor *t) {
             json_decref(shape);
             return NULL;
         }
-    return json_pack("{s:o, s:s, s:o, s:I}", "name", json_text(t->name), "type",
+    return json_pack("{s:o, s:s, s:o, s:I}", "name", gguf_json_text(t->name), "type",
                      gguf_type_info(t->type)->name, "shape", shape, "bytes", (json_int_t)t->n_bytes);
 }
 
@@ -379,32 +269,8 @@ static json_t *json_tensors(const Gguf *g) {
     return list;
 }
 
-static json_t *json_types(const Mix by_type[N_TYPES]) {
-    json_t *list = json_array();
-    for (int i = 0; list && i < N_TYPES; i++) {
-        if (!by_type[i].n_tensors) continue;
-        json_t *row = json_pack("{s:s, s:I, s:I, s:I}", "type", gguf_type_info((GgufType)i)->name, "tensors",
-                                (json_int_t)by_type[i].n_tensors, "elements", (json_int_t)by_type[i].n_elems,
-                                "bytes", (json_int_t)by_type[i].n_bytes);
-        if (json_array_append_new(list, row) == 0) continue;
-        json_decref(list);
-        list = NULL;
-    }
-    return list;
-}
-
-static json_t *json_summary(const Gguf *g) {
-    Mix by_type[N_TYPES] = {0};
-    Mix all = mix_types(g, by_type);
-    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:I, s:o}", "file", json_text(str_from(gguf_path(g))),
-                     "bytes", (json_int_t)gguf_file_bytes(g), "version", (json_int_t)gguf_version(g),
-                     "architecture", json_text_of(g, "general.architecture"), "name",
-                     json_text_of(g, "general.name"), "parameters", (json_int_t)all.n_elems, "types",
-                     json_types(by_type));
-}
-
 static bool print_json(const Gguf *g, int show, Err *err) {
-    json_t *doc = show & SHOW_SUMMARY ? json_summary(g) : json_object();
+    json_t *doc = show & SHOW_SUMMARY ? gguf_json_summary(g) : json_object();
     bool ok = doc != NULL;
     if (ok && show & SHOW_METADATA) ok = json_object_set_new(doc, "metadata", json_metadata(g)) == 0;
     if (ok && show & SHOW_TENSORS) ok = json_object_set_new(doc, "tensors", json_tensors(g)) == 0;

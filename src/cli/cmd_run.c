@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "cli/conversation.h"
-#include "cli/options.h"
+#include "cli/fetch.h"
 #include "cli/runtime.h"
 #include "text/detok.h"
 
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_INPUT_BYTES = 16 << 20, EXIT_INTERRUPTED = 130 };
+enum { MAX_INPUT_BYTES = 16 << 20 };
 
 typedef struct Session {
     const Options *o;
@@ -294,33 +294,18 @@ static void adjust(Options *o) {
     options_quieten(o);
 }
 
-static int run_command(const Options *o) {
-    Err err;
+static bool run_command(Options *o, int *code, Err *err) {
     Session s = {.o = o, .to_terminal = isatty(STDOUT_FILENO)};
-    bool ok = run(&s, &err);
-    if (!ok) fprintf(stderr, "cllm run: %s\n", err.msg);
+    adjust(o);
+    bool ok = model_name_resolve(o, code, err) && run(&s, err);
+    if (s.interrupted) *code = EXIT_INTERRUPTED;
     conversation_end(&s.chat);
     prompt_encoder_free(s.prompts);
     buf_free(&s.input);
     runtime_close(&s.runtime);
-    return !ok ? 1 : s.interrupted ? EXIT_INTERRUPTED : 0;
+    return ok;
 }
 
 int cmd_run(int argc, char **argv) {
-    Options o;
-    Err err;
-    int code = 0;
-    if (!options_load(&o, COMMAND_RUN, argc, argv, &err)) {
-        fprintf(stderr, "cllm run: %s\n", err.msg);
-        code = 2;
-    } else if (o.help) {
-        puts(
-            "usage: cllm run MODEL [options]\n\nAnswers a prompt (-p, or standard input), or chats in the terminal.");
-        options_print_help(COMMAND_RUN, stdout);
-    } else {
-        adjust(&o);
-        code = run_command(&o);
-    }
-    options_free(&o);
-    return code;
+    return command_main(COMMAND_RUN, argc, argv, run_command);
 }

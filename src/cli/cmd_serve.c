@@ -3,7 +3,7 @@
 #include "cli/commands.h"
 
 #include "base/log.h"
-#include "cli/options.h"
+#include "cli/fetch.h"
 #include "cli/runtime.h"
 #include "server/server.h"
 
@@ -159,24 +159,10 @@ static bool serve(const Options *o, Err *err) {
     return ok;
 }
 
-static int usage_error(const char *message) {
-    fprintf(stderr, "cllm serve: %s\n", message);
-    return 2;
+static bool run(Options *o, int *code, Err *err) {
+    return model_name_resolve(o, code, err) && serve(o, err);
 }
 
 int cmd_serve(int argc, char **argv) {
-    Options o;
-    Err err;
-    int code = 0;
-    if (!options_load(&o, COMMAND_SERVE, argc, argv, &err)) {
-        code = usage_error(err.msg);
-    } else if (o.help) {
-        puts("usage: cllm serve --model FILE [options]\n\nServes a model over HTTP. The log goes to stderr.");
-        options_print_help(COMMAND_SERVE, stdout);
-    } else if (!serve(&o, &err)) {
-        fprintf(stderr, "cllm serve: %s\n", err.msg);
-        code = 1;
-    }
-    options_free(&o);
-    return code;
+    return command_main(COMMAND_SERVE, argc, argv, run);
 }

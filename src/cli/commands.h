@@ -1,14 +1,36 @@
-// The subcommands. Each gets its own argv (argv[0] is the command's name) and returns the exit
-// code: 0 success, 1 failure (message on stderr), 2 wrong usage.
+// The subcommands: the table of all (commands.def), and the frame that most of them run in.
+//
+// A command's function gets its own argv (argv[0] is the command's name) and returns the exit code:
+// 0 success, 1 failure (message on stderr), 2 wrong usage, 130 ended by Ctrl-C.
 #ifndef CLLM_CLI_COMMANDS_H
 #define CLLM_CLI_COMMANDS_H
 
-int cmd_serve(int argc, char **argv);
-int cmd_run(int argc, char **argv);
-int cmd_inspect(int argc, char **argv);
-int cmd_tokenize(int argc, char **argv);
-int cmd_template(int argc, char **argv);
-int cmd_eval(int argc, char **argv);
-int cmd_bench(int argc, char **argv);
+#include "cli/options.h"
+
+typedef struct Command {
+    OptionCommand id;
+    const char *name;
+    Takes takes;
+    int max_words; // arguments without a dash
+    const char *usage, *summary, *text;
+    int (*run)(int argc, char **argv);
+} Command;
+
+enum { N_COMMANDS = COMMAND_END };
+extern const Command commands[N_COMMANDS];
+
+const Command *command_find(const char *name); // NULL: there is none
+const Command *command_of(OptionCommand id);
+
+enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+// Loads the options of a command and calls body, which returns false for a failure that *err
+// describes and otherwise sets *code, if it is not to be 0. --help and wrong usage are dealt with here.
+int command_main(OptionCommand id, int argc, char **argv, bool (*body)(Options *o, int *code, Err *err));
+
+void command_print_help(const Command *c, FILE *out);
+
+#define COMMAND(id, name, ...) int cmd_##name(int argc, char **argv);
+#include "cli/commands.def"
 
 #endif

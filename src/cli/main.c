@@ -8,27 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} Command;
-
-static const Command commands[] = {
-    {"serve", cmd_serve, "serve a model over HTTP (native and OpenAI-compatible routes)"},
-    {"run", cmd_run, "answer a prompt, or chat, in the terminal"},
-    {"inspect", cmd_inspect, "show what a model file holds"},
-    {"tokenize", cmd_tokenize, "turn text into tokens and back"},
-    {"template", cmd_template, "render a conversation with the model's chat template"},
-    {"eval", cmd_eval, "compute log-probabilities of a text"},
-    {"bench", cmd_bench, "time the engine, beside what the machine could do"},
-};
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
 static void print_usage(FILE *out) {
     fputs("usage: cllm COMMAND [options]\n\n", out);
     for (const Command *c = commands; c < commands + N_COMMANDS; c++)
-        fprintf(out, "  %-10s %s\n", c->name, c->help);
+        fprintf(out, "  %-10s %s\n", c->name, c->summary);
     fputs("\n`cllm COMMAND --help` lists the options of a command; `cllm --version` tells the version.\n",
           out);
 }
@@ -50,11 +33,11 @@ static int print_version(void) {
 int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of write(), not the end
     const char *name = argc > 1 ? argv[1] : "";
-    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
-        if (strcmp(name, c->name) == 0) return c->run(argc - 1, argv + 1);
+    const Command *c = command_find(name);
+    if (c) return c->run(argc - 1, argv + 1);
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) return print_version();
     bool help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
     if (!help && name[0]) fprintf(stderr, "cllm: there is no command '%s'\n\n", name);
     print_usage(help ? stdout : stderr);
-    return help ? 0 : 2;
+    return help ? 0 : EXIT_USAGE;
 }

@@ -1,6 +1,8 @@
 #include "cli/options.h"
 
 #include "base/buf.h"
+#include "base/edit_distance.h"
+#include "cli/commands.h"
 #include "cli/config.h"
 
 #include <ctype.h>
@@ -49,7 +51,7 @@ static const OptionSpec specs[N_OPTIONS] = {
 #include "cli/options.def"
 };
 
-enum { MAX_NAME = 64 };
+enum { MAX_NAME = EDIT_MAX_NAME };
 
 static void *field_of(const Options *o, const OptionSpec *spec) {
     return (char *)o + spec->offset;
@@ -96,28 +98,6 @@ void options_quieten(Options *o) {
 }
 
 // ---- nearest known name ----
-
-static size_t min3(size_t a, size_t b, size_t c) {
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
-
-// Levenshtein distance of names up to MAX_NAME - 1 bytes; longer ones are cut.
-static size_t edit_distance(const char *a, const char *b) {
-    size_t row[MAX_NAME];
-    size_t n = strnlen(b, MAX_NAME - 1);
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 1; i < MAX_NAME && a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j];
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[n];
-}
 
 const char *options_nearest_section(const char *section) {
     const char *best = "";
@@ -277,7 +257,6 @@ typedef struct Args {
     OptionCommand command;
     int argc, at; // at: the argument being read
     char **argv;
-    bool has_model; // an argument without a dash has been taken as the model
 } Args;
 
 static const OptionSpec *find_long(OptionCommand command, Str name) {
@@ -325,11 +304,12 @@ static bool read_short(Args *a, const char *arg, Err *err) {
     return take_value(a, s, arg[1] ? arg + 1 : NULL, err);
 }
 
-static bool read_model(Args *a, const char *arg, Err *err) {
-    if (a->has_model)
+static bool read_word(Args *a, const char *arg, Err *err) {
+    const Command *c = command_of(a->command);
+    if (a->o->n_words >= c->max_words)
         return err_set(err, ERR_INVALID, "unexpected argument '%s'; --help tells the usage", arg);
-    a->has_model = true;
-    return set_value(a->o, &specs[OPTION_model], arg, SOURCE_FLAG, err);
+    a->o->words[a->o->n_words++] = arg;
+    return c->takes != TAKES_MODEL || set_value(a->o, &specs[OPTION_model], arg, SOURCE_FLAG, err);
 }
 
 bool options_read_args(Options *o, OptionCommand command, int argc, char **argv, Err *err) {
@@ -339,7 +319,7 @@ bool options_read_args(Options *o, OptionCommand command, int argc, char **argv,
         const char *arg = argv[a.at];
         bool ok = true;
         if (only_words || arg[0] != '-' || !arg[1])
-            ok = read_model(&a, arg, err);
+            ok = read_word(&a, arg, err);
         else if (strcmp(arg, "--") == 0)
             only_words = true;
         else if (arg[1] == '-')
@@ -368,6 +348,7 @@ bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err 
     if (!options_init(o, err)) return false;
     if (!options_read_args(o, command, argc, argv, err)) return false;
     if (o->help) return true;
+    if ((command & COMMAND_ANY) == 0) return options_read_env(o, command, err);
     if (o->config[0] && !config_read(o, command, o->config, err)) return false;
     return options_read_env(o, command, err) && options_check(o, err);
 }
@@ -403,6 +384,7 @@ void options_print_help(OptionCommand command, FILE *out) {
         section = own;
         print_option(s, out);
     }
+    if (!(command & COMMAND_ANY)) return;
     fputs("\nAn option under a section NAME is also `NAME: key: value` in the file that --config names, and\n"
           "an environment variable: CLLM_ and its name in capitals (--kv-tokens is CLLM_KV_TOKENS). A flag\n"
           "beats the environment, which beats the file, which beats the default in [brackets].\n",

@@ -14,13 +14,31 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum {
+#define COMMAND(id, ...) COMMAND_INDEX_##id,
+#include "cli/commands.def"
+    COMMAND_END
+};
+
+// Bits, so that an option can name several.
 typedef enum OptionCommand {
-    COMMAND_SERVE = 1,
-    COMMAND_RUN = 2,
-    COMMAND_EVAL = 4,
-    COMMAND_BENCH = 8,
-    COMMAND_ANY = 15,
+#define COMMAND(id, ...) COMMAND_##id = 1 << COMMAND_INDEX_##id,
+#include "cli/commands.def"
+    COMMAND_ANY = COMMAND_SERVE | COMMAND_RUN | COMMAND_EVAL | COMMAND_BENCH, // those that run a model
+    COMMAND_LIBRARY = COMMAND_PULL | COMMAND_LIST | COMMAND_RM | COMMAND_SHOW,
 } OptionCommand;
+
+// What a command's arguments without a dash are.
+typedef enum Takes {
+    TAKES_NOTHING,
+    TAKES_MODEL,  // a file or a name; it is Options.model
+    TAKES_SOURCE, // what can be fetched
+    TAKES_NAMES,  // of models in the library
+    TAKES_FILE,
+    TAKES_TEXT,
+} Takes;
+
+enum { MAX_WORDS = 64 };
 
 // Where a value came from, weakest first.
 typedef enum OptionSource { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENV, SOURCE_FLAG } OptionSource;
@@ -43,15 +61,18 @@ typedef struct Options {
 #define OPT_FLAG(field, ...) bool field;
 #include "cli/options.def"
     OptionSource source[N_OPTIONS]; // by OPTION_field
+    const char *words[MAX_WORDS];   // the arguments without a dash, as argv has them
+    int n_words;
 } Options;
 
 bool options_init(Options *o, Err *err); // the defaults; false: out of memory
 void options_free(Options *o);           // a zeroed or half-filled struct is allowed
 
 // Fills *o for one command: flags, then the file that --config names, then the environment, then
-// checks what options demand of each other. argv[0] is skipped; one argument without a dash is the
-// model. Errors name the place (flag, variable, or file:line), the bounds and the nearest known name.
-// With --help the rest is not looked at. The caller frees *o in every case.
+// checks what options demand of each other. argv[0] is skipped; of the commands that run or show a
+// model, the argument without a dash is the model. Errors name the place (flag, variable, or file:line), the
+// bounds and the nearest known name. With --help the rest is not looked at. The caller frees *o in every
+// case.
 bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err *err);
 
 // Without a level of the user's choice, logs warnings and errors only.

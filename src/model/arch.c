@@ -18,6 +18,16 @@ enum {
     MAX_CONTEXT = 1 << 24
 };
 
+static const Arch *arch_named(Str name) {
+    for (int i = 0; i < N_ARCHS; i++)
+        if (str_eq(name, str_from(archs[i].name))) return &archs[i];
+    return NULL;
+}
+
+bool arch_is_known(const char *name) {
+    return arch_named(str_from(name)) != NULL;
+}
+
 static const Arch *find_arch(const Gguf *g, Err *err) {
     Str name;
     if (!gguf_get_str(g, "general.architecture", &name)) {
@@ -25,8 +35,8 @@ static const Arch *find_arch(const Gguf *g, Err *err) {
                 gguf_path(g));
         return NULL;
     }
-    for (int i = 0; i < N_ARCHS; i++)
-        if (str_eq(name, str_from(archs[i].name))) return &archs[i];
+    const Arch *arch = arch_named(name);
+    if (arch) return arch;
     err_set(err, ERR_UNSUPPORTED,
             "%s: architecture '%.*s' is not supported; supported are llama, qwen2 and qwen3", gguf_path(g),
             (int)num_min(name.len, 40), name.ptr);

@@ -36,6 +36,7 @@ typedef struct HyperParams {
     Pooling pooling; // of embeddings; MEAN where the file does not say
 } HyperParams;
 
+bool arch_is_known(const char *name); // one of the families that are computed
 bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err);
 
 #endif

@@ -47,6 +47,18 @@ static void test_forms(void **state) {
     options_free(&o);
 }
 
+static void test_words(void **state) {
+    (void)state;
+    Options o;
+    Err err;
+    assert_true(LOAD(&o, COMMAND_RM, &err, "a", "--models=/m", "b"));
+    assert_int_equal(o.n_words, 2);
+    assert_string_equal(o.words[1], "b");
+    assert_string_equal(o.models, "/m");
+    assert_string_equal(o.model, "");
+    options_free(&o);
+}
+
 static void test_help_stops_reading(void **state) {
     (void)state;
     Options o;
@@ -99,6 +111,8 @@ static const Refusal refusals[] = {
     {COMMAND_SERVE, {"--temperature", "1"}, "unknown option --temperature"},
     {COMMAND_SERVE, {"-z"}, "unknown option -z"},
     {COMMAND_SERVE, {"a.gguf", "b.gguf"}, "unexpected argument 'b.gguf'"},
+    {COMMAND_LIST, {"a"}, "unexpected argument 'a'"},
+    {COMMAND_PULL, {"--port", "80"}, "unknown option --port"},
     {COMMAND_SERVE, {"--log-level", "loud"}, "'loud' is none of error|warn|info|debug"},
     {COMMAND_SERVE, {"--log-level", "err"}, "'err' is none of"},
     {COMMAND_SERVE, {"--row-budget", "8"}, "row_budget (8) must be at least max_running"},
@@ -130,7 +144,7 @@ static void test_help_names_every_option(void **state) {
     FILE *f = tmpfile();
     char text[16384];
     assert_non_null(f);
-    options_print_help(COMMAND_ANY, f);
+    options_print_help((OptionCommand)((1 << COMMAND_END) - 1), f);
     rewind(f);
     size_t n = fread(text, 1, sizeof text - 1, f);
     text[n] = 0;
@@ -153,5 +167,6 @@ static void test_help_names_every_option(void **state) {
 }
 
 SUITE(cli_options, cmocka_unit_test(test_defaults), cmocka_unit_test(test_forms),
-      cmocka_unit_test(test_help_stops_reading), cmocka_unit_test(test_flag_beats_environment),
-      cmocka_unit_test(test_refusals), cmocka_unit_test(test_help_names_every_option))
+      cmocka_unit_test(test_words), cmocka_unit_test(test_help_stops_reading),
+      cmocka_unit_test(test_flag_beats_environment), cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_help_names_every_option))

@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "text": {"base", "gguf"},
     "chat": {"base", "gguf", "text"},
     "constrain": {"base", "gguf", "text"},
+    "library": {"base", "gguf"},
     "server": {"base", "gguf", "text", "chat", "constrain", "engine", "model"},
 }
 # Single headers beyond the table.

@@ -1,0 +1,51 @@
+#include "cli/commands.h"
+
+#include <string.h>
+
+const Command commands[N_COMMANDS] = {
+#define COMMAND(id_, name_, takes_, max_, usage_, summary_, text_)                                           \
+    {.id = COMMAND_##id_,                                                                                    \
+     .name = #name_,                                                                                         \
+     .takes = takes_,                                                                                        \
+     .max_words = max_,                                                                                      \
+     .usage = usage_,                                                                                        \
+     .summary = summary_,                                                                                    \
+     .text = text_,                                                                                          \
+     .run = cmd_##name_},
+#include "cli/commands.def"
+};
+
+const Command *command_find(const char *name) {
+    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+const Command *command_of(OptionCommand id) {
+    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
+        if (c->id == id) return c;
+    return NULL;
+}
+
+void command_print_help(const Command *c, FILE *out) {
+    fprintf(out, "usage: cllm %s %s\n\n%s\n", c->name, c->usage, c->text);
+    options_print_help(c->id, out);
+}
+
+int command_main(OptionCommand id, int argc, char **argv, bool (*body)(Options *o, int *code, Err *err)) {
+    const Command *c = command_of(id);
+    Options o;
+    Err err;
+    int code = 0;
+    if (!options_load(&o, id, argc, argv, &err)) {
+        fprintf(stderr, "cllm %s: %s\n", c->name, err.msg);
+        code = EXIT_USAGE;
+    } else if (o.help) {
+        command_print_help(c, stdout);
+    } else if (!body(&o, &code, &err)) {
+        fprintf(stderr, "cllm %s: %s\n", c->name, err.msg);
+        code = code ? code : 1;
+    }
+    options_free(&o);
+    return code;
+}

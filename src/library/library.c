@@ -1,0 +1,145 @@
+#include "library/library.h"
+
+#include "base/user_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool library_open(const char *folder, Library *out, Err *err) {
+    char own[sizeof out->folder];
+    if (!folder[0]) {
+        if (!user_folder(USER_CACHE, "models", own, sizeof own, err)) return false;
+        folder = own;
+    }
+    int n = snprintf(out->folder, sizeof out->folder, "%s", folder);
+    return (n > 0 && (size_t)n < sizeof out->folder) ||
+           err_set(err, ERR_LIMIT, "the path of the model library is too long: %.80s…", folder);
+}
+
+bool library_create(const Library *l, Err *err) {
+    return folder_create(l->folder, err);
+}
+
+void library_path(const Library *l, const char *name, const char *suffix, char out[LIBRARY_PATH_MAX]) {
+    snprintf(out, LIBRARY_PATH_MAX, "%s/%s%s", l->folder, name, suffix);
+}
+
+// ---- records ----
+
+static void get_text(const json_t *object, const char *key, char *out, size_t size) {
+    const char *text = json_string_value(json_object_get(object, key));
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+bool record_read(const char *path, ModelRecord *out) {
+    *out = (ModelRecord){0};
+    json_t *r = json_load_file(path, 0, NULL);
+    bool ok = json_is_object(r);
+    get_text(r, "source", out->source, sizeof out->source);
+    get_text(r, "licence", out->licence, sizeof out->licence);
+    get_text(r, "sha256", out->sha256, sizeof out->sha256);
+    get_text(r, "tag", out->tag, sizeof out->tag);
+    get_text(r, "fetched", out->fetched, sizeof out->fetched);
+    out->verified = json_is_true(json_object_get(r, "verified"));
+    json_decref(r);
+    return ok;
+}
+
+bool record_write(const char *path, const ModelRecord *r, Err *err) {
+    char temporary[LIBRARY_PATH_MAX + 8];
+    snprintf(temporary, sizeof temporary, "%s.new", path);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "source", r->source, "licence", r->licence, "sha256",
+                  r->sha256, "tag", r->tag, "fetched", r->fetched, "verified", r->verified);
+    bool ok =
+        object && json_dump_file(object, temporary, JSON_INDENT(2)) == 0 && rename(temporary, path) == 0;
+    json_decref(object);
+    return ok || err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+}
+
+// ---- models ----
+
+bool library_find(const Library *l, const char *name, LibraryModel *out) {
+    char path[LIBRARY_PATH_MAX];
+    struct stat info;
+    if (!model_name_valid(name)) return false;
+    library_path(l, name, ".gguf", path);
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+    *out = (LibraryModel){.bytes = info.st_size};
+    snprintf(out->name, sizeof out->name, "%s", name);
+    library_path(l, name, ".json", path);
+    out->recorded = record_read(path, &out->record);
+    return true;
+}
+
+// "NAME.gguf" -> NAME
+static bool name_of_entry(const char *entry, char name[MODEL_NAME_MAX + 1]) {
+    size_t n = strlen(entry);
+    if (n < 6 || n - 5 > MODEL_NAME_MAX || strcmp(entry + n - 5, ".gguf") != 0) return false;
+    snprintf(name, MODEL_NAME_MAX + 1, "%.*s", (int)(n - 5), entry);
+    return true;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const LibraryModel *)a)->name, ((const LibraryModel *)b)->name);
+}
+
+static bool read_models(const Library *l, DIR *folder, LibraryModel **out, size_t *n) {
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char name[MODEL_NAME_MAX + 1];
+        LibraryModel model;
+        if (!name_of_entry(entry->d_name, name) || !library_find(l, name, &model)) continue;
+        LibraryModel *grown = realloc(*out, (*n + 1) * sizeof **out);
+        if (!grown) return false;
+        *out = grown;
+        grown[(*n)++] = model;
+    }
+    return true;
+}
+
+bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err) {
+    *out = NULL;
+    *n = 0;
+    DIR *folder = opendir(l->folder);
+    if (!folder && errno == ENOENT) return true;
+    if (!folder) return err_set(err, ERR_IO, "cannot read %s: %s", l->folder, strerror(errno));
+    bool ok = read_models(l, folder, out, n);
+    closedir(folder);
+    if (*n) qsort(*out, *n, sizeof **out, by_name);
+    return ok || err_set(err, ERR_NOMEM, "out of memory");
+}
+
+// A part is locked while it grows.
+static bool is_growing(const char *part) {
+    int fd = open(part, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0;
+    close(fd);
+    return locked;
+}
+
+bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err) {
+    static const char *const suffixes[] = {".gguf", ".part", ".part.json", ".json"};
+    char path[LIBRARY_PATH_MAX];
+    bool any = false;
+    *freed = 0;
+    if (!model_name_valid(name)) return err_set(err, ERR_NOT_FOUND, "the library has no model '%.80s'", name);
+    library_path(l, name, ".part", path);
+    if (is_growing(path)) return err_set(err, ERR_IO, "%s is being fetched at the moment", name);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        struct stat info;
+        library_path(l, name, suffixes[i], path);
+        if (lstat(path, &info) != 0) continue;
+        if (unlink(path) != 0) return err_set(err, ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+        any = true;
+        *freed += info.st_size;
+    }
+    return any || err_set(err, ERR_NOT_FOUND, "the library has no model '%s' (`cllm list`)", name);
+}

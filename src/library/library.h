@@ -1,0 +1,54 @@
+// The library: one folder with a user's models.
+//
+//   NAME.gguf        a model that was accepted
+//   NAME.json        where it came from (ModelRecord); a model without one is as good
+//   NAME.part        a transfer that is under way, locked by whoever makes it, or was broken off
+//   NAME.part.json   what it is a part of (pull.h)
+//
+// Names are checked by model_name_valid, so that none leads out of the folder. Thread: one.
+#ifndef CLLM_LIBRARY_LIBRARY_H
+#define CLLM_LIBRARY_LIBRARY_H
+
+#include "base/err.h"
+#include "library/model_ref.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LIBRARY_PATH_MAX = 1024 };
+
+typedef struct Library {
+    char folder[LIBRARY_PATH_MAX - MODEL_NAME_MAX - 32];
+} Library;
+
+typedef struct ModelRecord {
+    char source[MODEL_URL_MAX]; // as a user would write it: "hf:OWNER/REPO/PATH" or a URL
+    char licence[64];           // "" where the source says none
+    char sha256[65];            // of the file, in hexadecimal
+    char tag[256];              // the server's entity tag, of files without a digest
+    char fetched[24];           // "2026-11-26T03:00:00Z"
+    bool verified;              // the source told the digest
+} ModelRecord;
+
+typedef struct LibraryModel {
+    char name[MODEL_NAME_MAX + 1];
+    int64_t bytes;
+    bool recorded; // `record` holds
+    ModelRecord record;
+} LibraryModel;
+
+// folder: "" for $XDG_CACHE_HOME/cllm/models, or ~/.cache/cllm/models. Nothing is created.
+bool library_open(const char *folder, Library *out, Err *err);
+bool library_create(const Library *l, Err *err); // the folder, and those above it
+
+void library_path(const Library *l, const char *name, const char *suffix, char out[LIBRARY_PATH_MAX]);
+bool library_find(const Library *l, const char *name, LibraryModel *out); // false: not there
+// All models by name; a folder that does not exist has none. The caller frees *out.
+bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err);
+// The model, its record, and parts of it. *freed: bytes. Fails when none is there or a transfer is under way.
+bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err);
+
+bool record_read(const char *path, ModelRecord *out); // false: none that can be read
+bool record_write(const char *path, const ModelRecord *r, Err *err);
+
+#endif
