@@ -45,8 +45,9 @@ typedef struct EngineRequest {
     int32_t n_end_tokens;
     int32_t priority; // -ENGINE_MAX_PRIORITY … ENGINE_MAX_PRIORITY; the higher is served the sooner (sched.h)
     Str cache_salt;   // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
-    int64_t deadline_ns; // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
-    void *user;          // comes back in its events
+    int64_t deadline_ns;    // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
+    void *user;             // comes back in its events
+    Constraint *constraint; // NULL: none; with SUBMIT_OK it belongs to the engine
 } EngineRequest;
 
 typedef enum SubmitResult {
@@ -59,10 +60,11 @@ typedef enum SubmitResult {
 
 typedef enum FinishReason {
     FINISH_NONE,
-    FINISH_STOP,      // an end token (not delivered as a TOKEN event, not counted)
+    FINISH_STOP,      // an end token (not delivered as a TOKEN event, not counted), or the constraint is done
     FINISH_LENGTH,    // max_tokens reached
     FINISH_CANCELLED, // engine_cancel
     FINISH_TIMEOUT,   // the deadline passed: in the queue, in prefill or while decoding
+    FINISH_NO_TOKEN,  // the constraint allows no token to follow
     FINISH_SHUTDOWN,  // engine_stop(…, now)
 } FinishReason;
 

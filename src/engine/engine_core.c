@@ -176,12 +176,17 @@ static void sample(void *ctx, int task, int worker) {
     for (p->n = 0; guessed; p->n++) {
         int32_t row = p->first_row + p->n;
         int32_t token = c->chosen[row] = sampler_next(s->sampler, &c->rows[row], c->scratch[worker]);
-        guessed = p->n < s->n_draft && s->tokens[s->len + p->n] == token && !seq_is_end_token(s, token);
+        guessed = p->n < s->n_draft && s->tokens[s->len + p->n] == token && !seq_is_end_token(s, token) &&
+                  !seq_is_done(s);
     }
 }
 
-// false: it has ended.
-static bool deliver(EngineCore *c, Seq *s, int32_t token) {
+// last: what follows it is not yet known. false: it has ended.
+static bool deliver(EngineCore *c, Seq *s, int32_t token, bool last) {
+    if (token == SAMPLER_NO_TOKEN) {
+        end(c, s, FINISH_NO_TOKEN);
+        return false;
+    }
     CHECK(token >= 0 && token < c->model.n_vocab);
     if (!s->first_token_ns) {
         s->first_token_ns = now(c);
@@ -201,14 +206,15 @@ static bool deliver(EngineCore *c, Seq *s, int32_t token) {
                          .n_cached = s->n_cached,
                          .n_generated = seq_n_generated(s)};
     c->sink.event(c->sink.ctx, &event, NULL);
-    if (seq_n_generated(s) < s->max_tokens) return true;
-    end(c, s, FINISH_LENGTH);
+    bool done = last && seq_is_done(s);
+    if (!done && seq_n_generated(s) < s->max_tokens) return true;
+    end(c, s, done ? FINISH_STOP : FINISH_LENGTH);
     return false;
 }
 
 static void count_drafts(EngineCore *c, Seq *s, int32_t n_accepted) {
     if (s->n_draft == 0) return;
-    draft_judge(s->drafter, s->len, s->n_draft, n_accepted, c->price.value);
+    if (!s->told) draft_judge(s->drafter, s->len, s->n_draft, n_accepted, c->price.value);
     s->n_drafted += s->n_draft;
     s->n_accepted += n_accepted;
     c->stats.drafted_tokens += (uint64_t)s->n_draft;
@@ -220,7 +226,7 @@ static void settle(EngineCore *c, const Sampling *p) {
     Seq *s = p->seq;
     count_drafts(c, s, p->n - 1);
     for (int32_t i = 0; i < p->n; i++)
-        if (!deliver(c, s, c->chosen[p->first_row + i])) return;
+        if (!deliver(c, s, c->chosen[p->first_row + i], i == p->n - 1)) return;
     sched_note_computed(&c->sched, s, s->len - 1);
     seq_trim_blocks(s, c->sched.pool);
 }

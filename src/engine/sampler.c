@@ -17,6 +17,7 @@ struct SamplerState {
     SamplingParams params; // without logit_bias
     Bias *bias;            // [n_bias] by token; of one token, in the order of the request
     int32_t n_bias;
+    Constraint *constraint; // borrowed; NULL: none
     Rng rng;
     bool penalties;
     int32_t n_vocab;
@@ -136,7 +137,12 @@ void sampler_free(SamplerState *s) {
     free(s);
 }
 
+void sampler_constrain(SamplerState *s, Constraint *c) {
+    s->constraint = c;
+}
+
 LogitsWant sampler_want(const SamplerState *s) {
+    if (s->constraint) return (LogitsWant){0};
     int32_t k = s->params.temperature == 0 ? 1 : s->params.top_k;
     if (k == 0 || k > MOST_CANDIDATES || k >= s->n_vocab) return (LogitsWant){0};
     return (LogitsWant){.n_candidates = k, .listed = s->listed, .n_listed = s->n_listed};
@@ -194,10 +200,51 @@ static int32_t choose(SamplerState *s, const LogitsRow *row, SamplerScratch *scr
     return kept_draw(scratch, rng_uniform(&s->rng));
 }
 
+static void ban(float *logits, int32_t n) {
+    for (int32_t i = 0; i < n; i++) logits[i] = -INFINITY;
+}
+
+// Bans what is not in the mask. Most words of a mask are all ones or all zeros.
+static void apply_mask(const uint64_t *mask, int32_t n_tokens, float *logits, int32_t n_vocab) {
+    if (n_tokens > n_vocab) n_tokens = n_vocab;
+    for (int32_t first = 0; first < n_tokens; first += 64) {
+        uint64_t allowed = mask[first / 64];
+        int32_t n = n_tokens - first < 64 ? n_tokens - first : 64;
+        if (allowed == 0)
+            ban(logits + first, n);
+        else
+            for (uint64_t left = ~allowed; left; left &= left - 1) {
+                int32_t bit = __builtin_ctzll(left);
+                if (bit >= n) break;
+                logits[first + bit] = -INFINITY;
+            }
+    }
+    ban(logits + n_tokens, n_vocab - n_tokens);
+}
+
+static int32_t first_allowed(const uint64_t *mask, int32_t n_tokens) {
+    for (int32_t w = 0; w * 64 < n_tokens; w++)
+        if (mask[w]) return w * 64 + __builtin_ctzll(mask[w]);
+    return SAMPLER_NO_TOKEN;
+}
+
+// Biases may have banned all that the mask allows: then it is the first of those.
+static int32_t choose_allowed(SamplerState *s, const LogitsRow *row, SamplerScratch *scratch) {
+    Constraint *c = s->constraint;
+    const uint64_t *mask = c->ops->mask(c);
+    if (!mask) return SAMPLER_NO_TOKEN;
+    CHECK(row->all);
+    apply_mask(mask, c->n_tokens, row->all, s->n_vocab);
+    int32_t token = choose(s, row, scratch);
+    if (scratch->max == -INFINITY) token = first_allowed(mask, c->n_tokens);
+    if (token != SAMPLER_NO_TOKEN) c->ops->accept(c, token);
+    return token;
+}
+
 int32_t sampler_next(SamplerState *s, const LogitsRow *row, SamplerScratch *scratch) {
     CHECK(scratch->n_vocab == s->n_vocab);
     adjust(s, row);
-    int32_t token = choose(s, row, scratch);
-    if (s->penalties) count_token(s, token);
+    int32_t token = s->constraint ? choose_allowed(s, row, scratch) : choose(s, row, scratch);
+    if (s->penalties && token != SAMPLER_NO_TOKEN) count_token(s, token);
     return token;
 }

@@ -1,8 +1,8 @@
 // From logits to the next token.
 //
 // Order of operations (the field's usual one): logit_bias, repetition / presence / frequency
-// penalties, temperature, top_k, top_p, min_p, draw. The kept set of top_k and top_p is found by
-// partial selection; the vocabulary is never sorted as a whole. Ties go to the lower token id.
+// penalties, the constraint's mask, temperature, top_k, top_p, min_p, draw. The kept set of top_k and top_p
+// is found by partial selection; the vocabulary is never sorted as a whole. Ties go to the lower token id.
 // The draw walks the kept tokens in id order with one uniform number, so the result is a function
 // of (logits, parameters, generator state) alone.
 //
@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "engine/constraint.h"
 #include "model/batch.h"
 
 #include <stddef.h>
@@ -46,7 +47,8 @@ typedef struct SamplerState SamplerState;
 
 SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_t n_prompt,
                           int32_t max_tokens, int32_t n_vocab, Err *err);
-void sampler_free(SamplerState *s); // NULL is allowed
+void sampler_free(SamplerState *s);                     // NULL is allowed
+void sampler_constrain(SamplerState *s, Constraint *c); // borrowed; before the first token
 
 // Scratch for one worker: sized for n_vocab, reused for every call, never allocates later.
 typedef struct SamplerScratch SamplerScratch;
@@ -58,7 +60,10 @@ void sampler_scratch_free(SamplerScratch *s);
 // token is chosen.
 LogitsWant sampler_want(const SamplerState *s);
 
-// Chooses the next token and accounts for it (penalty counts, generator). Overwrites the row's logits.
+enum { SAMPLER_NO_TOKEN = -1 };
+
+// Chooses the next token and accounts for it (penalty counts, generator, constraint). Overwrites the row's
+// logits. SAMPLER_NO_TOKEN: the constraint allows none.
 // Both forms of a row give the same token; one with candidates must have been wanted in this way, but
 // may list more tokens.
 int32_t sampler_next(SamplerState *s, const LogitsRow *row, SamplerScratch *scratch);

@@ -205,11 +205,19 @@ static void hand_out_rows(Sched *s) {
     }
 }
 
+// A constraint that leaves little choice knows better than a look back.
+static int32_t propose(Seq *q, int32_t most) {
+    Constraint *c = q->constraint;
+    int32_t n = c && most > 0 ? c->ops->guess(c, q->tokens + q->len, most) : 0;
+    q->told = n > 0;
+    return n > 0 ? n : draft_propose(q->drafter, q->tokens, q->len, most);
+}
+
 // Guesses behind the known tokens, at most `most`; returns how many. The token that the last of them
 // leads to is one too, and max_tokens is not to be exceeded.
 static int32_t draft(Sched *s, Seq *q, int32_t most) {
     int32_t room = q->n_prompt + q->max_tokens - q->len - 1;
-    int32_t n = draft_propose(q->drafter, q->tokens, q->len, most < room ? most : room);
+    int32_t n = propose(q, most < room ? most : room);
     while (q->n_blocks < seq_blocks_for(q->len + n) && take_block(s, q)) {
     }
     int32_t covered = q->n_blocks * KV_BLOCK_TOKENS - q->len;

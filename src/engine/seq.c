@@ -36,14 +36,19 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64
         s->salt = (Str){salt, r->cache_salt.len};
     }
     s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, traits->n_vocab, err);
-    if (s->sampler && (!traits->drafts || (s->drafter = draft_new(n_tokens, err)))) return s;
-    seq_free(s);
-    return NULL;
+    if (!s->sampler || (traits->drafts && !(s->drafter = draft_new(n_tokens, err)))) {
+        seq_free(s);
+        return NULL;
+    }
+    s->constraint = r->constraint;
+    sampler_constrain(s->sampler, s->constraint);
+    return s;
 }
 
 void seq_free(Seq *s) {
     if (!s) return;
     CHECK(s->n_blocks == 0);
+    constraint_free(s->constraint);
     draft_free(s->drafter);
     sampler_free(s->sampler);
     free(s);
@@ -119,6 +124,10 @@ bool seq_is_end_token(const Seq *s, int32_t token) {
     for (int32_t i = 0; i < s->n_end_tokens; i++)
         if (s->end_tokens[i] == token) return true;
     return false;
+}
+
+bool seq_is_done(const Seq *s) {
+    return s->constraint && s->constraint->ops->is_done(s->constraint);
 }
 
 bool seq_line_init(SeqLine *line, int32_t capacity, Err *err) {

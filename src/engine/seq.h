@@ -36,6 +36,7 @@ typedef struct Seq {
     atomic_bool runs; // it may hold blocks; the engine thread writes it, anybody may read it
     void *user;
     SamplerState *sampler;     // owned
+    Constraint *constraint;    // owned; NULL: none
     Drafter *drafter;          // owned; NULL: no guesses
     const int32_t *end_tokens; // [n_end_tokens], borrowed from the request
     int32_t n_end_tokens;
@@ -48,6 +49,7 @@ typedef struct Seq {
     bool resumed;      // it has lost its blocks before
     int32_t n_rows;    // rows planned in the current step, those of guesses included
     int32_t n_draft;   // guesses in the current step: tokens[len … len + n_draft - 1]
+    bool told;         // they are the constraint's, not the drafter's
     int64_t deadline_ns, submit_ns;
     int64_t first_row_ns, first_token_ns; // 0: not yet
     int32_t n_drafted, n_accepted;        // guesses so far, and those that came true
@@ -72,7 +74,8 @@ static inline int32_t seq_n_generated(const Seq *s) {
     return s->len - s->n_prompt;
 }
 
-// The request must have been checked: n_prompt + max_tokens fits int32_t, tokens are in range.
+// The request's constraint becomes its own, if it is made. The request must have been checked: n_prompt +
+// max_tokens fits int32_t, tokens are in range.
 Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64_t now_ns, Err *err);
 void seq_free(Seq *s); // holds no blocks any more; NULL is allowed
 
@@ -91,6 +94,7 @@ void seq_index_blocks(Seq *s, KvPool *pool, KvPrefix *prefix);
 KvKey seq_block_key(const Seq *s, int32_t index, int32_t parent);
 
 bool seq_is_end_token(const Seq *s, int32_t token);
+bool seq_is_done(const Seq *s); // its constraint lets nothing follow what was chosen
 
 // Sequences in some order: of arrival, which is that of their ids (the front thread's), or of rank (sched.h).
 typedef struct SeqLine {

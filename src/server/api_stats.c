@@ -6,11 +6,11 @@
 enum { STATS_MAX_SEQUENCES = 256 }; // listed; a queue may be so long that all of them would hold up the loop
 
 static json_t *finished_json(const EngineStats *s) {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "stop", (json_int_t)s->finished[FINISH_STOP], "length",
-                     (json_int_t)s->finished[FINISH_LENGTH], "cancelled",
-                     (json_int_t)s->finished[FINISH_CANCELLED], "timeout",
-                     (json_int_t)s->finished[FINISH_TIMEOUT], "shutdown",
-                     (json_int_t)s->finished[FINISH_SHUTDOWN]);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I}", "stop", (json_int_t)s->finished[FINISH_STOP], "length",
+        (json_int_t)s->finished[FINISH_LENGTH], "cancelled", (json_int_t)s->finished[FINISH_CANCELLED],
+        "timeout", (json_int_t)s->finished[FINISH_TIMEOUT], "no_token",
+        (json_int_t)s->finished[FINISH_NO_TOKEN], "shutdown", (json_int_t)s->finished[FINISH_SHUTDOWN]);
 }
 
 static const char *state_word(const Request *r) {

@@ -20,6 +20,7 @@ const char *metrics_outcome_word(Outcome outcome) {
         [OUTCOME_LENGTH] = "length",
         [OUTCOME_CANCELLED] = "cancelled",
         [OUTCOME_TIMEOUT] = "timeout",
+        [OUTCOME_NO_TOKEN] = "no_token",
         [OUTCOME_SHUTDOWN] = "shutdown",
         [OUTCOME_CLIENT_GONE] = "client_gone",
         [OUTCOME_SLOW_READER] = "slow_reader",
