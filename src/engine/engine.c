@@ -339,6 +339,10 @@ int32_t engine_max_sequence(const Engine *e) {
     return e->max_sequence;
 }
 
+int32_t engine_max_live(const Engine *e) {
+    return e->max_live;
+}
+
 int32_t engine_n_live(const Engine *e) {
     return e->live.n;
 }

@@ -123,7 +123,8 @@ int engine_event_fd(
     const Engine *e); // becomes readable when there may be events; engine_poll until false re-arms it
 
 int32_t engine_max_sequence(const Engine *e); // tokens a request may have: min(model context, pool)
-int32_t engine_n_live(const Engine *e);       // front thread: accepted requests without END
+int32_t engine_max_live(const Engine *e);     // accepted requests without END that there may be at once
+int32_t engine_n_live(const Engine *e);       // front thread: those there are
 bool engine_runs(const Engine *e,
                  uint64_t id); // front thread: this one may hold blocks now; false: it waits, or has ended
 void engine_stats(const Engine *e, EngineStats *out);

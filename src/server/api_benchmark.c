@@ -5,6 +5,7 @@
 #include "server/api_gen.h"
 #include "server/request.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024 };
@@ -16,6 +17,7 @@ enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024 };
 typedef struct Benchmark {
     App *app;
     HttpExchange *x; // NULL: the client has gone
+    json_t *body;    // params has views into it
     GenParams params;
     TokenList prompt;
     int64_t n_requests, concurrency, n_started, n_live, n_ok, n_failed;
@@ -29,6 +31,7 @@ typedef struct Benchmark {
 
 static void bench_free(Benchmark *b) {
     gen_params_free(&b->params);
+    json_decref(b->body);
     token_list_free(&b->prompt);
     free(b->live);
     free(b);
@@ -77,8 +80,10 @@ static const RequestSink bench_sink;
 static void start_more(Benchmark *b) {
     while (b->x && !b->refused && b->n_live < b->concurrency && b->n_started < b->n_requests) {
         ApiError e = {0};
-        Request *r =
-            request_start(b->app, NULL, &bench_sink, b, "bench-", &b->params, b->prompt.ids, b->prompt.n, &e);
+        char id[32];
+        snprintf(id, sizeof id, "bench-%lld", (long long)b->n_started);
+        RequestSpec spec = {id, &b->params, b->prompt.ids, b->prompt.n, clock_now_ns()};
+        Request *r = request_start(b->app, &bench_sink, b, &spec, &e);
         if (r) {
             b->n_started++;
             remember(b, r);
@@ -113,7 +118,7 @@ static void on_one_failure(Request *r, const ApiError *e) {
     start_more(b);
 }
 
-static const RequestSink bench_sink = {NULL, on_one_end, on_one_failure};
+static const RequestSink bench_sink = {NULL, on_one_end, on_one_failure, request_free};
 
 // Abandoned requests do not call their sink, so nothing refers to the run any more.
 static void on_client_gone(void *user) {
@@ -124,16 +129,20 @@ static void on_client_gone(void *user) {
     bench_free(b);
 }
 
-static bool read_fields(Benchmark *b, const json_t *body, ApiError *e) {
-    App *app = b->app;
+typedef struct BenchmarkJob {
+    Job job;
+    Benchmark *benchmark; // until the run has begun
+} BenchmarkJob;
+
+static bool read_fields(const Served *served, Benchmark *b, ApiError *e) {
     Err err = {0};
-    Fields f = fields_of(body, e);
+    Fields f = fields_of(b->body, e);
     Str prompt = STR("请用几句话介绍人工智能的发展历史。");
-    b->params = gen_params_default(DIALECT_NATIVE, app->config);
+    b->params = gen_params_default(DIALECT_NATIVE, served->config);
     b->params.max_tokens = 50;
     b->n_requests = 40;
     b->concurrency = 8;
-    gen_params_read(&f, DIALECT_NATIVE, tokenizer_n_vocab(app->service.tokenizer), &b->params);
+    gen_params_read(&f, DIALECT_NATIVE, tokenizer_n_vocab(served->service.tokenizer), &b->params);
     fields_int(&f, "requests", 1, BENCH_MAX_REQUESTS, &b->n_requests);
     fields_int(&f, "concurrency", 1, BENCH_MAX_CONCURRENCY, &b->concurrency);
     fields_str(&f, "prompt", &prompt);
@@ -141,33 +150,39 @@ static bool read_fields(Benchmark *b, const json_t *body, ApiError *e) {
     if (!f.ok) return false;
     b->live = calloc((size_t)b->concurrency, sizeof *b->live);
     if (!b->live) return api_error_set(e, 503, NULL, NULL, "out of memory");
-    b->params.n_stops = 0; // views into the body, which does not live as long
     b->params.stream = false;
-    if (!app_admits_text(app, "prompt", prompt.len, e)) return false;
-    return prompt_encode_text(app->prompts, prompt, true, true, &b->prompt, &err) ||
+    if (!served_admits_text(served, "prompt", prompt.len, e)) return false;
+    return prompt_encode_text(served->prompts, prompt, true, true, &b->prompt, &err) ||
            api_error_from(e, &err, "prompt");
 }
 
-void api_benchmark(App *app, HttpExchange *x, Str tail) {
-    (void)tail;
-    ApiError e = {0};
-    Benchmark *b = calloc(1, sizeof *b);
-    json_t *body = http_body(x).len ? parse_body(http_body(x), &e) : json_object();
-    if (!b || !body) {
-        if (!e.status) api_error_set(&e, 503, NULL, NULL, "out of memory");
-        goto refuse;
+static void run(Job *job) {
+    Benchmark *b = ((BenchmarkJob *)job)->benchmark = calloc(1, sizeof *b);
+    if (!b) {
+        api_error_set(&job->error, 503, NULL, NULL, "out of memory");
+        return;
     }
-    b->app = app;
-    if (!read_fields(b, body, &e)) goto refuse;
-    json_decref(body);
-    b->x = x;
-    b->start_ns = clock_now_ns();
-    http_keep(x, on_client_gone, b);
-    start_more(b);
-    return;
+    b->body = job->body.len ? parse_body(job->body, &job->error) : json_object();
+    if (b->body) read_fields(job->served, b, &job->error);
+}
 
-refuse:
-    api_error_reply(x, DIALECT_NATIVE, &e);
-    json_decref(body);
-    if (b) bench_free(b);
+static void done(Job *job) {
+    Benchmark *b = ((BenchmarkJob *)job)->benchmark;
+    ((BenchmarkJob *)job)->benchmark = NULL;
+    b->app = job->app;
+    b->x = job->x;
+    b->start_ns = clock_now_ns();
+    http_keep(b->x, on_client_gone, b);
+    start_more(b);
+}
+
+static void clear(Job *job) {
+    if (((BenchmarkJob *)job)->benchmark) bench_free(((BenchmarkJob *)job)->benchmark);
+}
+
+void api_benchmark(App *app, HttpExchange *x, Str tail) {
+    static const JobKind kind = {sizeof(BenchmarkJob), run, done, clear};
+    (void)tail;
+    Job *job = preparer_new_job(app, x, &kind, DIALECT_NATIVE);
+    if (job) preparer_start(job);
 }

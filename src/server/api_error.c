@@ -83,6 +83,10 @@ void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value)
     api_error_reply(x, dialect, &e);
 }
 
+json_t *api_data_json(json_t *data) {
+    return data ? json_pack("{s:b, s:o}", "success", 1, "data", data) : NULL;
+}
+
 void api_reply_data(HttpExchange *x, json_t *data) {
-    api_reply_json(x, DIALECT_NATIVE, 200, data ? json_pack("{s:b, s:o}", "success", 1, "data", data) : NULL);
+    api_reply_json(x, DIALECT_NATIVE, 200, api_data_json(data));
 }

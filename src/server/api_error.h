@@ -33,7 +33,8 @@ json_t *api_error_json(const ApiError *e, Dialect dialect);                // a 
 void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e); // ends the exchange
 // Replies with a JSON value; takes the reference. NULL (no memory) becomes a 500.
 void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value);
-// The native envelope {"success":true,"data":…}; takes the reference.
+// The native envelope {"success":true,"data":…}; takes the reference. NULL (no memory) stays NULL.
+json_t *api_data_json(json_t *data);
 void api_reply_data(HttpExchange *x, json_t *data);
 
 #endif

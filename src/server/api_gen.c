@@ -10,10 +10,12 @@ GenParams gen_params_default(Dialect dialect, const ServerConfig *config) {
         return (GenParams){
             .sampling = {.temperature = 0.7f, .top_p = 0.9f, .repetition_penalty = 1.1f},
             .default_tokens = 100,
+            .n = 1,
         };
     return (GenParams){
         .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
         .default_tokens = config->default_max_tokens,
+        .n = 1,
     };
 }
 

@@ -82,7 +82,7 @@ static void put_version(const Scrape *s, const char *name) {
 static void put_model(const Scrape *s, const char *name) {
     Buf labels = {0};
     if (!s->app->attached) return;
-    prom_label(&labels, "model", str_from(s->app->model_id));
+    prom_label(&labels, "model", str_from(s->app->served.model_id));
     put_labelled(s, name, &labels, 1);
 }
 
@@ -116,7 +116,7 @@ static void put_outcomes(const Scrape *s, const char *name) {
 static void put_vllm_outcome(const Scrape *s, const char *name, const char *reason, uint64_t n) {
     Buf labels = {0};
     prom_label(&labels, "finished_reason", str_from(reason));
-    prom_label(&labels, "model_name", str_from(s->app->model_id));
+    prom_label(&labels, "model_name", str_from(s->app->served.model_id));
     put_labelled(s, name, &labels, (double)n);
 }
 
@@ -233,7 +233,7 @@ static void put_families(const Scrape *s, const Family *table, size_t n, const c
 
 static void put_aliases(const Scrape *s) {
     Buf model = {0};
-    prom_label(&model, "model_name", str_from(s->app->model_id));
+    prom_label(&model, "model_name", str_from(s->app->served.model_id));
     if (!model.failed) put_families(s, vllm_families, COUNT(vllm_families), model.ptr);
     s->out->failed |= model.failed;
     buf_free(&model);
@@ -244,7 +244,7 @@ void api_metrics(App *app, HttpExchange *x, Str tail) {
     (void)tail;
     Buf out = {0};
     Scrape s = {.app = app, .out = &out};
-    if (app->attached) engine_stats(app->service.engine, &s.engine);
+    if (app->attached) engine_stats(app->served.service.engine, &s.engine);
     read_figures(&s);
     put_families(&s, families, COUNT(families), "");
     if (app->config->metrics_aliases) put_aliases(&s);

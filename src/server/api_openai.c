@@ -1,95 +1,70 @@
 #include "server/api_openai.h"
 
-#include "base/clock.h"
 #include "server/api_stream.h"
 
 // ---- answers
 
-static json_t *usage_json(const Request *r) {
-    return json_pack("{s:i, s:i, s:i, s:{s:i}}", "prompt_tokens", (int)r->n_prompt, "completion_tokens",
-                     (int)r->n_generated, "total_tokens", (int)(r->n_prompt + r->n_generated),
-                     "prompt_tokens_details", "cached_tokens", (int)r->n_cached);
+static json_t *usage_json(const Generation *g) {
+    GenUsage u = generation_usage(g);
+    return json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", (json_int_t)u.n_prompt, "completion_tokens",
+                     (json_int_t)u.n_generated, "total_tokens", (json_int_t)(u.n_prompt + u.n_generated),
+                     "prompt_tokens_details", "cached_tokens", (json_int_t)u.n_cached);
 }
 
-static json_t *head_json(const Request *r, const char *object) {
-    return json_pack("{s:s, s:s, s:I, s:s}", "id", r->id, "object", object, "created", (json_int_t)r->created,
-                     "model", r->app->model_id);
+static json_t *head_json(const Generation *g, const char *object) {
+    return json_pack("{s:s, s:s, s:I, s:s}", "id", g->id, "object", object, "created", (json_int_t)g->created,
+                     "model", g->app->served.model_id);
 }
 
-// Takes the choice's own fields; adds what every choice has.
-static json_t *choices_json(json_t *own, const char *finish) {
-    json_t *choice = json_pack("{s:i}", "index", 0);
-    json_object_update(choice, own);
+// Takes the choice's own fields; adds what every choice has. `ended`: with its finish_reason.
+static json_t *choice_json(const Request *choice, json_t *own, bool ended) {
+    json_t *json = json_pack("{s:i}", "index", (int)choice->index);
+    json_object_update(json, own);
     json_decref(own);
-    json_object_set_new(choice, "logprobs", json_null());
-    json_object_set_new(choice, "finish_reason", finish ? json_string(finish) : json_null());
-    return json_pack("[o]", choice);
+    json_object_set_new(json, "logprobs", json_null());
+    json_object_set_new(json, "finish_reason",
+                        ended ? json_string(metrics_outcome_word(choice->outcome)) : json_null());
+    return json;
 }
 
-static bool send_chunk(Request *r, json_t *choices, json_t *usage) {
-    const OpenAiKind *kind = r->user;
-    json_t *chunk = head_json(r, kind->chunk_object);
-    json_object_set_new(chunk, "choices", choices);
-    if (r->include_usage) json_object_set_new(chunk, "usage", usage ? usage : json_null());
-    return stream_event(r, chunk);
-}
-
-static bool send_piece(Request *r, Str text, const char *finish) {
-    const OpenAiKind *kind = r->user;
-    return send_chunk(r, choices_json(kind->piece(text), finish), NULL);
-}
-
-// A chat stream opens with a chunk of its own, which carries the role.
-static bool send_text(Request *r) {
-    const OpenAiKind *kind = r->user;
-    if (!r->started && kind->opening && !send_chunk(r, choices_json(kind->opening(), NULL), NULL))
-        return false;
-    if (r->text.len == 0) return true;
-    bool ok = send_piece(r, buf_str(&r->text), NULL);
-    buf_clear(&r->text);
-    return ok;
-}
-
-static void stream_token(Request *r) {
-    send_text(r);
-}
-
-static void stream_finish(Request *r) {
-    if (!send_text(r)) return;
-    if (!send_piece(r, (Str){"", 0}, metrics_outcome_word(r->outcome))) return;
-    if (r->include_usage && !send_chunk(r, json_array(), usage_json(r))) return;
-    if (stream_word(r, "[DONE]")) stream_end(r, false);
-}
-
-static void whole_end(Request *r) {
-    const OpenAiKind *kind = r->user;
-    json_t *reply = head_json(r, kind->object);
-    json_t *choices = choices_json(kind->whole(buf_str(&r->text)), metrics_outcome_word(r->outcome));
-    json_object_set_new(reply, "choices", choices);
-    json_object_set_new(reply, "usage", usage_json(r));
-    HttpExchange *x = r->x;
-    r->x = NULL;
-    api_reply_json(x, DIALECT_OPENAI, 200, reply);
-}
-
-static void answer_failure(Request *r, const ApiError *e) {
-    if (!r->x) return;
-    if (r->started) {
-        if (stream_event(r, api_error_json(e, DIALECT_OPENAI))) stream_end(r, true);
-        return;
+json_t *openai_whole(const Generation *g, const OpenAiKind *kind) {
+    json_t *reply = head_json(g, kind->object), *choices = json_array();
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        const Request *choice = g->choices[i];
+        json_array_append_new(choices, choice_json(choice, kind->whole(buf_str(&choice->text)), true));
     }
-    HttpExchange *x = r->x;
-    r->x = NULL;
-    api_error_reply(x, DIALECT_OPENAI, e);
+    json_object_set_new(reply, "choices", choices);
+    json_object_set_new(reply, "usage", usage_json(g));
+    return reply;
 }
 
-static const RequestSink whole_sink = {NULL, whole_end, answer_failure};
-static const RequestSink stream_sink = {stream_token, stream_finish, answer_failure};
+static bool send_chunk(Generation *g, const OpenAiKind *kind, json_t *choices, json_t *usage) {
+    json_t *chunk = head_json(g, kind->chunk_object);
+    json_object_set_new(chunk, "choices", choices);
+    if (g->params.include_usage) json_object_set_new(chunk, "usage", usage ? usage : json_null());
+    return stream_event(g, chunk);
+}
 
-bool openai_start(App *app, HttpExchange *x, const OpenAiKind *kind, const GenParams *p,
-                  const TokenList *prompt, ApiError *e) {
-    const RequestSink *sink = p->stream ? &stream_sink : &whole_sink;
-    return request_start(app, x, sink, (void *)kind, kind->id_prefix, p, prompt->ids, prompt->n, e) != NULL;
+static bool send_choice(Generation *g, const OpenAiKind *kind, const Request *choice, json_t *own,
+                        bool ended) {
+    return send_chunk(g, kind, json_pack("[o]", choice_json(choice, own, ended)), NULL);
+}
+
+// A choice of a chat opens with a chunk of its own, which carries the role.
+void openai_delta(Generation *g, const OpenAiKind *kind, Request *choice, Str text) {
+    if (!choice->opened && kind->opening && !send_choice(g, kind, choice, kind->opening(), false)) return;
+    choice->opened = true;
+    if (text.len && !send_choice(g, kind, choice, kind->piece(text), false)) return;
+    if (choice->outcome != OUTCOME_NONE) send_choice(g, kind, choice, kind->piece((Str){"", 0}), true);
+}
+
+void openai_end(Generation *g, const OpenAiKind *kind) {
+    if (g->params.include_usage && !send_chunk(g, kind, json_array(), usage_json(g))) return;
+    if (stream_word(g, "[DONE]")) stream_end(g, false);
+}
+
+void openai_fail(Generation *g, const ApiError *e) {
+    if (stream_event(g, api_error_json(e, DIALECT_OPENAI))) stream_end(g, true);
 }
 
 // ---- common fields
@@ -139,20 +114,20 @@ static void read_stream_options(Fields *f, GenParams *p) {
     p->include_usage = json_is_true(usage);
 }
 
-void openai_read_common(App *app, Fields *f, GenParams *p) {
+void openai_read_common(const Served *served, Fields *f, GenParams *p) {
     Str model = {0};
     int64_t n = 1;
     fields_str(f, "model", &model);
-    if (f->ok && model.ptr && !app_knows_model(app, model)) {
+    if (f->ok && model.ptr && !served_knows_model(served, model)) {
         f->ok = api_error_set(f->error, 404, "model_not_found", "model",
                               "the model \"%.*s\" is not served here; there is \"%s\"",
-                              model.len < 100 ? (int)model.len : 100, model.ptr, app->model_id);
+                              model.len < 100 ? (int)model.len : 100, model.ptr, served->model_id);
     }
-    fields_int(f, "n", 1, INT32_MAX, &n);
-    if (n > 1) fields_fail(f, "n", "is %lld, but n > 1 is not supported", (long long)n);
+    fields_int(f, "n", 1, OPENAI_MAX_N, &n);
+    p->n = (int32_t)n;
     openai_refuse(f, constraints, sizeof constraints / sizeof constraints[0]);
     read_stream_options(f, p);
-    gen_params_read(f, DIALECT_OPENAI, tokenizer_n_vocab(app->service.tokenizer), p);
+    gen_params_read(f, DIALECT_OPENAI, tokenizer_n_vocab(served->service.tokenizer), p);
 }
 
 // ---- /v1/completions
@@ -161,8 +136,20 @@ static json_t *text_choice(Str text) {
     return json_pack("{s:s%}", "text", text.ptr, text.len);
 }
 
-static const OpenAiKind completion_kind = {"cmpl-", "text_completion", "text_completion",
-                                           NULL,    text_choice,       text_choice};
+static const OpenAiKind completion_kind = {"text_completion", "text_completion", NULL, text_choice,
+                                           text_choice};
+
+static json_t *whole(const Generation *g) {
+    return openai_whole(g, &completion_kind);
+}
+
+static void delta(Generation *g, Request *choice, Str text) {
+    openai_delta(g, &completion_kind, choice, text);
+}
+
+static void end(Generation *g) {
+    openai_end(g, &completion_kind);
+}
 
 static bool is_one(const json_t *value) {
     return json_is_integer(value) && json_integer_value(value) == 1;
@@ -177,8 +164,8 @@ static const Unsupported completion_unsupported[] = {
     {"logprobs", is_false}, {"prompt_logprobs", NULL},
 };
 
-static bool read_token_ids(App *app, Fields *f, const json_t *list, TokenList *out) {
-    int32_t n_vocab = tokenizer_n_vocab(app->service.tokenizer);
+static bool read_token_ids(const Served *served, Fields *f, const json_t *list, TokenList *out) {
+    int32_t n_vocab = tokenizer_n_vocab(served->service.tokenizer);
     const json_t *item;
     size_t i;
     json_array_foreach(list, i, item) {
@@ -192,48 +179,49 @@ static bool read_token_ids(App *app, Fields *f, const json_t *list, TokenList *o
     return true;
 }
 
-static bool encode_prompt(App *app, Fields *f, Str text, TokenList *out) {
+static bool encode_prompt(const Served *served, Fields *f, Str text, TokenList *out) {
     Err err = {0};
     if (text.len == 0) return fields_fail(f, "prompt", "must not be empty");
-    if (!app_admits_text(app, "prompt", text.len, f->error)) return false;
-    return prompt_encode_text(app->prompts, text, true, true, out, &err) ||
+    if (!served_admits_text(served, "prompt", text.len, f->error)) return false;
+    return prompt_encode_text(served->prompts, text, true, true, out, &err) ||
            api_error_from(f->error, &err, "prompt");
 }
 
-// A string, token ids, or an array with one of either.
-static bool read_prompt(App *app, Fields *f, TokenList *out) {
-    json_t *prompt = fields_get(f, "prompt");
-    if (!prompt) return fields_fail(f, "prompt", "is missing");
-    const json_t *first = json_array_get(prompt, 0);
-    if (json_is_array(prompt) && (json_is_string(first) || json_is_array(first))) {
-        if (json_array_size(prompt) != 1)
-            return fields_fail(f, "prompt", "may be one text only, not %zu", json_array_size(prompt));
-        prompt = (json_t *)first;
-    }
-    if (json_is_string(prompt)) return encode_prompt(app, f, json_str(prompt), out);
+static bool read_one_prompt(const Served *served, Fields *f, const json_t *prompt, TokenList *out) {
+    if (!out) return fields_fail(f, "prompt", "does not fit into memory");
+    if (json_is_string(prompt)) return encode_prompt(served, f, json_str(prompt), out);
     if (!json_is_array(prompt) || json_array_size(prompt) == 0)
         return fields_fail(f, "prompt", "must be a string or an array of token ids, not empty");
-    return read_token_ids(app, f, prompt, out);
+    return read_token_ids(served, f, prompt, out);
 }
 
-static bool complete(App *app, HttpExchange *x, const json_t *body, ApiError *e) {
+// A string, token ids, or an array of either: several prompts.
+static bool read_prompts(const Served *served, Fields *f, GenPlan *plan) {
+    const json_t *prompt = fields_get(f, "prompt"), *first = json_array_get(prompt, 0), *one;
+    size_t i;
+    if (!prompt) return fields_fail(f, "prompt", "is missing");
+    if (!json_is_array(prompt) || (!json_is_string(first) && !json_is_array(first)))
+        return read_one_prompt(served, f, prompt, gen_plan_add_prompt(plan));
+    if (json_array_size(prompt) > (size_t)served->max_live)
+        return fields_fail(f, "prompt", "may have at most %d texts here, not %zu", (int)served->max_live,
+                           json_array_size(prompt));
+    json_array_foreach(prompt, i, one) {
+        if (!read_one_prompt(served, f, one, gen_plan_add_prompt(plan))) return false;
+    }
+    return true;
+}
+
+static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
-    GenParams params = gen_params_default(DIALECT_OPENAI, app->config);
-    TokenList prompt = {0};
-    openai_read_common(app, &f, &params);
+    plan->params = gen_params_default(DIALECT_OPENAI, served->config);
+    openai_read_common(served, &f, &plan->params);
     openai_refuse(&f, completion_unsupported,
                   sizeof completion_unsupported / sizeof completion_unsupported[0]);
-    bool ok =
-        f.ok && read_prompt(app, &f, &prompt) && openai_start(app, x, &completion_kind, &params, &prompt, e);
-    token_list_free(&prompt);
-    gen_params_free(&params);
-    return ok;
+    return f.ok && read_prompts(served, &f, plan);
 }
 
 void api_completions(App *app, HttpExchange *x, Str tail) {
+    static const GenDialect dialect = {DIALECT_OPENAI, "cmpl-", read, NULL, whole, delta, end, openai_fail};
     (void)tail;
-    ApiError e = {0};
-    json_t *body = parse_body(http_body(x), &e);
-    if (!body || !complete(app, x, body, &e)) api_error_reply(x, DIALECT_OPENAI, &e);
-    json_decref(body);
+    generation_handle(app, x, &dialect);
 }

@@ -1,30 +1,36 @@
 // OpenAI's API: /v1/completions and /v1/chat/completions, whole and streamed.
 //
-// Supported: sampling with logit_bias, penalties, seed, and the extensions top_k, min_p,
-// repetition_penalty, timeout_ms, ignore_eos; stop (up to 16); n = 1. What is not supported and
-// would change the result is refused with 400 and its name in `param`; unknown fields are ignored.
+// What is not supported and would change the result is refused with 400 and its name in `param`;
+// unknown fields are ignored. docs/api.md has the fields.
 #ifndef CLLM_SERVER_API_OPENAI_H
 #define CLLM_SERVER_API_OPENAI_H
 
 #include "server/api_gen.h"
-#include "server/app.h"
+#include "server/generation.h"
 
 void api_completions(App *app, HttpExchange *x, Str tail);
 void api_chat_completions(App *app, HttpExchange *x, Str tail); // api_chat.c
 
 // ---- shared by the two
 
+enum { OPENAI_MAX_N = 128 };
+
 // How a route's answers differ.
 typedef struct OpenAiKind {
-    const char *id_prefix;    // "cmpl-"
     const char *object;       // of a whole answer
     const char *chunk_object; // of a stream's chunks
-    // The choice's fields beside index and finish_reason, new references: of a chunk before all
+    // A choice's fields beside index and finish_reason, new references: of a chunk before all
     // text (NULL: there is none), of a chunk with some text (empty: the last), of a whole answer.
     json_t *(*opening)(void);
     json_t *(*piece)(Str text);
     json_t *(*whole)(Str text);
 } OpenAiKind;
+
+// What a GenDialect of OpenAI's answers by.
+json_t *openai_whole(const Generation *g, const OpenAiKind *kind);
+void openai_delta(Generation *g, const OpenAiKind *kind, Request *choice, Str text);
+void openai_end(Generation *g, const OpenAiKind *kind);
+void openai_fail(Generation *g, const ApiError *e);
 
 // A field with a value that would change the result in a way this server does not do.
 typedef struct Unsupported {
@@ -35,9 +41,6 @@ void openai_refuse(Fields *f, const Unsupported *list, size_t n);
 bool openai_is_empty(const json_t *value); // false, 0, "", [] and {}: nothing is asked for
 
 // Reads and checks the common fields: model, n, sampling, stream_options. Failures stick in f.
-void openai_read_common(App *app, Fields *f, GenParams *p);
-// Submits; kind stays with the request.
-bool openai_start(App *app, HttpExchange *x, const OpenAiKind *kind, const GenParams *p,
-                  const TokenList *prompt, ApiError *e);
+void openai_read_common(const Served *served, Fields *f, GenParams *p);
 
 #endif

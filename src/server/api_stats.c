@@ -14,7 +14,7 @@ static json_t *finished_json(const EngineStats *s) {
 }
 
 static const char *state_word(const Request *r) {
-    bool runs = engine_runs(r->app->service.engine, r->engine_id);
+    bool runs = engine_runs(r->app->served.service.engine, r->engine_id);
     if (r->answered) return "ending";
     if (r->n_generated > 0) return runs ? "decode" : "preempted";
     return runs ? "prefill" : "queued";
@@ -37,7 +37,7 @@ static json_t *sequences_json(const App *app) {
 void api_stats(App *app, HttpExchange *x, Str tail) {
     (void)tail;
     EngineStats s;
-    engine_stats(app->service.engine, &s);
+    engine_stats(app->served.service.engine, &s);
     double steps = s.steps ? (double)s.steps : 1, seconds = (double)s.step_ns.sum * 1e-9;
     json_t *data = json_pack(
         "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",

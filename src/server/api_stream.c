@@ -12,35 +12,35 @@ bool sse_format(const json_t *value, Buf *out) {
     return !out->failed;
 }
 
-static bool send_bytes(Request *r, const Buf *bytes) {
-    if (!r->x) return false;
-    if (!r->started) http_start(r->x, 200, "text/event-stream; charset=utf-8");
-    r->started = true;
-    if (http_send(r->x, buf_str(bytes))) return true;
-    r->x = NULL;
-    request_abandon(r, OUTCOME_SLOW_READER);
+static bool send_bytes(Generation *g, const Buf *bytes) {
+    if (!g->x) return false;
+    if (!g->started) http_start(g->x, 200, "text/event-stream; charset=utf-8");
+    g->started = true;
+    if (http_send(g->x, buf_str(bytes))) return true;
+    g->x = NULL;
+    generation_abandon(g, OUTCOME_SLOW_READER);
     return false;
 }
 
-bool stream_event(Request *r, json_t *value) {
+bool stream_event(Generation *g, json_t *value) {
     Buf line = {0};
-    bool ok = sse_format(value, &line) && send_bytes(r, &line);
+    bool ok = sse_format(value, &line) && send_bytes(g, &line);
     json_decref(value);
     buf_free(&line);
     return ok;
 }
 
-bool stream_word(Request *r, const char *word) {
+bool stream_word(Generation *g, const char *word) {
     Buf line = {0};
     buf_printf(&line, "data: %s\n\n", word);
-    bool ok = !line.failed && send_bytes(r, &line);
+    bool ok = !line.failed && send_bytes(g, &line);
     buf_free(&line);
     return ok;
 }
 
-void stream_end(Request *r, bool failed) {
-    if (!r->x) return;
-    HttpExchange *x = r->x;
-    r->x = NULL;
+void stream_end(Generation *g, bool failed) {
+    if (!g->x) return;
+    HttpExchange *x = g->x;
+    g->x = NULL;
     http_end(x, failed);
 }

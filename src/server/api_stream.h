@@ -1,21 +1,21 @@
-// Server-sent events: the stream of a request, whatever its dialect.
+// Server-sent events: the stream of an answer, whatever its dialect.
 //
 // The stream starts with its first event, so that a failure before the first token still has its
-// true HTTP status. A send that finds the reader too slow abandons the request; the exchange is
-// then gone and the caller just returns.
+// true HTTP status. A send that finds the reader too slow abandons the generation; the exchange
+// is then gone and the caller just returns.
 #ifndef CLLM_SERVER_API_STREAM_H
 #define CLLM_SERVER_API_STREAM_H
 
-#include "server/request.h"
+#include "server/generation.h"
 
 // Appends `data: {json}\n\n`: one line, valid UTF-8 by itself. false: no memory.
 bool sse_format(const json_t *value, Buf *out);
 
-// Sends one event; takes the reference. false: the request has been abandoned.
-bool stream_event(Request *r, json_t *value);
+// Sends one event; takes the reference. false: it has been abandoned.
+bool stream_event(Generation *g, json_t *value);
 // The same for a constant, "[DONE]".
-bool stream_word(Request *r, const char *word);
+bool stream_word(Generation *g, const char *word);
 // Ends the reply; x is gone. After a failure the connection is closed.
-void stream_end(Request *r, bool failed);
+void stream_end(Generation *g, bool failed);
 
 #endif

@@ -257,8 +257,20 @@ Str http_path(const HttpExchange *x) {
     return path && *path ? str_from(path) : STR("/");
 }
 
-Str http_body(const HttpExchange *x) {
-    return x->body;
+// A body is the evbuffer in which it arrived. It lies in one piece, and moving it to another evbuffer
+// moves no byte.
+HttpBody *http_take_body(HttpExchange *x, Str *view) {
+    struct evbuffer *own = x->body.len ? evbuffer_new() : NULL;
+    *view = (Str){"", 0};
+    if (!own) return NULL;
+    evbuffer_add_buffer(own, evhttp_request_get_input_buffer(x->req));
+    *view = x->body;
+    x->body = (Str){"", 0};
+    return (HttpBody *)own;
+}
+
+void http_free_body(HttpBody *body) {
+    if (body) evbuffer_free((struct evbuffer *)body);
 }
 
 bool http_body_too_large(const HttpExchange *x) {

@@ -43,6 +43,7 @@ typedef struct HttpConfig {
 
 typedef struct Http Http;
 typedef struct HttpExchange HttpExchange;
+typedef struct HttpBody HttpBody;
 
 typedef void (*HttpHandler)(HttpExchange *x, void *user);
 typedef void (*HttpAnswered)(const void *tag, int status, void *user);
@@ -60,7 +61,10 @@ int http_n_busy(const Http *h); // connections with a request that is not fully 
 HttpMethod http_method(const HttpExchange *x);
 const char *http_method_name(HttpMethod m);
 Str http_path(const HttpExchange *x); // as sent: not percent-decoded, without the query
-Str http_body(const HttpExchange *x);
+// The body, which from then on is the caller's and outlives the exchange; free it on the loop's thread. *view
+// shows it. NULL: there is none.
+HttpBody *http_take_body(HttpExchange *x, Str *view);
+void http_free_body(HttpBody *body); // NULL is allowed
 bool http_body_too_large(const HttpExchange *x);
 const char *http_header(const HttpExchange *x, const char *name); // NULL: not sent
 void http_set_tag(HttpExchange *x, const void *tag);              // for `answered`

@@ -16,12 +16,6 @@ static void random_bytes(void *out, size_t n) {
     CHECK(getrandom(out, n, 0) == (ssize_t)n); // up to 256 bytes always come whole
 }
 
-static void make_id(char *id, size_t size, const char *prefix) {
-    uint64_t r[2];
-    random_bytes(r, sizeof r);
-    snprintf(id, size, "%s%016llx%016llx", prefix, (unsigned long long)r[0], (unsigned long long)r[1]);
-}
-
 static void link_request(Request *r) {
     App *app = r->app;
     r->next = app->requests;
@@ -39,7 +33,7 @@ static void unlink_request(Request *r) {
     r->app->n_requests--;
 }
 
-static void request_free(Request *r) {
+void request_free(Request *r) {
     buf_free(&r->text);
     detok_free(r->detok);
     free(r->end_tokens);
@@ -49,7 +43,7 @@ static void request_free(Request *r) {
 // ---- start
 
 static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, ApiError *e) {
-    int64_t context = engine_max_sequence(r->app->service.engine);
+    int64_t context = r->app->served.context;
     int64_t prompt = (int64_t)n_prompt, room = context - prompt;
     int64_t wanted = p->max_tokens ? p->max_tokens : 1;
     if (wanted > room)
@@ -65,24 +59,30 @@ static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, A
 }
 
 // The engine's statistics are as old as its last step, so what is told here is the front's own count.
-static bool queue_full(const Request *r, const Err *err, ApiError *e) {
-    const App *app = r->app;
+static bool queue_full(const App *app, const Err *err, ApiError *e) {
     int32_t n_waiting = 0;
     for (const Request *one = app->requests; one; one = one->next) n_waiting += one->n_generated == 0;
     api_error_set(e, 429, "queue_full", NULL,
                   "the queue is full: %s; %d requests are live, %d of them wait for their first token",
                   err->msg, app->n_requests, (int)n_waiting);
-    e->retry_after_s = app_retry_after(app, n_waiting, r->start_ns);
+    e->retry_after_s = app_retry_after(app, n_waiting, clock_now_ns());
     return false;
+}
+
+bool request_admits(const App *app, int32_t n, ApiError *e) {
+    Err err;
+    if (app->n_requests + n <= app->served.max_live) return true;
+    err_set(&err, ERR_LIMIT, "at most %d requests may run or wait", (int)app->served.max_live);
+    return queue_full(app, &err, e);
 }
 
 static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e) {
     switch (result) {
-    case SUBMIT_QUEUE_FULL: return queue_full(r, err, e);
+    case SUBMIT_QUEUE_FULL: return queue_full(r->app, err, e);
     case SUBMIT_TOO_LONG:
-        return api_error_set(
-            e, 400, "context_length_exceeded", NULL, "the context is %d tokens, but this request needs %d",
-            (int)engine_max_sequence(r->app->service.engine), (int)(r->n_prompt + r->max_tokens));
+        return api_error_set(e, 400, "context_length_exceeded", NULL,
+                             "the context is %d tokens, but this request needs %d",
+                             (int)r->app->served.context, (int)(r->n_prompt + r->max_tokens));
     case SUBMIT_CLOSED:
         return api_error_set(e, 503, "draining", NULL,
                              "the server is shutting down and takes no new requests");
@@ -91,7 +91,7 @@ static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e
 }
 
 static bool copy_end_tokens(Request *r, bool ignore, size_t *n, ApiError *e) {
-    const int32_t *ids = tokenizer_end_tokens(r->app->service.tokenizer, n);
+    const int32_t *ids = tokenizer_end_tokens(r->app->served.service.tokenizer, n);
     if (ignore) *n = 0;
     r->end_tokens = malloc((*n + 1) * sizeof *r->end_tokens);
     if (!r->end_tokens) return api_error_set(e, 503, NULL, NULL, "out of memory");
@@ -117,50 +117,35 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
         .user = r,
     };
     if (!p->seed_given) random_bytes(&request.sampling.seed, sizeof request.sampling.seed);
-    SubmitResult result = engine_submit(r->app->service.engine, &request, &r->engine_id, &err);
+    SubmitResult result = engine_submit(r->app->served.service.engine, &request, &r->engine_id, &err);
     return result == SUBMIT_OK || refused(r, result, &err, e);
 }
 
-static void on_client_gone(void *user) {
-    Request *r = user;
-    r->x = NULL;
-    request_abandon(r, OUTCOME_CLIENT_GONE);
-}
-
-Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void *user, const char *id_prefix,
-                       const GenParams *params, const int32_t *prompt, size_t n_prompt, ApiError *e) {
+Request *request_start(App *app, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e) {
     Err err = {0};
+    const GenParams *p = spec->params;
     Request *r = calloc(1, sizeof *r);
     if (!r) {
         api_error_set(e, 503, NULL, NULL, "out of memory");
         return NULL;
     }
-    *r = (Request){.app = app,
-                   .sink = sink,
-                   .user = user,
-                   .created = time(NULL),
-                   .start_ns = clock_now_ns(),
-                   .stream = params->stream,
-                   .priority = params->priority,
-                   .include_usage = params->include_usage};
-    r->last_ns = r->start_ns;
-    make_id(r->id, sizeof r->id, id_prefix);
-    if (n_prompt == 0) {
+    *r = (Request){.app = app, .sink = sink, .user = user, .priority = p->priority};
+    r->start_ns = r->last_ns = spec->received_ns;
+    snprintf(r->id, sizeof r->id, "%s", spec->id);
+    if (spec->n_prompt == 0) {
         api_error_set(e, 400, NULL, "prompt", "prompt must have at least one token");
         goto fail;
     }
-    if (!choose_max_tokens(r, params, n_prompt, e)) goto fail;
-    r->detok = detok_new(app->service.tokenizer, params->stops, params->n_stops, &err);
+    if (!choose_max_tokens(r, p, spec->n_prompt, e)) goto fail;
+    r->detok = detok_new(app->served.service.tokenizer, p->stops, p->n_stops, &err);
     if (!r->detok) {
         api_error_from(e, &err, "stop");
         goto fail;
     }
-    if (!submit(r, params, prompt, e)) goto fail;
+    if (!submit(r, p, spec->prompt, e)) goto fail;
     link_request(r);
-    r->x = x;
-    if (x) http_keep(x, on_client_gone, r);
     log_f(LOG_INFO, "request_start", "id=%s prompt_tokens=%d max_tokens=%d stream=%d", r->id,
-          (int)r->n_prompt, (int)r->max_tokens, r->stream);
+          (int)r->n_prompt, (int)r->max_tokens, p->stream);
     return r;
 
 fail:
@@ -187,10 +172,11 @@ static void answer_failure(Request *r, int status, const char *code, const char 
 }
 
 void request_abandon(Request *r, Outcome why) {
+    if (r->answered) return;
     r->outcome = why;
     r->answered = true;
     r->end_ns = clock_now_ns();
-    engine_cancel(r->app->service.engine, r->engine_id);
+    engine_cancel(r->app->served.service.engine, r->engine_id);
 }
 
 static void note_token(Request *r, int64_t now) {
@@ -214,7 +200,7 @@ static void on_token(Request *r, int32_t token) {
         if (r->sink->token) r->sink->token(r);
         return;
     }
-    engine_cancel(r->app->service.engine, r->engine_id);
+    engine_cancel(r->app->served.service.engine, r->engine_id);
 }
 
 static void answer_by_reason(Request *r, const EngineEvent *event) {
@@ -247,7 +233,7 @@ static void on_end(Request *r, const EngineEvent *event) {
     metrics_note_end(&r->app->metrics, r->outcome, event->queued_ns, r->end_ns - r->start_ns);
     log_end(r, event);
     unlink_request(r);
-    request_free(r);
+    r->sink->released(r);
 }
 
 void request_on_event(const EngineEvent *event) {

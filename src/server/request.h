@@ -1,11 +1,13 @@
-// The one internal request, whatever dialect it came in.
+// One request of the engine: a prompt and what is generated from it, as text.
 //
-// Life: request_start submits to the engine; TOKEN events become text; the answer is given once, by
-// exactly one of sink->end and sink->fail, or never when the client has gone; the object lives until
-// the engine's END event, whichever came first. A request may be answered long before its END (a
-// stop string has completed, the client left, its reader is too slow): it is then cancelled in the
-// engine, further tokens are ignored, and END frees it. Nothing else frees it, and nobody keeps its
-// pointer beyond the sink's calls.
+// Life: request_start submits to the engine; TOKEN events become text; the outcome is told once, by
+// exactly one of sink->end and sink->fail, or never when it has been abandoned; the engine's END event,
+// whichever came first, leads to sink->released, which is always the last call. A request may have
+// its outcome long before its END (a stop string has completed): it is then cancelled in the engine
+// and further tokens are ignored. The object belongs to the sink's side, which frees it by
+// request_free in sink->released or later.
+//
+// What a client asked for may be several of them: see generation.h.
 //
 // Thread: the loop's.
 #ifndef CLLM_SERVER_REQUEST_H
@@ -26,6 +28,7 @@ typedef struct GenParams {
     int64_t default_tokens; // when not given; 0: what the context leaves
     Str stops[DETOK_MAX_STOPS];
     size_t n_stops;
+    int32_t n;        // choices of each prompt
     Str cache_salt;   // extension
     int32_t priority; // extension
     bool stream;
@@ -37,20 +40,29 @@ typedef struct GenParams {
 void gen_params_free(GenParams *p);
 
 typedef struct RequestSink {
-    void (*token)(Request *r); // r->text has grown; NULL: not interested
+    void (*token)(Request *r); // r->text may have grown; NULL: not interested
     void (*end)(Request *r);   // all text is in r->text, the outcome is stop or length
     void (*fail)(Request *r, const ApiError *e);
+    void (*released)(Request *r); // the engine refers to it no more
 } RequestSink;
+
+typedef struct RequestSpec {
+    const char *id; // in the log; copied
+    const GenParams *params;
+    const int32_t *prompt; // copied
+    size_t n_prompt;
+    int64_t received_ns;
+} RequestSpec;
 
 struct Request {
     App *app;
     const RequestSink *sink;
-    void *user;      // the sink's
-    HttpExchange *x; // NULL: none, answered, or the client has gone
-    char id[48];     // as the client sees it, and in the log
-    bool stream, started, include_usage;
-    time_t created; // wall time
-    Buf text;       // shown text that the sink has not taken yet (a sink may clear it)
+    void *user; // the sink's
+    char id[64];
+    int32_t index; // the sink's: which of its requests
+    bool answered; // told of its outcome, or abandoned
+    bool opened;   // the sink's: its part of a stream has begun
+    Buf text;      // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens, priority;
     int32_t n_cached;                  // tokens of the prompt that the engine had already
     Outcome outcome;                   // from sink->end or request_abandon on; stop or length at sink->end
@@ -61,17 +73,18 @@ struct Request {
     Detok *detok;
     uint64_t engine_id;
     int32_t *end_tokens; // borrowed by the engine
-    bool answered;
 };
 
-// Submits. x may be NULL (no client). On success the request owns the exchange until its answer;
-// on failure *e says why, x is untouched and NULL is returned.
-Request *request_start(App *app, HttpExchange *x, const RequestSink *sink, void *user, const char *id_prefix,
-                       const GenParams *params, const int32_t *prompt, size_t n_prompt, ApiError *e);
+// Is there room for n more among the live requests? Otherwise *e says 429.
+bool request_admits(const App *app, int32_t n, ApiError *e);
+
+// Submits. On failure *e says why and NULL is returned.
+Request *request_start(App *app, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e);
+void request_free(Request *r); // after sink->released
 
 void request_on_event(const EngineEvent *event); // an engine event, with the Request as its user
 
-// Ends it without an answer: the client has gone, or nobody wants it any more.
+// Ends it without telling its outcome, unless that has been told: nobody wants it any more.
 void request_abandon(Request *r, Outcome why);
 
 #endif

@@ -111,15 +111,16 @@ static void on_engine(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     Server *s = arg;
     EngineEvent event;
-    while (engine_poll(s->app.service.engine, &event)) request_on_event(&event);
+    while (engine_poll(s->app.served.service.engine, &event)) request_on_event(&event);
 }
 
 static bool attach(Server *s, Err *err) {
-    if (!app_attach(&s->app, &s->attaching, err)) return false;
-    int fd = engine_event_fd(s->app.service.engine);
+    if (!(s->app.preparer = preparer_new(s->base, err)) || !app_attach(&s->app, &s->attaching, err))
+        return false;
+    int fd = engine_event_fd(s->app.served.service.engine);
     s->engine = event_new(s->base, fd, EV_READ | EV_PERSIST, on_engine, s);
     if (!s->engine || event_add(s->engine, NULL) != 0) return err_set(err, ERR_NOMEM, "out of memory");
-    log_event(LOG_INFO, "ready", "model", s->app.model_id, NULL);
+    log_event(LOG_INFO, "ready", "model", s->app.served.model_id, NULL);
     return true;
 }
 
@@ -129,13 +130,13 @@ static void end_everything(Server *s) {
     if (s->stopped_now) return;
     s->stopped_now = true;
     log_f(LOG_INFO, "stopping_now", "requests=%d", s->app.n_requests);
-    if (s->app.attached) engine_stop(s->app.service.engine, true);
+    if (s->app.attached) engine_stop(s->app.served.service.engine, true);
 }
 
 static void begin_drain(Server *s) {
     s->app.state = APP_DRAINING;
     log_f(LOG_INFO, "draining", "requests=%d timeout_s=%d", s->app.n_requests, s->config.drain_timeout_s);
-    if (s->app.attached) engine_stop(s->app.service.engine, false);
+    if (s->app.attached) engine_stop(s->app.served.service.engine, false);
     struct timeval tick = {0, SERVER_TICK_MS * 1000};
     s->drain_until_ns = clock_now_ns() + (int64_t)s->config.drain_timeout_s * 1000000000;
     event_add(s->tick, &tick);
@@ -148,7 +149,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     Server *s = arg;
     int64_t now = clock_now_ns();
     if (now >= s->drain_until_ns) end_everything(s);
-    if (s->app.n_requests > 0) return;
+    if (s->app.n_requests > 0 || preparer_n_jobs(s->app.preparer) > 0) return;
     if (s->flush_until_ns == 0) s->flush_until_ns = now + SERVER_FLUSH_MS * 1000000LL;
     if (http_n_busy(s->http) == 0 || now >= s->flush_until_ns) event_base_loopbreak(s->base);
 }
@@ -231,6 +232,7 @@ bool server_run(Server *s, Err *err) {
     bool looped = event_base_dispatch(s->base) >= 0;
     free_event(s->engine); // the engine may be freed before the server
     s->engine = NULL;
+    preparer_stop(s->app.preparer); // and so may what it reads
     if (!looped) return err_set(err, ERR_IO, "the event loop failed");
     if (!s->failed) {
         log_f(LOG_INFO, "stopped", "requests=%d", s->app.n_requests);
@@ -243,6 +245,7 @@ bool server_run(Server *s, Err *err) {
 void server_free(Server *s) {
     if (!s) return;
     http_free(s->http); // tells the last clients' requests that they have gone
+    preparer_free(s->app.preparer);
     free_event(s->wake);
     free_event(s->tick);
     if (s->base) event_base_free(s->base);

@@ -64,7 +64,8 @@ def test_bad_prompts(server: Server, body: Any) -> None:
     assert "prompt" in native_error(server, "/generate", body, 400)
 
 
-@pytest.mark.parametrize("prompt", [None, "", [], [""], ["a", "b"], [[1], [2]], [-1], [10**9], [1, "a"], {"a": 1}, 7])
+@pytest.mark.parametrize("prompt", [None, "", [], [""], ["a", ""], [[1], []], ["a", 7], [-1], [10**9],
+                                    [1, "a"], ["a"] * 1000, {"a": 1}, 7])
 def test_bad_completion_prompts(server: Server, prompt: Any) -> None:
     assert openai_error(server, "/v1/completions", {"prompt": prompt}, 400)["param"] == "prompt"
 
@@ -81,10 +82,10 @@ def test_bad_messages(server: Server, messages: Any) -> None:
 
 
 UNSUPPORTED = [
-    (CHAT, "n", 2), (CHAT, "logprobs", True), (CHAT, "top_logprobs", 3), (CHAT, "response_format", {"type": "json_object"}),
+    (CHAT, "logprobs", True), (CHAT, "top_logprobs", 3), (CHAT, "response_format", {"type": "json_object"}),
     (CHAT, "tools", [{"type": "function", "function": {"name": "f"}}]), (CHAT, "tool_choice", "required"),
     (CHAT, "grammar", "root ::= x"), (CHAT, "guided_json", {"type": "object"}), (CHAT, "modalities", ["audio"]),
-    ("/v1/completions", "n", 2), ("/v1/completions", "best_of", 2), ("/v1/completions", "echo", True),
+    ("/v1/completions", "best_of", 2), ("/v1/completions", "echo", True),
     ("/v1/completions", "logprobs", 0), ("/v1/completions", "suffix", "x"),
 ]
 
@@ -106,11 +107,12 @@ def test_context_length(server: Server) -> None:
     assert openai_error(server, "/v1/completions", {"prompt": long}, 400)["code"] == "context_length_exceeded"
 
 
-def test_more_than_one_choice(server: Server) -> None:
+def test_too_many_choices(server: Server) -> None:
     for path in (CHAT, "/v1/completions"):
-        error = openai_error(server, path, {"messages": USER, "prompt": "x", "n": 2}, 400)
-        assert "n > 1 is not supported" in error["message"]
-        assert "between 1 and" in openai_error(server, path, {"messages": USER, "prompt": "x", "n": 0}, 400)["message"]
+        for n in (0, 129):
+            assert "between 1 and 128" in openai_error(server, path, {"messages": USER, "prompt": "x", "n": n}, 400)["message"]
+    error = openai_error(server, "/v1/completions", {"prompt": ["x"] * 20, "n": 100}, 400)
+    assert error["param"] == "n" and "2000 answers" in error["message"]
 
 
 def test_texts_that_cannot_fit(server: Server) -> None:

@@ -1,0 +1,156 @@
+#include "server/chat_request.h"
+
+#include "server/parse.h"
+
+#include <stdio.h>
+
+// ---- messages
+
+// Failures here name the place: messages[3].content[0].type.
+static bool bad(ApiError *e, size_t i, const char *where, const char *what) {
+    char param[96];
+    snprintf(param, sizeof param, "messages[%zu]%s", i, where);
+    return api_error_set(e, 400, NULL, param, "%s %s", param, what);
+}
+
+// developer is OpenAI's newer word for system; templates know system.
+static const char *template_role(const char *role) {
+    static const char *const known[] = {"system", "user", "assistant", "tool"};
+    if (!role) return NULL;
+    if (strcmp(role, "developer") == 0) return "system";
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(role, known[i]) == 0) return known[i];
+    return NULL;
+}
+
+// Text parts, one after the other. NULL with *e filled otherwise.
+static json_t *flatten_parts(const json_t *parts, size_t i, ApiError *e) {
+    Buf text = {0};
+    json_t *result = NULL;
+    const json_t *part;
+    size_t j;
+    json_array_foreach(parts, j, part) {
+        char where[48];
+        const json_t *words = json_object_get(part, "text");
+        const char *type = json_string_value(json_object_get(part, "type"));
+        snprintf(where, sizeof where, ".content[%zu]", j);
+        if (!type || strcmp(type, "text") != 0) {
+            bad(e, i, where, "must have type \"text\"; this model reads nothing else");
+            goto free_text;
+        }
+        if (!json_is_string(words)) {
+            bad(e, i, where, "must have a string in text");
+            goto free_text;
+        }
+        buf_put(&text, (Str){json_string_value(words), json_string_length(words)});
+    }
+    result = json_stringn(buf_str(&text).ptr, text.len);
+    if (!result) api_error_set(e, 503, NULL, NULL, "out of memory");
+free_text:
+    buf_free(&text);
+    return result;
+}
+
+static bool calls_tools(const json_t *message) {
+    return json_array_size(json_object_get(message, "tool_calls")) > 0;
+}
+
+// content as the template gets it: a string, or null beside tool_calls. A new reference.
+static json_t *read_content(const json_t *message, size_t i, ApiError *e) {
+    json_t *content = json_object_get(message, "content");
+    if (json_is_string(content)) return json_incref(content);
+    if (json_is_array(content)) return flatten_parts(content, i, e);
+    if ((!content || json_is_null(content)) && calls_tools(message)) return json_null();
+    bad(e, i, ".content", "must be a string or an array of text parts");
+    return NULL;
+}
+
+static json_t *read_message(const json_t *message, size_t i, ApiError *e) {
+    if (!json_is_object(message)) {
+        bad(e, i, "", "must be an object with role and content");
+        return NULL;
+    }
+    const char *role = template_role(json_string_value(json_object_get(message, "role")));
+    if (!role) {
+        bad(e, i, ".role", "must be system, developer, user, assistant or tool");
+        return NULL;
+    }
+    json_t *content = read_content(message, i, e);
+    json_t *copy = content ? json_deep_copy(message) : NULL;
+    if (!copy) {
+        if (content) api_error_set(e, 503, NULL, NULL, "out of memory");
+        json_decref(content);
+        return NULL;
+    }
+    json_object_set_new(copy, "role", json_string(role));
+    json_object_set_new(copy, "content", content);
+    return copy;
+}
+
+// The conversation for the template: checked, flattened, a new reference.
+static json_t *read_messages(const json_t *list, ApiError *e) {
+    json_t *out = json_array();
+    const json_t *message;
+    size_t i;
+    json_array_foreach(list, i, message) {
+        json_t *one = read_message(message, i, e);
+        if (one && json_array_append_new(out, one) == 0) continue;
+        if (one) api_error_set(e, 503, NULL, NULL, "out of memory");
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+// ---- the prompt
+
+// Bytes of all strings in a value; as deep as parse_body lets it be.
+static size_t text_bytes(const json_t *value) {
+    size_t i, n = 0;
+    const char *key;
+    json_t *item;
+    if (json_is_string(value)) return json_string_length(value);
+    if (json_is_array(value)) {
+        json_array_foreach(value, i, item) n += text_bytes(item);
+    } else if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, key, item) n += text_bytes(item);
+    }
+    return n;
+}
+
+// Before anything is copied or rendered. A template may leave parts out (earlier thinking), so a
+// conversation far beyond the context is refused even where the rest of it would fit.
+static bool may_fit(const Served *served, const json_t *messages, ApiError *e) {
+    size_t context = (size_t)served->context, n = json_array_size(messages);
+    if (n > context)
+        return api_error_set(e, 400, "context_length_exceeded", "messages",
+                             "%zu messages are more than the context of %zu tokens can hold", n, context);
+    return served_admits_text(served, "messages", text_bytes(messages), e);
+}
+
+static json_t *make_variables(const ChatRequest *chat, ApiError *e) {
+    json_t *messages = read_messages(chat->messages, e);
+    if (!messages) return NULL;
+    json_t *variables = chat->variables ? json_deep_copy(chat->variables) : json_object();
+    json_object_set_new(variables, "messages", messages);
+    json_object_set_new(variables, "tools", json_null());
+    json_object_set_new(variables, "add_generation_prompt", json_boolean(chat->add_generation_prompt));
+    if (!variables) api_error_set(e, 503, NULL, NULL, "out of memory");
+    return variables;
+}
+
+bool chat_request_encode(const Served *served, const ChatRequest *chat, TokenList *out, ApiError *e) {
+    Err err = {0};
+    const ChatTemplate *t = served->service.chat_template;
+    if (!t)
+        return api_error_set(e, 400, NULL, "messages",
+                             "messages need a chat template, and this model has none; use /v1/completions");
+    if (!json_is_array(chat->messages) || json_array_size(chat->messages) == 0)
+        return api_error_set(e, 400, NULL, "messages", "messages must be an array with at least one message");
+    if (!may_fit(served, chat->messages, e)) return false;
+    json_t *variables = make_variables(chat, e);
+    if (!variables) return false;
+    bool ok = prompt_encode_chat(served->prompts, t, variables, out, &err);
+    json_decref(variables);
+    return ok || api_error_from(e, &err, "messages");
+}

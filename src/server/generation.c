@@ -1,0 +1,242 @@
+#include "server/generation.h"
+
+#include "server/api_stream.h"
+#include "server/parse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+// ---- plans
+
+TokenList *gen_plan_add_prompt(GenPlan *p) {
+    TokenList *more = realloc(p->prompts, (p->n_prompts + 1) * sizeof *more);
+    if (!more) return NULL;
+    p->prompts = more;
+    more[p->n_prompts] = (TokenList){0};
+    return &more[p->n_prompts++];
+}
+
+static void plan_free(GenPlan *p, const GenDialect *dialect) {
+    for (size_t i = 0; i < p->n_prompts; i++) token_list_free(&p->prompts[i]);
+    free(p->prompts);
+    gen_params_free(&p->params);
+    if (p->state) dialect->free_state(p->state);
+    json_decref(p->body);
+}
+
+// ---- life
+
+static void generation_free(Generation *g) {
+    for (int32_t i = 0; i < g->n_choices; i++)
+        if (g->choices[i]) request_free(g->choices[i]);
+    if (g->state) g->dialect->free_state(g->state);
+    free(g->choices);
+    free(g);
+}
+
+static void drop_choices(Generation *g, Outcome why) {
+    for (int32_t i = 0; i < g->n_choices; i++)
+        if (g->choices[i]) request_abandon(g->choices[i], why);
+}
+
+void generation_abandon(Generation *g, Outcome why) {
+    g->over = true;
+    g->x = NULL;
+    drop_choices(g, why);
+}
+
+static void on_client_gone(void *user) {
+    generation_abandon(user, OUTCOME_CLIENT_GONE);
+}
+
+// ---- what the choices tell
+
+static void answer_whole(Generation *g) {
+    HttpExchange *x = g->x;
+    json_t *reply = g->dialect->whole(g);
+    g->x = NULL;
+    api_reply_json(x, g->dialect->errors, 200, reply);
+}
+
+static void stream_text(Generation *g, Request *choice) {
+    g->dialect->delta(g, choice, buf_str(&choice->text));
+    buf_clear(&choice->text);
+}
+
+static void on_token(Request *choice) {
+    stream_text(choice->user, choice);
+}
+
+static void on_end(Request *choice) {
+    Generation *g = choice->user;
+    if (g->params.stream) stream_text(g, choice);
+    if (g->over || --g->n_running > 0) return;
+    g->over = true;
+    if (g->params.stream)
+        g->dialect->end(g);
+    else
+        answer_whole(g);
+}
+
+static void on_failure(Request *choice, const ApiError *e) {
+    Generation *g = choice->user;
+    HttpExchange *x = g->x;
+    if (g->over) return;
+    g->over = true;
+    if (g->started) {
+        g->dialect->fail(g, e);
+    } else {
+        g->x = NULL;
+        api_error_reply(x, g->dialect->errors, e);
+    }
+    drop_choices(g, OUTCOME_CANCELLED);
+}
+
+static void on_released(Request *choice) {
+    Generation *g = choice->user;
+    if (--g->n_live == 0) generation_free(g);
+}
+
+static const RequestSink whole_sink = {NULL, on_end, on_failure, on_released};
+static const RequestSink stream_sink = {on_token, on_end, on_failure, on_released};
+
+// ---- start
+
+static void make_id(Generation *g) {
+    uint64_t r[2];
+    CHECK(getrandom(r, sizeof r, 0) == sizeof r); // up to 256 bytes always come whole
+    snprintf(g->id, sizeof g->id, "%s%016llx%016llx", g->dialect->id_prefix, (unsigned long long)r[0],
+             (unsigned long long)r[1]);
+}
+
+// splitmix64's output function: choices of neighbouring seeds have nothing in common.
+static uint64_t derived_seed(uint64_t seed, int64_t nth) {
+    if (nth == 0) return seed;
+    uint64_t z = seed + (uint64_t)nth * 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+static Request *start_choice(Generation *g, const GenPlan *plan, int32_t index, int64_t received_ns,
+                             ApiError *e) {
+    char id[sizeof((Request *)0)->id];
+    GenParams params = plan->params;
+    const TokenList *prompt = &plan->prompts[index / params.n];
+    params.sampling.seed = derived_seed(params.sampling.seed, index % params.n);
+    if (g->n_choices > 1)
+        snprintf(id, sizeof id, "%s/%d", g->id, (int)index);
+    else
+        snprintf(id, sizeof id, "%s", g->id);
+    RequestSpec spec = {id, &params, prompt->ids, prompt->n, received_ns};
+    Request *choice = request_start(g->app, params.stream ? &stream_sink : &whole_sink, g, &spec, e);
+    if (choice) choice->index = index;
+    return choice;
+}
+
+static GenParams without_views(GenParams p) {
+    p.sampling.logit_bias = NULL;
+    p.sampling.n_logit_bias = 0;
+    p.n_stops = 0;
+    p.cache_salt = (Str){"", 0};
+    return p;
+}
+
+static Generation *generation_new(App *app, const GenDialect *dialect, GenPlan *plan) {
+    Generation *g = calloc(1, sizeof *g);
+    size_t n = plan->n_prompts * (size_t)plan->params.n;
+    if (!g || !(g->choices = calloc(n, sizeof(Request *)))) {
+        free(g);
+        return NULL;
+    }
+    g->app = app;
+    g->dialect = dialect;
+    g->created = time(NULL);
+    g->params = without_views(plan->params);
+    g->state = plan->state;
+    plan->state = NULL;
+    g->n_choices = (int32_t)n;
+    make_id(g);
+    return g;
+}
+
+// All of them or none.
+static bool start_all(Generation *g, const GenPlan *plan, int64_t received_ns, ApiError *e) {
+    if (!request_admits(g->app, g->n_choices, e)) return false;
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        g->choices[i] = start_choice(g, plan, i, received_ns, e);
+        if (!g->choices[i]) return false;
+        g->n_live = g->n_running = i + 1;
+    }
+    return true;
+}
+
+// ---- the job
+
+typedef struct GenJob {
+    Job job;
+    const GenDialect *dialect;
+    GenPlan plan;
+} GenJob;
+
+static bool check_n_choices(const Served *served, const GenPlan *p, ApiError *e) {
+    size_t n = p->n_prompts * (size_t)p->params.n;
+    if (n <= (size_t)served->max_live) return true;
+    const char *param = p->params.n > 1 ? "n" : "prompt";
+    return api_error_set(e, 400, NULL, param,
+                         "%s: the request asks for %zu answers at once; this server takes %d", param, n,
+                         (int)served->max_live);
+}
+
+static void run(Job *job) {
+    GenJob *j = (GenJob *)job;
+    GenPlan *plan = &j->plan;
+    plan->body = parse_body(job->body, &job->error);
+    if (plan->body && j->dialect->read(job->served, plan->body, plan, &job->error))
+        check_n_choices(job->served, plan, &job->error);
+}
+
+static void done(Job *job) {
+    GenJob *j = (GenJob *)job;
+    ApiError e = {0};
+    Generation *g = generation_new(job->app, j->dialect, &j->plan);
+    if (!g) {
+        api_error_set(&e, 503, NULL, NULL, "out of memory");
+        api_error_reply(job->x, j->dialect->errors, &e);
+        return;
+    }
+    if (start_all(g, &j->plan, job->received_ns, &e)) {
+        g->x = job->x;
+        http_keep(g->x, on_client_gone, g);
+        return;
+    }
+    api_error_reply(job->x, j->dialect->errors, &e);
+    generation_abandon(g, OUTCOME_CANCELLED);
+    if (g->n_live == 0) generation_free(g);
+}
+
+static void clear(Job *job) {
+    GenJob *j = (GenJob *)job;
+    plan_free(&j->plan, j->dialect);
+}
+
+void generation_handle(App *app, HttpExchange *x, const GenDialect *dialect) {
+    static const JobKind kind = {sizeof(GenJob), run, done, clear};
+    Job *job = preparer_new_job(app, x, &kind, dialect->errors);
+    if (!job) return;
+    ((GenJob *)job)->dialect = dialect;
+    preparer_start(job);
+}
+
+GenUsage generation_usage(const Generation *g) {
+    GenUsage u = {0};
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        const Request *choice = g->choices[i];
+        u.n_generated += choice->n_generated;
+        if (i % g->params.n != 0) continue;
+        u.n_prompt += choice->n_prompt;
+        u.n_cached += choice->n_cached;
+    }
+    return u;
+}

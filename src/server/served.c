@@ -1,0 +1,56 @@
+#include "server/served.h"
+
+#include "base/num.h"
+
+#include <stdio.h>
+
+void served_init(Served *s, const ServerConfig *config) {
+    *s = (Served){.config = config};
+    snprintf(s->model_id, sizeof s->model_id, "%s", config->model_id ? config->model_id : "");
+}
+
+static Str file_stem(const char *path) {
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    Str name = str_from(slash ? slash + 1 : path);
+    if (name.len > 5 && str_eq(str_skip(name, name.len - 5), STR(".gguf"))) name.len -= 5;
+    return name;
+}
+
+// The id is a word in URLs and on command lines: what a name has of blanks becomes dashes.
+static void choose_model_id(Served *s) {
+    Str name = str_from(s->model.name);
+    if (name.len == 0) name = file_stem(s->service.model_path);
+    size_t n = num_min(name.len, sizeof s->model_id - 1);
+    for (size_t i = 0; i < n; i++) s->model_id[i] = name.ptr[i] == ' ' ? '-' : name.ptr[i];
+    s->model_id[n] = 0;
+}
+
+bool served_attach(Served *s, const Service *service, Err *err) {
+    s->prompts = prompt_encoder_new(service->tokenizer, err);
+    if (!s->prompts) return false;
+    s->service = *service;
+    s->context = engine_max_sequence(service->engine);
+    s->max_live = engine_max_live(service->engine);
+    if (service->model) s->model = *model_info(service->model);
+    if (s->model_id[0] == 0) choose_model_id(s);
+    return true;
+}
+
+void served_free(Served *s) {
+    prompt_encoder_free(s->prompts);
+}
+
+bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiError *e) {
+    size_t most = prompt_most_bytes(s->prompts, s->context);
+    if (n_bytes <= most) return true;
+    return api_error_set(e, 400, "context_length_exceeded", what,
+                         "%s: %zu bytes of text are more than the context of %d tokens can hold (limit %zu)",
+                         what, n_bytes, (int)s->context, most);
+}
+
+bool served_knows_model(const Served *s, Str name) {
+    Str stem = file_stem(s->service.model_path);
+    return str_eq(name, str_from(s->model_id)) || str_eq(name, str_from(s->model.name)) ||
+           str_eq(name, stem) ||
+           (str_starts_with(name, stem) && str_eq(str_skip(name, stem.len), STR(".gguf")));
+}

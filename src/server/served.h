@@ -1,0 +1,35 @@
+// What is served: the configuration, the model's parts and what follows from them.
+//
+// It is filled once, when the model has been loaded, and never changes afterwards. So reading a
+// request (JSON, template, tokens) needs nothing else and may run on any thread.
+#ifndef CLLM_SERVER_SERVED_H
+#define CLLM_SERVER_SERVED_H
+
+#include "server/api_error.h"
+#include "server/prompt.h"
+#include "server/server.h"
+
+typedef struct Served {
+    const ServerConfig *config;
+    char model_id[128]; // `model` in replies
+    // Once the model is there:
+    Service service;
+    ModelInfo model; // zeroed when the service names no model (tests)
+    PromptEncoder *prompts;
+    int32_t context;  // tokens that a request may have
+    int32_t max_live; // requests that may be computed or wait at once
+} Served;
+
+void served_init(Served *s, const ServerConfig *config);
+bool served_attach(Served *s, const Service *service, Err *err);
+void served_free(Served *s);
+
+// Could a text of so many bytes be a prompt at all? Asked before it is rendered or encoded, which
+// takes time: *e says 400 with both numbers when it has surely more tokens than a request may have.
+// `what` names it in the message and is the error's param.
+bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiError *e);
+
+// Does a client's `model` field mean the model that is served? Its id, name or file name.
+bool served_knows_model(const Served *s, Str name);
+
+#endif
