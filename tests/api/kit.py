@@ -47,12 +47,14 @@ class Reply:
 class Server:
     """`cllm serve` on a free loopback port, with its log in a file."""
 
-    def __init__(self, stderr: Path, *flags: str, log: Path | None = None) -> None:
+    def __init__(
+        self, stderr: Path, *flags: str, log: Path | None = None, model: Path = MODEL, env: dict[str, str] | None = None
+    ) -> None:
         """`log`: the file that the flags name for the log, where it is not stderr."""
         self.log_path = log or stderr
         self._log = stderr.open("wb")
-        command = [str(CLLM), "serve", "--model", str(MODEL), "--host", "127.0.0.1", "--port", "0", *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
+        command = [str(CLLM), "serve", "--model", str(model), "--host", "127.0.0.1", "--port", "0", *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log, env=env)
         self.port = int(self.wait_log(r'listening.*port"?[=:](\d+)').group(1))
 
     @property
