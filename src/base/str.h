@@ -34,4 +34,19 @@ static inline Str str_sub(Str s, size_t from, size_t len) {
     return (Str){tail.ptr, len < tail.len ? len : tail.len};
 }
 
+// Where `what` (not empty) first stands in s; s.len: nowhere.
+static inline size_t str_index_of(Str s, Str what) {
+    for (size_t i = 0; i + what.len <= s.len; i++) {
+        const char *at = (const char *)memchr(s.ptr + i, what.ptr[0], s.len - what.len - i + 1);
+        if (!at) return s.len;
+        i = (size_t)(at - s.ptr);
+        if (memcmp(at, what.ptr, what.len) == 0) return i;
+    }
+    return s.len;
+}
+
+static inline bool str_contains(Str s, Str what) {
+    return str_index_of(s, what) < s.len;
+}
+
 #endif

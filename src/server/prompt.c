@@ -161,21 +161,6 @@ bool prompt_encode_text(const PromptEncoder *p, Str text, bool special, bool bos
 
 // ---- guarded conversations
 
-// Where `what` first stands in s; s.len: nowhere.
-static size_t find(Str s, Str what) {
-    for (size_t i = 0; i + what.len <= s.len; i++) {
-        const char *at = memchr(s.ptr + i, what.ptr[0], s.len - what.len - i + 1);
-        if (!at) return s.len;
-        i = (size_t)(at - s.ptr);
-        if (memcmp(at, what.ptr, what.len) == 0) return i;
-    }
-    return s.len;
-}
-
-static bool contains(Str s, Str what) {
-    return find(s, what) < s.len;
-}
-
 static Str string_view(const json_t *s) {
     return (Str){json_string_value(s), json_string_length(s)};
 }
@@ -187,9 +172,9 @@ static bool mark_used(const json_t *value, bool *used, int depth) {
     size_t i;
     if (depth > MAX_DEPTH) return false;
     if (json_is_string(value)) {
-        if (!contains(string_view(value), STR("\xF3\xB0\x80"))) return true;
+        if (!str_contains(string_view(value), STR("\xF3\xB0\x80"))) return true;
         for (int g = 0; g < N_GUARDS; g++)
-            used[g] |= contains(string_view(value), str_from(guard_at(g).text));
+            used[g] |= str_contains(string_view(value), str_from(guard_at(g).text));
     } else if (json_is_array(value)) {
         json_array_foreach(value, i, item) if (!mark_used(item, used, depth + 1)) return false;
     } else if (json_is_object(value)) {
@@ -259,7 +244,7 @@ bool prompt_guard(const PromptEncoder *p, json_t *value, Guard *guard, Err *err)
 bool prompt_encode_guarded(const PromptEncoder *p, Str text, const Guard *guard, TokenList *out, Err *err) {
     if (!add_bos(p, text, out)) return err_set(err, ERR_NOMEM, "out of memory");
     for (;;) {
-        Str piece = str_sub(text, 0, find(text, str_from(guard->text)));
+        Str piece = str_sub(text, 0, str_index_of(text, str_from(guard->text)));
         if (!tokenizer_encode(p->tokenizer, piece, (EncodeOptions){.special = true}, out, err)) return false;
         if (piece.len == text.len) return true;
         text = str_skip(text, piece.len + GUARD_LEN);
