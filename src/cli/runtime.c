@@ -146,6 +146,7 @@ static bool open_engine(Runtime *r, const Options *o, Err *err) {
                            .max_queue = (int32_t)o->max_queue,
                            .row_budget = (int32_t)o->row_budget,
                            .prefill_chunk = (int32_t)o->prefill_chunk,
+                           .decode_share = (int32_t)o->decode_share,
                            .spec_rows = (int32_t)o->spec_rows,
                            .prefix_cache = o->prefix_cache != 0,
                            .prefix_blocks = blocks_in(r, o, o->prefix_mb),

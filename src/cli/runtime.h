@@ -32,10 +32,10 @@ KvType runtime_kv_type(const Options *o);
 // before a failure stays in *r, for runtime_close.
 bool runtime_open_model(Runtime *r, const Options *o, Err *err);
 
-// Reads what runtime_open_model does, and max_running, max_queue, row_budget, prefill_chunk, spec_rows,
-// kv_tokens, kv_memory_mb, kv_type, prefix_cache, prefix_mb, max_queue_tokens, priority_step_s. Reports
-// progress on stderr when it takes longer than a second: a line that is rewritten on a terminal, else log
-// lines. On failure *r is closed again.
+// Reads what runtime_open_model does, and max_running, max_queue, row_budget, prefill_chunk, decode_share,
+// spec_rows, kv_tokens, kv_memory_mb, kv_type, prefix_cache, prefix_mb, max_queue_tokens, priority_step_s.
+// Reports progress on stderr when it takes longer than a second: a line that is rewritten on a terminal, else
+// log lines. On failure *r is closed again.
 bool runtime_open(Runtime *r, const Options *o, Err *err);
 void runtime_close(Runtime *r); // stops the engine now; a zeroed Runtime is allowed
 

@@ -25,9 +25,10 @@ typedef struct EngineConfig {
     int32_t max_queue;     // accepted requests that wait beyond those, >= 0
     int32_t row_budget;    // rows of a step, 1 … StepModel.max_rows; >= max_running
     int32_t prefill_chunk; // most rows that one sequence's prompt gets in a step, >= 1
-    int32_t spec_rows;     // rows up to which a step is filled with guesses (sched.h), as far as row_budget
-                           // and StepModel.max_logits allow; 0 or 1: none
-    bool prefix_cache;     // sequences that begin alike share their KV (kv_prefix.h)
+    int32_t decode_share; // percent of a step's time that decoding ones keep beside prompts (pace.h); 0: none
+    int32_t spec_rows;    // rows up to which a step is filled with guesses (sched.h), as far as row_budget
+                          // and StepModel.max_logits allow; 0 or 1: none
+    bool prefix_cache;    // sequences that begin alike share their KV (kv_prefix.h)
     int32_t prefix_blocks; // free blocks whose content is kept before memory never used is taken (kv_pool.h)
     int64_t max_queue_tokens; // prompt tokens of accepted requests without a token yet; 0: no bound
     int64_t priority_step_ns; // what a level of priority counts in waiting, 0 … ENGINE_MAX_STEP_NS

@@ -48,6 +48,8 @@ static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
                        c->max_running, m->max_logits);
     if (c->prefill_chunk < 1)
         return err_set(err, ERR_INVALID, "engine: prefill_chunk %d must be at least 1", c->prefill_chunk);
+    if (c->decode_share < 0 || c->decode_share > 100)
+        return err_set(err, ERR_INVALID, "engine: decode_share %d must be 0 … 100", c->decode_share);
     if (c->spec_rows < 0)
         return err_set(err, ERR_INVALID, "engine: spec_rows %d must be at least 0", c->spec_rows);
     if (c->prefix_blocks < 0 || c->max_queue_tokens < 0)
@@ -263,6 +265,7 @@ bool engine_core_step(EngineCore *c) {
     int64_t ns = now(c) - began;
     histogram_add(&c->stats.step_ns, &engine_step_ns_scale, (uint64_t)ns);
     row_price_learn(&c->price, b, ns);
+    sched_note_time(&c->sched, ns);
     return true;
 }
 

@@ -9,6 +9,7 @@ bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err
         .row_budget = config->row_budget,
         .prefill_chunk = config->prefill_chunk,
         .spec_rows = config->spec_rows,
+        .decode_share = config->decode_share,
     };
     if (!seq_line_init(&s->line, config->max_running + config->max_queue, err)) return false;
     if (!(s->pool = kv_pool_new(n_blocks, config->prefix_blocks, err))) goto fail;
@@ -192,11 +193,24 @@ static void grant(Sched *s, int32_t index, int32_t want, int32_t *budget) {
     *budget -= q->n_rows;
 }
 
-static void hand_out_rows(Sched *s) {
-    int32_t budget = s->row_budget;
+// One row for each sequence that decodes; returns how many got it.
+static int32_t grant_decoding(Sched *s, int32_t *budget) {
+    int32_t n = 0;
     for (int32_t i = 0; i < s->n_running; i++) s->line.at[i]->n_rows = s->line.at[i]->n_draft = 0;
-    for (int32_t i = 0; i < s->n_running; i++)
-        if (missing(s->line.at[i]) == 1) grant(s, i, 1, &budget);
+    for (int32_t i = 0; i < s->n_running; i++) {
+        if (missing(s->line.at[i]) != 1) continue;
+        grant(s, i, 1, budget);
+        n += s->line.at[i]->n_rows;
+    }
+    return n;
+}
+
+static void hand_out_rows(Sched *s) {
+    int32_t budget = s->row_budget, n_decoding = grant_decoding(s, &budget);
+    if (n_decoding > 0 && s->decode_share > 0) {
+        int32_t most = pace_prompt_rows(&s->pace, n_decoding, s->decode_share);
+        if (budget > most) budget = most;
+    }
     for (int32_t i = 0; i < s->n_running && budget > 0; i++) {
         int32_t want = missing(s->line.at[i]);
         if (want == 1 || waits_for_block(s, i)) continue;
@@ -269,6 +283,10 @@ const Batch *sched_plan(Sched *s) {
     fill_with_drafts(s);
     lay_out(s);
     return &s->batch;
+}
+
+void sched_note_time(Sched *s, int64_t ns) {
+    pace_learn(&s->pace, &s->batch, ns);
 }
 
 void sched_note_computed(Sched *s, Seq *q, int32_t computed) {

@@ -1,5 +1,5 @@
-// Who computes what in the next step. Pure logic on sequences and the block pool: no clock, no
-// thread, no model.
+// Who computes what in the next step. Pure logic on sequences and the block pool: no clock (it is told how
+// long steps took), no thread, no model.
 //
 // All sequences stand in one line. The first n_running of them run, which means they may hold blocks;
 // the others wait and hold none. Admission moves the border one place to the right, preemption one to
@@ -21,11 +21,14 @@
 //      With nobody running it is let in anyway, since any request fits the whole pool.
 //   2. Every running sequence that lacks one row (it decodes) gets it.
 //   3. The others, in line order, get what they lack: at most prefill_chunk rows each, as long as
-//      rows remain of row_budget.
+//      rows remain of row_budget; beside decoding ones, together no more than leave those decode_share of
+//      the step's time (pace.h).
 //   4. If all that run decode, each has its row and there are fewer than spec_rows of them, guesses at
 //      what follows (draft.h) fill the step up to spec_rows, shared evenly. A step that small is
 //      limited by reading the weights: further rows cost little, and one that comes true saves a step.
-//      Guesses preempt nobody, and what wrong ones took goes back after the step.
+//      Guesses preempt nobody, and what wrong ones took goes back after the step. It goes back plain, so it
+//      is what is taken next: all in all guesses evict no more cached content than they hold at once.
+//      (To take no block for them that would evict was tried: it spared nothing and lost one guess in seven.)
 // With a prefix cache (kv_prefix.h) a sequence first takes the blocks that exist already for its tokens,
 // when it is let in and whenever others may have computed more of them. In 3 it gets no rows while one
 // before it computes the very block that it needs next: it will find it after the step. So requests
@@ -40,19 +43,22 @@
 // keeps what it has until one before it ends or needs it; so does the last, which has nobody behind it.
 //
 // No livelock: the first in line gets at least one row in every step. Step 2 hands out at most
-// max_running <= row_budget rows, one of which it gets in its own turn; it waits for nobody's blocks; nobody
-// can preempt it; alone it fits the pool, so while it lacks a block those behind it hold one that it does
-// not, and give it back. So the first ends, after as many steps as it has tokens at most, unless another
-// takes the first place before that. Only one of lower rank can, and those are bounded: they arrive within
-// 2 * ENGINE_MAX_PRIORITY steps of priority after it. The same holds for each place in the line: whoever
-// waits is overtaken for so long and no longer, and moves up with each one that ends.
+// max_running <= row_budget rows, one of which it gets in its own turn, and pace.h leaves some for 3; it
+// waits for nobody's blocks; nobody can preempt it; alone it fits the pool, so while it lacks a block those
+// behind it hold one that it does not, and give it back. So the first ends, after as many steps as it has
+// tokens at most, unless another takes the first place before that. Only one of lower rank can, and those are
+// bounded: they arrive within 2 * ENGINE_MAX_PRIORITY steps of priority after it. The same holds for each
+// place in the line: whoever waits is overtaken for so long and no longer, and moves up with each one that
+// ends.
 #ifndef CLLM_ENGINE_SCHED_H
 #define CLLM_ENGINE_SCHED_H
 
+#include "engine/pace.h"
 #include "engine/seq.h"
 
 typedef struct Sched {
-    int32_t max_running, row_budget, prefill_chunk, spec_rows;
+    int32_t max_running, row_budget, prefill_chunk, spec_rows, decode_share;
+    Pace pace;
     KvPool *pool;     // owned
     KvPrefix *prefix; // owned; NULL: nothing is shared
     SeqLine line;
@@ -79,6 +85,9 @@ void sched_remove(Sched *s, Seq *q);          // its blocks go back to the pool
 
 // The KV of its first `computed` tokens, all known ones, exists now.
 void sched_note_computed(Sched *s, Seq *q, int32_t computed);
+
+// The step that was planned took so long.
+void sched_note_time(Sched *s, int64_t ns);
 
 // Plans a step and lays it out. n_rows == 0: nobody is here. Valid until the line or a sequence
 // changes.

@@ -304,6 +304,7 @@ static void test_config_is_checked(void **state) {
         {.max_running = 9, .max_queue = 1, .row_budget = 8, .prefill_chunk = 1},
         {.max_running = 1, .max_queue = 1, .row_budget = 17, .prefill_chunk = 1},
         {.max_running = 1, .max_queue = 1, .row_budget = 8, .prefill_chunk = 0},
+        {.max_running = 1, .row_budget = 8, .prefill_chunk = 1, .decode_share = 101},
         {.max_running = 1, .row_budget = 8, .prefill_chunk = 1, .prefix_blocks = -1},
         {.max_running = 1, .row_budget = 8, .prefill_chunk = 1, .max_queue_tokens = -1},
         {.max_running = 1, .row_budget = 8, .prefill_chunk = 1, .priority_step_ns = -1},

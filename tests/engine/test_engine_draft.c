@@ -230,6 +230,32 @@ static void test_cancel_and_deadline_between_guesses(void **state) {
     rig_destroy(&rig);
 }
 
+// A block taken for guesses comes back plain and is taken next, by whoever needs one.
+static void test_guesses_evict_nothing_that_would_have_stayed(void **state) {
+    (void)state;
+    uint64_t evicted[2], drafted = 0;
+    for (int guesses = 0; guesses < 2; guesses++) {
+        CoreShape shape = GUESSING;
+        shape.config.prefix_cache = true;
+        shape.config.spec_rows = guesses ? 12 : 0;
+        shape.n_blocks = 20;
+        CoreRig rig;
+        Case c;
+        rig_init(&rig, &shape);
+        for (int i = 0; i < 30; i++) {
+            fill_stammering(&c, 30 + i, 150, (uint64_t)i);
+            rig_submit(&rig, &c);
+            rig_run(&rig);
+            kit_verify(&c, VOCAB);
+        }
+        evicted[guesses] = engine_core_stats(rig.core)->prefix_evictions;
+        drafted = engine_core_stats(rig.core)->drafted_tokens;
+        rig_destroy(&rig);
+    }
+    assert_true(drafted > 1000 && evicted[0] > 200);
+    assert_true(evicted[1] <= evicted[0] + 1);
+}
+
 SUITE(engine_draft, cmocka_unit_test(test_a_repetitive_text_takes_fewer_steps),
       cmocka_unit_test(test_off_means_off), cmocka_unit_test(test_rows_that_cost_as_much_as_steps),
       cmocka_unit_test(test_limits_of_a_step_are_kept),
@@ -237,4 +263,5 @@ SUITE(engine_draft, cmocka_unit_test(test_a_repetitive_text_takes_fewer_steps),
       cmocka_unit_test(test_an_end_token_within_a_true_run),
       cmocka_unit_test(test_nobody_guesses_while_a_prompt_is_computed),
       cmocka_unit_test(test_guesses_are_shared), cmocka_unit_test(test_an_exhausted_pool),
-      cmocka_unit_test(test_cancel_and_deadline_between_guesses))
+      cmocka_unit_test(test_cancel_and_deadline_between_guesses),
+      cmocka_unit_test(test_guesses_evict_nothing_that_would_have_stayed))

@@ -17,6 +17,7 @@ static CoreShape random_shape(Rng *r) {
     s.config.row_budget = s.config.max_running + kit_below(r, 40);
     s.config.prefill_chunk = 1 + kit_below(r, 40);
     s.config.spec_rows = kit_below(r, 2) ? 0 : kit_below(r, 16);
+    s.config.decode_share = kit_below(r, 2) ? 0 : 1 + kit_below(r, 100);
     s.config.prefix_cache = kit_below(r, 4) > 0;
     s.config.priority_step_ns = kit_below(r, 3) * kit_below(r, 100);
     s.n_vocab = 20 + kit_below(r, 60);
@@ -88,6 +89,7 @@ static void run_machine(Rng *r, Deeds *deeds) {
     int n_submitted = 0;
     assert_non_null(cases);
     rig_init(&rig, &shape);
+    rig.row_ns = kit_below(r, 3);
     while (n_submitted < N_CASES || rig.n_live > 0) {
         disturb(&rig, r, cases, &n_submitted);
         deeds->overtaken += is_overtaken(engine_core_sched(rig.core));
