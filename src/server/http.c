@@ -1,13 +1,14 @@
 #define _GNU_SOURCE // POLLRDHUP
 #include "server/http.h"
 
+#include "base/buf.h"
 #include "base/log.h"
+#include "server/http_conn.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
@@ -15,7 +16,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,20 +26,10 @@
 #define POLLRDHUP 0 // elsewhere a hang-up is always reported
 #endif
 
-// A connection from accept to close. evhttp makes its connection object after it has asked us for
-// the bufferevent, so a new HttpConn learns its evhttp_connection one turn of the loop later
-// (`arrival`), or with its first request, whichever comes first; from then on the close callback
-// tells its end. A reference keeps the bufferevent alive until `arrival`, which also closes what is
-// over the limit (not earlier: inside evhttp's own calls its connection must not be freed).
-typedef struct HttpConn {
-    Http *http;
-    struct HttpConn *prev, *next;
-    struct bufferevent *bev;
-    struct evhttp_connection *evcon; // NULL: not known yet
-    struct event *arrival;           // NULL once it has fired
-    HttpExchange *exchange;          // the kept or current one
-    bool busy;
-} HttpConn;
+struct HttpBody {
+    struct evbuffer *bytes;
+    HttpShare share;
+};
 
 struct HttpExchange {
     Http *http;
@@ -58,47 +48,18 @@ struct Http {
     struct evhttp *evhttp;
     struct evconnlistener *listener; // owned by evhttp
     HttpConfig config;
-    HttpHandler handler;
-    HttpAnswered answered;
-    void *user;
-    HttpConn *conns;
-    int n_conns, n_busy, port;
+    HttpCalls calls;
+    HttpConns conns;
+    int port;
 };
 
 enum {
     HTTP_RESUME_MS = 200,
     HTTP_WATCH_MS = 50,
-    HTTP_MAX_PIPELINED = 65536,
     HTTP_SEND_BUFFER = 131072, // the kernel would take megabytes for a reader who has stopped reading
 };
 
 // ---- connections
-
-static void conn_set_busy(HttpConn *c, bool busy) {
-    if (c->busy == busy) return;
-    c->busy = busy;
-    c->http->n_busy += busy ? 1 : -1;
-}
-
-static void conn_drop_arrival(HttpConn *c) {
-    if (!c->arrival) return;
-    event_free(c->arrival);
-    c->arrival = NULL;
-    bufferevent_decref(c->bev);
-}
-
-static void conn_free(HttpConn *c) {
-    Http *h = c->http;
-    conn_drop_arrival(c);
-    conn_set_busy(c, false);
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        h->conns = c->next;
-    if (c->next) c->next->prev = c->prev;
-    h->n_conns--;
-    free(c);
-}
 
 static void exchange_free(HttpExchange *x) {
     if (x->conn) x->conn->exchange = NULL;
@@ -106,122 +67,50 @@ static void exchange_free(HttpExchange *x) {
     free(x);
 }
 
-// The connection goes down, whoever caused it. A request that evhttp has already taken off the
-// connection is ours to free; otherwise evhttp frees it.
-static void on_conn_closed(struct evhttp_connection *evcon, void *arg) {
-    (void)evcon;
-    HttpConn *c = arg;
+// A request that evhttp has already taken off the connection is ours to free; otherwise evhttp frees it.
+static void on_conn_closed(HttpConn *c, void *user) {
+    (void)user;
     HttpExchange *x = c->exchange;
-    HttpGone gone = NULL;
-    void *user = NULL;
-    if (x) {
-        gone = x->gone;
-        user = x->user;
-        if (!evhttp_request_get_connection(x->req)) evhttp_request_free(x->req);
-        exchange_free(x);
-    }
-    conn_free(c);
-    if (gone) gone(user);
-}
-
-static void conn_bind(HttpConn *c, struct evhttp_connection *evcon) {
-    if (c->evcon) return;
-    c->evcon = evcon;
-    evhttp_connection_set_closecb(evcon, on_conn_closed, c);
-    int one = 1; // tokens are small writes that must not wait for each other
-    setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
-// evhttp hands its connection to the bufferevent as callback argument; freeing clears it.
-static void on_conn_arrived(evutil_socket_t fd, short what, void *arg) {
-    (void)fd, (void)what;
-    HttpConn *c = arg;
-    Http *h = c->http;
-    void *evcon = NULL;
-    bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
-    if (!evcon) {
-        conn_free(c);
-        return;
-    }
-    conn_bind(c, evcon);
-    conn_drop_arrival(c);
-    if (h->n_conns <= h->config.max_connections) return;
-    log_f(LOG_INFO, "connection_refused", "open=%d", h->n_conns - 1);
-    evhttp_connection_free(evcon);
+    if (!x) return;
+    HttpGone gone = x->gone;
+    void *who = x->user;
+    if (!evhttp_request_get_connection(x->req)) evhttp_request_free(x->req);
+    exchange_free(x);
+    if (gone) gone(who);
 }
 
 static struct bufferevent *on_new_bufferevent(struct event_base *base, void *arg) {
     Http *h = arg;
-    struct timeval now = {0, 0};
     struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
-    HttpConn *c = calloc(1, sizeof *c);
-    if (!bev || !c || !(c->arrival = event_new(base, -1, 0, on_conn_arrived, c))) goto fail;
-    c->http = h;
-    c->bev = bev;
-    bufferevent_incref(bev);
-    c->next = h->conns;
-    if (h->conns) h->conns->prev = c;
-    h->conns = c;
-    h->n_conns++;
-    event_add(c->arrival, &now);
-    return bev;
-
-fail:
-    free(c);
-    return bev; // NULL: evhttp makes one itself; such a connection is served, but not counted
-}
-
-static HttpConn *conn_find(Http *h, const struct bufferevent *bev) {
-    HttpConn *c = h->conns;
-    while (c && c->bev != bev) c = c->next;
-    return c;
-}
-
-static void set_timeouts(Http *h, struct bufferevent *bev, bool on) {
-    struct timeval idle = {h->config.idle_timeout_s, 0};
-    bool use = on && h->config.idle_timeout_s > 0;
-    bufferevent_set_timeouts(bev, use ? &idle : NULL, use ? &idle : NULL);
+    if (!bev || http_conn_new(&h->conns, bev)) return bev;
+    bufferevent_free(bev);
+    return NULL; // evhttp makes one itself; such a connection is not watched, and its requests get 503
 }
 
 static void on_reply_complete(struct evhttp_request *req, void *arg) {
     (void)req;
-    HttpConn *c = arg;
-    set_timeouts(c->http, c->bev, true);
-    bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
-    conn_set_busy(c, false);
+    http_conn_next(arg);
 }
 
 // ---- requests
 
-// evhttp takes any number for a version, and would answer in it.
-static bool speaks_http_1(struct evhttp_request *req) {
-    if (req->major == 1) return true;
-    req->major = req->minor = 1;
-    evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
-    evhttp_send_reply(req, 505, "HTTP Version Not Supported", NULL);
-    return false;
-}
-
 static void on_request(struct evhttp_request *req, void *arg) {
     Http *h = arg;
-    if (!speaks_http_1(req)) return;
-    struct evhttp_connection *evcon = evhttp_request_get_connection(req);
-    HttpConn *c = conn_find(h, evhttp_connection_get_bufferevent(evcon));
-    HttpExchange *x = c ? calloc(1, sizeof *x) : NULL;
+    HttpConn *c = http_conn_of(&h->conns, evhttp_request_get_connection(req));
+    HttpExchange *x = c && c->phase == CONN_BODY ? calloc(1, sizeof *x) : NULL; // screened, that is
     if (!x) {
         evhttp_send_reply(req, 503, "Service Unavailable", NULL);
         return;
     }
-    conn_bind(c, evcon);
     *x = (HttpExchange){.http = h, .conn = c, .req = req};
     c->exchange = x;
-    conn_set_busy(c, true);
+    http_conn_begin_reply(c);
     evhttp_request_set_on_complete_cb(req, on_reply_complete, c);
     struct evbuffer *in = evhttp_request_get_input_buffer(req);
     size_t n = evbuffer_get_length(in);
-    x->too_large = n > h->config.max_body_bytes;
+    x->too_large = n > h->config.limits.max_body_bytes;
     if (!x->too_large && n) x->body = (Str){(const char *)evbuffer_pullup(in, -1), n};
-    h->handler(x, h->user);
+    h->calls.handle(x, h->calls.user);
 }
 
 static const struct {
@@ -249,6 +138,12 @@ const char *http_method_name(HttpMethod m) {
     return "OTHER";
 }
 
+static bool knows_method(Str name) {
+    for (int i = 0; i < N_METHODS; i++)
+        if (str_eq(name, str_from(methods[i].name))) return true;
+    return false;
+}
+
 // To evhttp //health is a host without a path; here it is a path that does not exist, and not "/".
 Str http_path(const HttpExchange *x) {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(x->req);
@@ -260,17 +155,24 @@ Str http_path(const HttpExchange *x) {
 // A body is the evbuffer in which it arrived. It lies in one piece, and moving it to another evbuffer
 // moves no byte.
 HttpBody *http_take_body(HttpExchange *x, Str *view) {
-    struct evbuffer *own = x->body.len ? evbuffer_new() : NULL;
+    HttpBody *own = x->body.len ? calloc(1, sizeof *own) : NULL;
     *view = (Str){"", 0};
-    if (!own) return NULL;
-    evbuffer_add_buffer(own, evhttp_request_get_input_buffer(x->req));
+    if (!own || !(own->bytes = evbuffer_new())) {
+        free(own);
+        return NULL;
+    }
+    evbuffer_add_buffer(own->bytes, evhttp_request_get_input_buffer(x->req));
+    own->share = http_conn_hand_over(x->conn);
     *view = x->body;
     x->body = (Str){"", 0};
-    return (HttpBody *)own;
+    return own;
 }
 
 void http_free_body(HttpBody *body) {
-    if (body) evbuffer_free((struct evbuffer *)body);
+    if (!body) return;
+    evbuffer_free(body->bytes);
+    http_share_end(&body->share);
+    free(body);
 }
 
 bool http_body_too_large(const HttpExchange *x) {
@@ -297,10 +199,15 @@ static const char *reason_phrase(int status) {
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
+    case 411: return "Length Required";
     case 413: return "Content Too Large";
+    case 417: return "Expectation Failed";
     case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
     case 503: return "Service Unavailable";
+    case 505: return "HTTP Version Not Supported";
     default: return "Status";
     }
 }
@@ -311,15 +218,45 @@ void http_set_header(HttpExchange *x, const char *name, const char *value) {
     evhttp_add_header(headers, name, value);
 }
 
+// What Access-Control-Allow-Origin says to this origin. NULL: nothing.
+static const char *allowed_origin(const Http *h, const char *origin) {
+    const char *list = h->config.cors_origin;
+    if (!list || !origin) return list && strcmp(list, "*") == 0 ? list : NULL;
+    size_t n = strlen(origin);
+    for (const char *at = list; *at;) {
+        at += strspn(at, ", ");
+        size_t length = strcspn(at, ", ");
+        if (length == 1 && *at == '*') return "*";
+        if (length == n && n > 0 && memcmp(at, origin, n) == 0) return origin;
+        at += length;
+    }
+    return NULL;
+}
+
+static bool answers_by_origin(const Http *h) {
+    const char *list = h->config.cors_origin;
+    return list && *list && strcmp(list, "*") != 0;
+}
+
+bool http_origin_allowed(const HttpExchange *x) {
+    return allowed_origin(x->http, http_header(x, "Origin")) != NULL;
+}
+
 static void begin_reply(HttpExchange *x, int status, const char *content_type) {
-    x->http->answered(x->tag, status, x->http->user);
-    const char *origin = x->http->config.cors_origin;
+    const Http *h = x->http;
+    h->calls.answered(x->tag, status, h->calls.user);
+    const char *origin = allowed_origin(h, http_header(x, "Origin"));
     if (content_type) http_set_header(x, "Content-Type", content_type);
-    if (!origin || !*origin) return;
+    if (answers_by_origin(h)) evhttp_add_header(evhttp_request_get_output_headers(x->req), "Vary", "Origin");
+    if (!origin) return;
     http_set_header(x, "Access-Control-Allow-Origin", origin);
     http_set_header(x, "Access-Control-Expose-Headers", "Retry-After");
-    if (strcmp(origin, "*") != 0)
-        evhttp_add_header(evhttp_request_get_output_headers(x->req), "Vary", "Origin");
+}
+
+static HttpConn *exchange_end(HttpExchange *x) {
+    HttpConn *c = x->conn;
+    exchange_free(x);
+    return c;
 }
 
 void http_reply(HttpExchange *x, int status, const char *content_type, Str body) {
@@ -333,8 +270,9 @@ void http_reply(HttpExchange *x, int status, const char *content_type, Str body)
         if (out && http_method(x) != HTTP_HEAD) evbuffer_add(out, body.ptr, body.len);
     }
     if (x->too_large) http_set_header(x, "Connection", "close");
-    exchange_free(x);
+    HttpConn *c = exchange_end(x);
     evhttp_send_reply(req, status, reason_phrase(status), out);
+    http_conn_flush(c);
     if (out) evbuffer_free(out);
 }
 
@@ -370,7 +308,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg) {
 void http_keep(HttpExchange *x, HttpGone gone, void *user) {
     x->gone = gone;
     x->user = user;
-    set_timeouts(x->http, x->conn->bev, false);
+    http_conn_set_idle(x->conn, false);
     watch(x, false);
 }
 
@@ -379,7 +317,6 @@ void http_start(HttpExchange *x, int status, const char *content_type) {
     http_set_header(x, "Cache-Control", "no-cache");
     http_set_header(x, "X-Accel-Buffering", "no");
     x->started = true;
-    bufferevent_setwatermark(x->conn->bev, EV_READ, 0, HTTP_MAX_PIPELINED); // evhttp reads on while it writes
     evhttp_send_reply_start(x->req, status, reason_phrase(status));
 }
 
@@ -400,8 +337,36 @@ bool http_send(HttpExchange *x, Str bytes) {
 void http_end(HttpExchange *x, bool close_connection) {
     struct evhttp_request *req = x->req;
     if (close_connection) http_set_header(x, "Connection", "close"); // evhttp looks at it when it has flushed
-    exchange_free(x);
+    http_conn_flush(exchange_end(x));
     evhttp_send_reply_end(req);
+}
+
+// ---- refusals
+
+static bool screen(const HttpHead *head, HttpRefusal *r, void *user) {
+    const Http *h = user;
+    if (knows_method(head->method)) return h->calls.screen(head, r, h->calls.user);
+    *r = (HttpRefusal){.status = 501, .code = "unknown_method", .message = "there is no such method here"};
+    return false;
+}
+
+static char *refusal_text(const HttpRefusal *r, void *user) {
+    const Http *h = user;
+    Buf out = {0};
+    char *json = h->calls.refusal_json(r, h->calls.user);
+    const char *origin = allowed_origin(h, r->origin.len ? r->origin.ptr : NULL);
+    h->calls.answered(NULL, r->status, h->calls.user);
+    buf_printf(&out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n", r->status,
+               reason_phrase(r->status));
+    if (r->status == 401) buf_puts(&out, "WWW-Authenticate: Bearer\r\n");
+    if (r->retry_after_s) buf_printf(&out, "Retry-After: %d\r\n", r->retry_after_s);
+    if (answers_by_origin(h)) buf_puts(&out, "Vary: Origin\r\n");
+    if (origin) buf_printf(&out, "Access-Control-Allow-Origin: %s\r\n", origin);
+    buf_printf(&out, "Content-Length: %zu\r\n\r\n%s", json ? strlen(json) : 0, json ? json : "");
+    free(json);
+    if (!out.failed) return out.ptr;
+    buf_free(&out);
+    return NULL;
 }
 
 // ---- listening
@@ -469,13 +434,14 @@ static ev_ssize_t hard_body_limit(size_t soft) {
 }
 
 static void configure(Http *h) {
-    evhttp_set_max_body_size(h->evhttp, hard_body_limit(h->config.max_body_bytes));
-    evhttp_set_max_headers_size(h->evhttp, (ev_ssize_t)h->config.max_header_bytes);
+    const HttpLimits *limits = &h->config.limits;
+    evhttp_set_max_body_size(h->evhttp, hard_body_limit(limits->max_body_bytes));
+    evhttp_set_max_headers_size(h->evhttp, (ev_ssize_t)limits->max_header_bytes);
     evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
                                               EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
                                               EVHTTP_REQ_PATCH);
     evhttp_set_flags(h->evhttp, EVHTTP_SERVER_LINGERING_CLOSE);
-    if (h->config.idle_timeout_s > 0) evhttp_set_timeout(h->evhttp, h->config.idle_timeout_s);
+    if (limits->idle_timeout_s > 0) evhttp_set_timeout(h->evhttp, limits->idle_timeout_s);
     evhttp_set_bevcb(h->evhttp, on_new_bufferevent, h);
     evhttp_set_gencb(h->evhttp, on_request, h);
 }
@@ -496,8 +462,15 @@ static bool attach_listener(Http *h, int fd) {
     return false;
 }
 
-Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, HttpAnswered answered,
-               void *user, Err *err) {
+static bool init(Http *h) {
+    HttpConnCalls calls = {.screen = screen, .refuse = refusal_text, .closed = on_conn_closed, .user = h};
+    h->evhttp = evhttp_new(h->base);
+    if (!h->evhttp || !http_conns_init(&h->conns, h->base, &h->config.limits, &calls)) return false;
+    configure(h);
+    return true;
+}
+
+Http *http_new(struct event_base *base, const HttpConfig *config, const HttpCalls *calls, Err *err) {
     Http *h = calloc(1, sizeof *h);
     int fd = h ? open_listener(config, err) : -1;
     if (!h) err_set(err, ERR_NOMEM, "out of memory");
@@ -505,18 +478,11 @@ Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler ha
         err_prefix(err, "cannot listen on %s port %d", config->host, config->port);
         goto free_http;
     }
-    *h = (Http){.base = base,
-                .config = *config,
-                .handler = handler,
-                .answered = answered,
-                .user = user,
-                .port = bound_port(fd)};
-    h->evhttp = evhttp_new(base);
-    if (!h->evhttp) {
+    *h = (Http){.base = base, .config = *config, .calls = *calls, .port = bound_port(fd)};
+    if (!init(h)) {
         close(fd);
         goto no_memory;
     }
-    configure(h);
     if (!attach_listener(h, fd)) goto no_memory;
     return h;
 
@@ -529,12 +495,9 @@ free_http:
 
 void http_free(Http *h) {
     if (!h) return;
-    HttpConn *next;
-    for (HttpConn *c = h->conns; c; c = next) {
-        next = c->next;
-        if (!c->evcon) conn_free(c); // evhttp_free drops its connection
-    }
+    http_conns_drop_new(&h->conns);
     if (h->evhttp) evhttp_free(h->evhttp); // runs on_conn_closed for the rest
+    http_conns_free(&h->conns);
     free(h);
 }
 
@@ -543,5 +506,5 @@ int http_port(const Http *h) {
 }
 
 int http_n_busy(const Http *h) {
-    return h->n_busy;
+    return h->conns.n_busy;
 }

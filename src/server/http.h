@@ -1,4 +1,4 @@
-// HTTP/1.1 over libevent's evhttp: exchanges instead of connections.
+// HTTP/1.1 over libevent's evhttp: exchanges instead of connections (those are in http_conn.h).
 //
 // An exchange is one request and its reply. A handler either answers at once (http_reply) or keeps
 // the exchange by http_keep and answers later; until then it is told when the peer has gone.
@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "server/http_conn.h"
 
 #include <stddef.h>
 
@@ -32,32 +33,36 @@ typedef enum HttpMethod {
 
 typedef struct HttpConfig {
     const char *host;
-    int port;              // 0: any free one
-    int max_connections;   // beyond it a new connection is closed at once
-    size_t max_body_bytes; // larger bodies reach the handler as http_body_too_large
-    size_t max_header_bytes;
-    int idle_timeout_s;       // 0: none
+    int port; // 0: any free one
+    HttpLimits limits;
     size_t max_pending_bytes; // unread bytes of a streamed reply
-    const char *cors_origin;  // NULL or "": no CORS headers
+    const char *cors_origin;  // origins, separated by commas, or "*"; NULL or "": no CORS headers
 } HttpConfig;
 
 typedef struct Http Http;
 typedef struct HttpExchange HttpExchange;
 typedef struct HttpBody HttpBody;
 
-typedef void (*HttpHandler)(HttpExchange *x, void *user);
-typedef void (*HttpAnswered)(const void *tag, int status, void *user);
 typedef void (*HttpGone)(void *user);
 
-// Binds and listens. The handler is called for every request whose head and body have arrived, and
-// `answered` when its reply starts, with the tag that the exchange was given (NULL: none).
-Http *http_new(struct event_base *base, const HttpConfig *config, HttpHandler handler, HttpAnswered answered,
-               void *user, Err *err);
+typedef struct HttpCalls {
+    // May a request with this head send its body and be handled? Otherwise *r says why not.
+    bool (*screen)(const HttpHead *head, HttpRefusal *r, void *user);
+    void (*handle)(HttpExchange *x, void *user); // a request whose head and body have arrived
+    // A reply starts, with the tag that the exchange was given (NULL: none).
+    void (*answered)(const void *tag, int status, void *user);
+    char *(*refusal_json)(const HttpRefusal *r, void *user); // the body of a refusal, malloced
+    void *user;
+} HttpCalls;
+
+// Binds and listens.
+Http *http_new(struct event_base *base, const HttpConfig *config, const HttpCalls *calls, Err *err);
 void http_free(Http *h); // drops every connection; NULL is allowed
 int http_port(const Http *h);
 int http_n_busy(const Http *h); // connections with a request that is not fully answered and flushed
 
-// The request; views live as long as the exchange.
+// The request; views live as long as the exchange. A body that came in chunks may turn out to be too large at
+// its end: then http_body_too_large says so, and there is none.
 HttpMethod http_method(const HttpExchange *x);
 const char *http_method_name(HttpMethod m);
 Str http_path(const HttpExchange *x); // as sent: not percent-decoded, without the query
@@ -67,6 +72,7 @@ HttpBody *http_take_body(HttpExchange *x, Str *view);
 void http_free_body(HttpBody *body); // NULL is allowed
 bool http_body_too_large(const HttpExchange *x);
 const char *http_header(const HttpExchange *x, const char *name); // NULL: not sent
+bool http_origin_allowed(const HttpExchange *x);                  // of the browser's page, by CORS
 void http_set_tag(HttpExchange *x, const void *tag);              // for `answered`
 
 // The reply. http_reply ends the exchange: x is gone afterwards. A HEAD gets the head only.

@@ -149,11 +149,12 @@ static bool knows(const Keys *k, Str key) {
     return hits > 0;
 }
 
-bool keys_admit(const Keys *k, const char *authorization, const char *x_api_key) {
+bool keys_admit(const Keys *k, Str authorization, Str x_api_key) {
     static const char scheme[] = "Bearer ";
+    size_t n = sizeof scheme - 1;
     if (!keys_required(k)) return true;
-    if (authorization && strncasecmp(authorization, scheme, sizeof scheme - 1) == 0 &&
-        knows(k, trim(str_from(authorization + sizeof scheme - 1))))
+    if (authorization.len > n && strncasecmp(authorization.ptr, scheme, n) == 0 &&
+        knows(k, trim(str_skip(authorization, n))))
         return true;
-    return x_api_key && knows(k, str_from(x_api_key));
+    return x_api_key.len && knows(k, x_api_key);
 }

@@ -26,8 +26,8 @@ bool keys_required(const Keys *k); // there is at least one; NULL: none
 bool keys_reload(Keys *k, Err *err);
 size_t keys_count(const Keys *k);
 
-// Do these headers let a client in? `Authorization: Bearer KEY` or `x-api-key: KEY`; NULL: not sent. Always
+// Do these headers let a client in? `Authorization: Bearer KEY` or `x-api-key: KEY`; empty: not sent. Always
 // true where no key is required.
-bool keys_admit(const Keys *k, const char *authorization, const char *x_api_key);
+bool keys_admit(const Keys *k, Str authorization, Str x_api_key);
 
 #endif

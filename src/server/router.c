@@ -47,13 +47,13 @@ Dialect router_dialect(Str path) {
     return str_starts_with(path, STR("/v1/")) ? DIALECT_OPENAI : DIALECT_NATIVE;
 }
 
-static void reply_options(App *app, HttpExchange *x, const char *allow) {
-    const char *origin = app->config->cors_origin;
+static void reply_options(HttpExchange *x, const char *allow) {
     http_set_header(x, "Allow", allow);
-    if (origin && *origin) {
+    if (http_origin_allowed(x)) {
         const char *wanted = http_header(x, "Access-Control-Request-Headers");
         http_set_header(x, "Access-Control-Allow-Methods", allow);
-        http_set_header(x, "Access-Control-Allow-Headers", wanted ? wanted : "Authorization, Content-Type");
+        http_set_header(x, "Access-Control-Allow-Headers",
+                        wanted ? wanted : "Authorization, Content-Type, x-api-key");
         http_set_header(x, "Access-Control-Max-Age", "86400");
     }
     http_reply(x, 204, NULL, (Str){"", 0});
@@ -65,17 +65,26 @@ static bool is_open(Str path) {
 }
 
 // A preflight carries no key: browsers ask before they send one.
-static bool is_admitted(const App *app, const HttpExchange *x) {
-    return is_open(http_path(x)) || http_method(x) == HTTP_OPTIONS ||
-           keys_admit(app->keys, http_header(x, "Authorization"), http_header(x, "x-api-key"));
+static bool screen(const HttpHead *head, HttpRefusal *r, void *user) {
+    const App *app = user;
+    if (is_open(head->path) || str_eq(head->method, STR("OPTIONS")) ||
+        keys_admit(app->keys, head->authorization, head->x_api_key))
+        return true;
+    *r = (HttpRefusal){.status = 401,
+                       .code = "invalid_api_key",
+                       .message = "this server needs an API key: send it as `Authorization: Bearer KEY` or "
+                                  "`x-api-key: KEY`"};
+    return false;
 }
 
-static void refuse_key(HttpExchange *x) {
+static char *refusal_json(const HttpRefusal *r, void *user) {
+    (void)user;
     ApiError e;
-    api_error_set(&e, 401, "invalid_api_key", NULL,
-                  "this server needs an API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`");
-    http_set_header(x, "WWW-Authenticate", "Bearer");
-    api_error_reply(x, router_dialect(http_path(x)), &e);
+    api_error_set(&e, r->status, r->code, NULL, "%s", r->message);
+    json_t *value = api_error_json(&e, r->path.len ? router_dialect(r->path) : DIALECT_OPENAI);
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    return text;
 }
 
 static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
@@ -83,7 +92,7 @@ static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
     Dialect dialect = router_dialect(http_path(x));
     if (http_body_too_large(x)) {
         api_error_set(&e, 413, "body_too_large", NULL, "the request body is larger than %zu bytes",
-                      app->config->max_body_bytes);
+                      app->config->limits.max_body_bytes);
         api_error_reply(x, dialect, &e);
         return;
     }
@@ -98,7 +107,7 @@ static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
     free(decoded);
 }
 
-static void route(App *app, HttpExchange *x) {
+static void handle(HttpExchange *x, void *app) {
     const Route *found;
     Str path = http_path(x), tail;
     Buf allow = {0};
@@ -108,7 +117,7 @@ static void route(App *app, HttpExchange *x) {
         http_set_tag(x, found);
         call(app, x, found, tail);
         break;
-    case ROUTE_OPTIONS: reply_options(app, x, allow.ptr); break;
+    case ROUTE_OPTIONS: reply_options(x, allow.ptr); break;
     case ROUTE_WRONG_METHOD:
         api_error_set(&e, 405, "method_not_allowed", NULL, "%s is not allowed here; allowed: %s",
                       http_method_name(http_method(x)), allow.ptr);
@@ -124,14 +133,15 @@ static void route(App *app, HttpExchange *x) {
     buf_free(&allow);
 }
 
-void router_handle(HttpExchange *x, void *app) {
-    if (is_admitted(app, x))
-        route(app, x);
-    else
-        refuse_key(x);
-}
-
-void router_count_reply(const void *route, int status, void *app) {
+static void count_reply(const void *route, int status, void *app) {
     size_t place = route ? (size_t)((const Route *)route - routes_table) : routes_count;
     metrics_note_reply(&((App *)app)->metrics, place, status);
+}
+
+HttpCalls router_calls(App *app) {
+    return (HttpCalls){.screen = screen,
+                       .handle = handle,
+                       .answered = count_reply,
+                       .refusal_json = refusal_json,
+                       .user = app};
 }

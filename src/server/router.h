@@ -36,9 +36,7 @@ Dialect router_dialect(Str path); // how errors on this path are said: /v1/… i
 extern const Route routes_table[];
 extern const size_t routes_count;
 
-// Answers x by the table: the HttpHandler of the server (user: App).
-void router_handle(HttpExchange *x, void *app);
-// Counts a reply by its route: the HttpAnswered of the server.
-void router_count_reply(const void *route, int status, void *app);
+// The server's side of HTTP: lets in who has a key, answers by the table, counts replies by route.
+HttpCalls router_calls(struct App *app);
 
 #endif

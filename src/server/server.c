@@ -204,16 +204,13 @@ Server *server_new(const ServerConfig *config, Err *err) {
     HttpConfig http = {
         .host = config->host,
         .port = config->port,
-        .max_connections = config->max_connections,
-        .max_body_bytes = config->max_body_bytes,
-        .max_header_bytes = config->max_header_bytes,
-        .idle_timeout_s = config->idle_timeout_s,
+        .limits = config->limits,
         .max_pending_bytes = config->max_pending_bytes,
         .cors_origin = config->cors_origin,
     };
+    HttpCalls calls = router_calls(&s->app);
     if ((s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_pipe(s, err) &&
-        open_events(s, err) &&
-        (s->http = http_new(s->base, &http, router_handle, router_count_reply, &s->app, err)))
+        open_events(s, err) && (s->http = http_new(s->base, &http, &calls, err)))
         return s;
     server_free(s);
     return NULL;

@@ -12,23 +12,21 @@
 #include "chat/template.h"
 #include "engine/engine.h"
 #include "model/model.h"
+#include "server/http_conn.h"
 #include "text/tokenizer.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct ServerConfig {
-    const char *host;      // address to bind, "127.0.0.1"
-    int port;              // 0: any free one; server_port tells
-    int max_connections;   // beyond it new connections are closed at once
-    size_t max_body_bytes; // 413 beyond it
-    size_t max_header_bytes;
-    int idle_timeout_s;         // a connection that says nothing
+    const char *host;           // address to bind, "127.0.0.1"
+    int port;                   // 0: any free one; server_port tells
+    HttpLimits limits;          // of connections, heads and bodies
     size_t max_pending_bytes;   // unread reply bytes of a slow reader before it is cancelled
     int32_t default_max_tokens; // of the OpenAI routes when the request names none; 0: up to the context
     int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
     const char *model_id;       // `model` in replies; NULL: from the model's name
-    const char *cors_origin;    // Access-Control-Allow-Origin; NULL or "": no CORS headers
+    const char *cors_origin;    // origins that browsers may call from, see http.h
     const char *api_key;        // clients need this key, NULL or "": …
     const char *api_key_file;   // … or one of these, see keys.h; without both everybody is let in
     bool metrics_aliases;       // GET /metrics also has the names that other servers use

@@ -19,7 +19,7 @@ def _present() -> None:
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("serve") / "log", "--cors-origin", "https://example.org")
+    server = Server(tmp_path_factory.mktemp("serve") / "log", "--cors-origin", "https://example.org, http://localhost:3000")
     try:
         yield server.wait_ready()
     finally:

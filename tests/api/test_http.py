@@ -61,9 +61,23 @@ def test_options_and_cors(server: Server, make_server: Callable[..., Server]) ->
     assert reply.headers["access-control-allow-origin"] == "https://example.org"
     assert "x-custom" in reply.headers["access-control-allow-headers"]
     assert "POST" in reply.headers["access-control-allow-methods"]
-    assert server.get("/health").headers["access-control-allow-origin"] == "https://example.org"
+    assert "authorization" in reply.headers["access-control-allow-headers"] and reply.headers["vary"] == "Origin"
+    for origin, allowed in (("https://example.org", True), ("http://localhost:3000", True), ("https://example.org.evil", False),
+                            ("http://localhost", False), ("null", False), ("", False)):
+        for path in ("/health", "/nothing"):
+            reply = server.get(path, Origin=origin)
+            assert reply.headers["vary"] == "Origin"
+            assert reply.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            assert ("retry-after" in reply.headers.get("access-control-expose-headers", "").lower()) is allowed
+    refused = server.request("OPTIONS", "/generate", headers={**asks, "Origin": "https://evil.example"})
+    assert refused.status == 204 and not [name for name in refused.headers if name.startswith("access-control")]
+    assert "access-control-allow-origin" not in server.get("/health").headers
     closed = make_server().request("OPTIONS", "/generate", headers=asks)
     assert closed.status == 204 and not [name for name in closed.headers if name.startswith("access-control")]
+    for_all = make_server("--cors-origin", "*", "--api-key", "k")
+    for path, status in (("/health", 200), ("/stats", 401)):
+        reply = for_all.get(path, Origin="https://anybody.example")
+        assert reply.status == status and reply.headers["access-control-allow-origin"] == "*" and "vary" not in reply.headers
 
 
 def test_keep_alive(server: Server) -> None:

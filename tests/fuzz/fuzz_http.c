@@ -37,9 +37,10 @@ enum {
 };
 
 static const ServerConfig fuzz_config = {.host = "127.0.0.1",
-                                         .max_connections = 64,
-                                         .max_body_bytes = 8192,
-                                         .max_header_bytes = 2048,
+                                         .limits = {.max_connections = 64,
+                                                    .max_body_bytes = 8192,
+                                                    .max_header_bytes = 2048,
+                                                    .max_bodies_bytes = 16384},
                                          .max_pending_bytes = 1 << 20,
                                          .model_id = "fake",
                                          .cors_origin = "*",
@@ -80,9 +81,7 @@ static void open_service(void) {
 
 static void open_server(void) {
     HttpConfig http = {.host = fuzz_config.host,
-                       .max_connections = fuzz_config.max_connections,
-                       .max_body_bytes = fuzz_config.max_body_bytes,
-                       .max_header_bytes = fuzz_config.max_header_bytes,
+                       .limits = fuzz_config.limits,
                        .max_pending_bytes = fuzz_config.max_pending_bytes,
                        .cors_origin = fuzz_config.cors_origin};
     if (fuzzed.open) return;
@@ -91,9 +90,10 @@ static void open_server(void) {
     log_set_level(LOG_ERROR);
     app_init(&fuzzed.app, &fuzz_config);
     open_service();
+    HttpCalls calls = router_calls(&fuzzed.app);
     fuzzed.base = event_base_new();
     CHECK(fuzzed.base);
-    fuzzed.http = http_new(fuzzed.base, &http, router_handle, router_count_reply, &fuzzed.app, NULL);
+    fuzzed.http = http_new(fuzzed.base, &http, &calls, NULL);
     CHECK(fuzzed.http);
 }
 

@@ -14,10 +14,10 @@
 
 void rig_defaults(Rig *r) {
     *r = (Rig){.config = {.host = "127.0.0.1",
-                          .max_connections = 64,
-                          .max_body_bytes = 1 << 20,
-                          .max_header_bytes = 16384,
-                          .idle_timeout_s = 30,
+                          .limits = {.max_connections = 64,
+                                     .max_body_bytes = 1 << 20,
+                                     .max_header_bytes = 16384,
+                                     .idle_timeout_s = 30},
                           .max_pending_bytes = 1 << 20,
                           .model_id = "fake",
                           .drain_timeout_s = 10},
