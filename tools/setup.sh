@@ -36,7 +36,8 @@ libpcre2-dev libpcre2-8
 libutf8proc-dev libutf8proc
 libyaml-dev yaml-0.1
 libxxhash-dev libxxhash
-libcurl4-openssl-dev libcurl'
+libcurl4-openssl-dev libcurl
+libedit-dev libedit'
 
 missing_packages() {
   local modules package module

@@ -23,6 +23,14 @@ void conversation_end(Conversation *c); // a zeroed one is allowed
 bool conversation_add(Conversation *c, const char *role, Str content, Err *err);
 void conversation_drop_last(Conversation *c);
 
+// The system message becomes this; "": there is none. Everything else stays.
+bool conversation_set_system(Conversation *c, const char *system, Err *err);
+const char *conversation_system(const Conversation *c); // "": none; lives until the next change
+
+// Takes over a list of messages as conversation_start and _add make them, after checking that it is one. The
+// conversation stays as it was when it is not.
+bool conversation_replace(Conversation *c, json_t *messages, Err *err);
+
 // Appends the tokens of the rendered conversation, up to where the assistant's answer begins.
 bool conversation_encode(const Conversation *c, const ChatTemplate *t, const PromptEncoder *prompts,
                          TokenList *out, Err *err);

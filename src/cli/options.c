@@ -218,6 +218,25 @@ static bool set_value(Options *o, const OptionSpec *s, const char *value, Option
     return ok;
 }
 
+const char *options_name(int index) {
+    return specs[index].name;
+}
+
+void options_put_value(const Options *o, int index, Buf *out) {
+    const OptionSpec *s = &specs[index];
+    const void *field = field_of(o, s);
+    switch (s->kind) {
+    case KIND_INT: buf_printf(out, "%lld", (long long)*(const int64_t *)field); break;
+    case KIND_REAL: buf_printf(out, "%.10g", *(const double *)field); break;
+    case KIND_FLAG: buf_puts(out, *(const bool *)field ? "true" : "false"); break;
+    default: buf_puts(out, *(char *const *)field); break;
+    }
+}
+
+bool options_set(Options *o, int index, const char *value, Err *err) {
+    return set_value(o, &specs[index], value, SOURCE_FLAG, err) || err_prefix(err, "%s", specs[index].name);
+}
+
 bool options_set_key(Options *o, OptionCommand command, const char *section, const char *key,
                      const char *value, bool plain, int *index, Err *err) {
     for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {

@@ -8,6 +8,7 @@
 #ifndef CLLM_CLI_OPTIONS_H
 #define CLLM_CLI_OPTIONS_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -89,6 +90,12 @@ bool options_set_key(Options *o, OptionCommand command, const char *section, con
                      const char *value, bool plain, int *index, Err *err);
 bool options_has_section(const char *section);
 const char *options_nearest_section(const char *section);
+
+// One option by its index (OPTION_field): its name with underscores, its value as text, and setting it as its
+// flag would.
+const char *options_name(int index);
+void options_put_value(const Options *o, int index, Buf *out);
+bool options_set(Options *o, int index, const char *value, Err *err);
 
 void options_print_help(OptionCommand command, FILE *out); // the list of flags
 

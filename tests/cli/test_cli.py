@@ -1,23 +1,18 @@
-"""The command line as a user meets it: help, errors, one answer, a chat in a terminal, a server that starts and stops."""
+"""The command line as a user meets it: help, errors, one answer, a server that starts and stops."""
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import signal
 import socket
 import subprocess
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,9 +25,6 @@ ENTRY = re.compile(r"^OPT_[A-Z]+\s*\(\s*(\w+),\s*([A-Z_| ]+),", re.MULTILINE)
 GROUPS = {"COMMAND_ANY": {"serve", "run", "eval", "bench"}, "COMMAND_LIBRARY": {"pull", "list", "rm", "show"}}
 # Sanitizers slow a program down; the limits on time hold for the release build.
 SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
-
-PROMPT = r"\r\n> $"
-ANSWER = r"\r\n.+\r\n> $"
 
 
 def cllm(*args: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -141,80 +133,6 @@ def test_what_does_not_fit_is_refused() -> None:
     done = cllm("run", SMOLLM2, "-p", "word " * 300, "--kv-tokens", "64")
     assert done.returncode == 1 and done.stdout == ""
     assert "do not fit into the context of 64" in done.stderr
-
-
-# ---- a chat in a terminal ----
-
-
-@dataclass
-class Terminal:
-    process: subprocess.Popen[bytes]
-    fd: int
-    text: str = ""
-
-    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
-        """Read until the pattern appears in what has not been matched yet."""
-        end = time.monotonic() + seconds * SLOW
-        while not (match := re.search(pattern, self.text, re.DOTALL)):
-            ready, _, _ = select.select([self.fd], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"{pattern!r} did not come; on the screen: {self.text!r}"
-            self.text += os.read(self.fd, 65536).decode("utf-8", "replace")
-        self.text = self.text[match.end() :]
-        return match
-
-    def type(self, keys: str) -> None:
-        os.write(self.fd, keys.encode())
-
-
-def take_terminal() -> None:
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-@contextmanager
-def chat(*options: str) -> Iterator[Terminal]:
-    parent, child = pty.openpty()
-    command = [str(CLLM), "run", str(SMOLLM2), "--temperature", "0", "--repetition-penalty", "1", *options]
-    process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, preexec_fn=take_terminal)
-    os.close(child)
-    try:
-        terminal = Terminal(process, parent)
-        terminal.wait_for("> $")
-        yield terminal
-    finally:
-        process.kill()
-        process.wait()
-        os.close(parent)
-
-
-def test_a_chat_remembers_until_cleared() -> None:
-    with chat("-n", "24") as terminal:
-        terminal.type("What is the capital of France? Answer in one sentence.\n")
-        first = terminal.wait_for(ANSWER).group()
-        assert "Paris" in first
-        terminal.type("And of Italy? Answer in one sentence.\n")
-        assert "Rome" in terminal.wait_for(ANSWER).group()
-        terminal.type("/clear\n")
-        terminal.wait_for(PROMPT)
-        terminal.type("What is the capital of France? Answer in one sentence.\n")
-        assert terminal.wait_for(ANSWER).group() == first
-        terminal.type("\x04")
-        assert terminal.process.wait(10 * SLOW) == 0
-
-
-def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
-    with chat("-n", "2000", "-v") as terminal:
-        terminal.type("Write a long story about a ship.\n")
-        terminal.wait_for(r"\r\n\w+ \w+ ")
-        terminal.type("\x03")
-        n = int(terminal.wait_for(r"answer: (\d+) tokens").group(1))
-        assert 0 < n < 200
-        terminal.wait_for(PROMPT)
-        terminal.type("half a line\x03")  # at the prompt it drops the line
-        terminal.wait_for(PROMPT)
-        assert terminal.process.poll() is None
-        terminal.type("\x04")
-        assert terminal.process.wait(10 * SLOW) == 0
 
 
 # ---- the server's start and end ----

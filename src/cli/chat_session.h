@@ -1,0 +1,28 @@
+// A model, a conversation with it, and how its answers reach the terminal.
+//
+// Thread: one; interrupts.h must be open while it answers.
+#ifndef CLLM_CLI_CHAT_SESSION_H
+#define CLLM_CLI_CHAT_SESSION_H
+
+#include "cli/conversation.h"
+#include "cli/runtime.h"
+
+typedef struct Session {
+    Options *o; // sampler and limits may change between answers
+    Runtime runtime;
+    PromptEncoder *prompts;
+    Conversation chat;
+    bool to_terminal; // the answer goes to a terminal
+    bool colour;
+    bool interrupted; // Ctrl-C ended the last answer
+} Session;
+
+bool session_open(Session *s, Options *o,
+                  Err *err); // what was opened before a failure stays, for session_close
+void session_close(Session *s);
+
+// Streams the answer to stdout; in a chat it then belongs to the conversation, which a turn that fails leaves
+// as it was. With --raw the text is continued as it is. Ctrl-C ends an answer early, which is no failure.
+bool session_answer(Session *s, Str text, Err *err);
+
+#endif
