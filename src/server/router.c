@@ -59,9 +59,9 @@ static void reply_options(HttpExchange *x, const char *allow) {
     http_reply(x, 204, NULL, (Str){"", 0});
 }
 
-// Whether the server lives, and what it offers to people; both tell nothing of what others do.
+// Whether the server lives, and what it offers to people: these tell nothing of what others do.
 static bool is_open(Str path) {
-    return str_eq(path, STR("/")) || str_eq(path, STR("/health"));
+    return str_eq(path, STR("/")) || str_eq(path, STR("/health")) || str_starts_with(path, STR("/assets/"));
 }
 
 // A preflight carries no key: browsers ask before they send one.

@@ -3,11 +3,13 @@
 #include "server/api_metrics.h"
 #include "server/api_native.h"
 #include "server/api_openai.h"
+#include "server/api_page.h"
 #include "server/api_stats.h"
 #include "server/router.h"
 
 const Route routes_table[] = {
     {HTTP_GET, "/", api_root, false, "This list; a browser gets the page"},
+    {HTTP_GET, "/assets/{name}", api_asset, false, "The page's files"},
     {HTTP_GET, "/health", api_health, false, "Is the server ready"},
     {HTTP_GET, "/model/info", api_model_info, true, "What model is served"},
     {HTTP_GET, "/stats", api_stats, true, "What the engine is doing, in numbers"},

@@ -153,7 +153,8 @@ def test_unknown_model(client: openai.OpenAI) -> None:
 
 
 def test_bad_benchmarks(server: Server) -> None:
-    for fields in ({"requests": 0}, {"concurrency": 0}, {"requests": "x"}, {"prompt": ""}):
+    for fields in ({"requests": 0}, {"concurrency": 0}, {"requests": "x"}, {"prompt": ""}, {"prompt": []}, {"prompt": ["x", ""]},
+                   {"prompt": ["x"] * 1025}, {"prompt": ["x", 1]}):
         assert next(iter(fields)) in native_error(server, "/benchmark", fields, 400)
 
 

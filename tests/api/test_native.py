@@ -123,3 +123,12 @@ def test_benchmark(server: Server) -> None:
     assert data["max_response_time"] <= data["total_time"]
     assert abs(data["avg_throughput"] * data["total_time"] - 48) < 0.1
     assert data["avg_tokens_per_second"] > 0
+
+
+def test_benchmark_takes_prompts_in_turn(server: Server) -> None:
+    prompts = ["One prompt", "Another one that is longer than the first"]
+    lengths = [server.post("/encode", {"text": text}).data["length"] for text in prompts]
+    data = server.post("/benchmark", {"requests": 3, "concurrency": 2, "max_tokens": 2, "ignore_eos": True, "prompt": prompts}).data
+    assert data["total_prompt_tokens"] == 2 * lengths[0] + lengths[1]
+    salted = {"requests": 4, "concurrency": 1, "max_tokens": 2, "ignore_eos": True, "stop": ["x"], "cache_salt": "s" * 60}
+    assert server.post("/benchmark", salted).data["successful_requests"] == 4  # both stay valid for later requests

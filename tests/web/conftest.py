@@ -1,0 +1,80 @@
+"""A real browser before a real server. A page that logs an error, breaks its own policy or asks another host fails its test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+
+from kit import SLOW, Server
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+PATIENCE_MS = 20_000 * SLOW
+SETTINGS = {"temperature": 0, "max_tokens": 12}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("serve") / "log")
+    try:
+        yield server.wait_ready()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def watch(page: Page, faults: list[str]) -> None:
+    """Note what must not happen. A refused or failed request is for the page to handle; the browser logs it anyway."""
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            faults.append(message.text)
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(("http://127.0.0.1", "blob:http://127.0.0.1"))
+            else faults.append(f"asked for {request.url}"))  # fmt: skip
+
+
+Opener = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Opener]:
+    """Open the page in a fresh profile; `settings` are those of its conversations, further arguments the context's."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def opener(view: str = "chat", url: str = server.url, settings: dict[str, Any] | None = None, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        kept = json.dumps(json.dumps({**SETTINGS, **(settings or {})}))
+        context.add_init_script(f"location.protocol === 'http:' && (localStorage['cllm.settings'] ??= {kept})")
+        context.on("page", lambda page: watch(page, faults))
+        page = context.new_page()
+        page.goto(f"{url}/#{view}")
+        page.locator(".server.healthy, .server.locked").wait_for()
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()
+    assert not faults, faults

@@ -1,0 +1,172 @@
+"""What all views share: the files, themes, narrow screens, the keyboard, and screen readers; then Engine and Bench."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Opener
+from kit import ROOT, Server
+from playwright.sync_api import Page, expect
+
+AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+VIEWS = ("chat", "engine", "bench")
+
+
+def violations(page: Page) -> list[dict[str, Any]]:
+    """What axe finds. It comes in by the debugger, so the page's policy stays in force."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations)")
+    return [{"id": v["id"], "impact": v["impact"], "where": [n["html"][:150] for n in v["nodes"]]} for v in found]
+
+
+def test_files(server: Server) -> None:
+    page = server.get("/", **BROWSER)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert b"<script>" not in page.body and b"style=" not in page.body
+    tag = page.headers["etag"]
+    again = server.get("/", **BROWSER, **{"If-None-Match": tag})
+    assert again.status == 304 and again.body == b"" and again.headers["etag"] == tag
+    for name, kind in (("app.js", "text/javascript"), ("app-style.css", "text/css"), ("icon.svg", "image/svg+xml"),
+                       ("licences.txt", "text/plain")):  # fmt: skip
+        plain = server.get(f"/assets/{name}")
+        zipped = server.get(f"/assets/{name}", **{"Accept-Encoding": "br, gzip;q=0.8"})
+        assert plain.status == 200 and plain.headers["content-type"].startswith(kind)
+        assert "content-encoding" not in plain.headers and zipped.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(zipped.body) == plain.body and len(zipped.body) < len(plain.body)
+        assert server.get(f"/assets/{name}", **{"Accept-Encoding": "gzip;q=0"}).body == plain.body
+        assert server.request("HEAD", f"/assets/{name}").headers["content-length"] == str(len(plain.body))
+    for name in ("", "none.js", "..%2fapp.js", "app.js%00"):
+        assert server.get(f"/assets/{name}").status == 404
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_themes_and_accessibility(open_page: Opener, theme: str) -> None:
+    page = open_page(color_scheme=theme)
+    other = {"light": "dark", "dark": "light"}[theme]
+    html = page.locator("html")
+    expect(html).to_have_attribute("data-theme", theme)
+    page.get_by_role("textbox", name="Message", exact=True).fill("Hello")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Regenerate").wait_for()
+    page.get_by_role("button", name="Settings", exact=True).click()
+    for view in VIEWS:
+        page.goto(page.url.split("#")[0] + f"#{view}")
+        page.locator(f".tabs [aria-current][href='#{view}']").wait_for()
+        if view == "engine":
+            page.locator(".tile").first.wait_for()
+        assert violations(page) == []
+    page.keyboard.press("?")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="theme").click()
+    expect(html).to_have_attribute("data-theme", other)
+    page.reload()
+    expect(html).to_have_attribute("data-theme", other)
+
+
+def test_narrow_screen(open_page: Opener) -> None:
+    page = open_page(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    message = page.get_by_role("textbox", name="Message", exact=True)
+    message.fill("a" * 300)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Regenerate").wait_for()
+    for view in VIEWS:
+        page.goto(page.url.split("#")[0] + f"#{view}")
+        page.locator(f".tabs [aria-current][href='#{view}']").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= 360")
+        assert page.evaluate("[...document.querySelectorAll('main button, main input')].every((e) => e.getBoundingClientRect().right <= 360)")
+    page.goto(page.url.split("#")[0] + "#chat")
+    page.get_by_role("button", name="Conversations").click()
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".sidebar")).to_be_hidden()
+    expect(page.get_by_text("What shall it be?")).to_be_visible()
+
+
+def test_keyboard_alone(open_page: Opener) -> None:
+    page = open_page()
+    focused = page.locator(":focus")
+    message = page.get_by_role("textbox", name="Message", exact=True)
+    expect(message).to_be_focused()
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    expect(message).to_have_value("one\ntwo")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Regenerate").wait_for()
+    expect(page.locator("article.user .plain")).to_have_text("one\ntwo")
+    expect(message).to_be_focused()
+    for wanted in ("Regenerate", "Edit message", "Copy message"):  # backwards from the composer
+        page.keyboard.press("Shift+Tab")
+        expect(focused).to_have_attribute("aria-label", wanted)
+    page.keyboard.press("Alt+s")
+    expect(page.get_by_role("complementary")).to_be_visible()
+    page.keyboard.press("Alt+n")
+    expect(page.locator("article")).to_have_count(0)
+    expect(message).to_be_focused()
+    for number, view in enumerate(VIEWS, 1):
+        page.keyboard.press(f"Alt+{number}")
+        expect(page.locator(".tabs [aria-current]")).to_have_attribute("href", f"#{view}")
+    page.reload()
+    page.locator(".bench-form").wait_for()
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("Skip to the content")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_attribute("id", "bench-levels")
+
+
+def test_engine_view(open_page: Opener, server: Server) -> None:
+    load = {"requests": 400, "concurrency": 3, "max_tokens": 40, "ignore_eos": True, "prompt": "Hello"}
+    sock = server.open("POST", "/benchmark", load)
+    try:
+        page = open_page("engine")
+        rows = page.locator("#sequences").locator("xpath=ancestor::section").locator("tbody tr")
+        expect(rows).to_have_count(3)
+        expect(rows.first).to_contain_text("bench-")
+        expect(page.locator(".tile").nth(1)).to_contain_text("3")
+        expect(page.locator(".chart").first.locator(".legend-value").first).not_to_have_text("–")
+        tokens = page.locator("th", has_text="Between two tokens").locator("xpath=..").locator("td").first
+        page.get_by_text("Since the start").click()
+        expect(tokens).not_to_have_text("0")
+        assert page.locator("canvas").count() == 6
+    finally:
+        sock.close()
+    expect(rows).to_have_text(["Nothing is being computed."])
+    server.wait_idle()
+
+
+def test_bench_view(open_page: Opener, server: Server) -> None:
+    page = open_page("bench")
+    levels = page.get_by_role("textbox", name="Requests at once")
+    levels.fill("2, x")
+    page.get_by_role("button", name="Start").click()
+    assert levels.evaluate("e => e.validity.customError")
+    levels.fill("4, 2")
+    page.get_by_label("Requests a level").fill("4")
+    page.get_by_label("Tokens a request").fill("6")
+    before = server.stats()
+    page.get_by_role("button", name="Start").click()
+    save = page.get_by_role("button", name="Save as JSON")
+    save.wait_for()
+    after = server.stats()
+    assert after["generated_tokens"] - before["generated_tokens"] == 2 * 4 * 6
+    assert after["prefix_hit_tokens"] == before["prefix_hit_tokens"]  # each prompt is its own
+    with page.expect_download() as download:
+        save.click()
+    saved = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    assert [level["concurrency"] for level in saved["levels"]] == [2, 4]
+    assert all(level["successful_requests"] == 4 and level["avg_throughput"] > 0 for level in saved["levels"])
+    page.reload()
+    expect(page.locator(".results tbody tr")).to_have_count(2)
+    page.get_by_label("Requests a level").fill("5000")
+    page.get_by_role("button", name="Start").click()
+    server.wait_stats(running=2)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+    server.wait_idle()

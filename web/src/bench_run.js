@@ -1,0 +1,57 @@
+// A benchmark of this server by its own route, level after level: a browser could not hold so many connections.
+
+import { getText, native } from "./api.js";
+import { difference, parseHistograms, quantile } from "./histogram.js";
+
+const POLL_MS = 400;
+const TOPICS = [
+  "Explain how a suspension bridge carries its load.", "Describe a morning in a harbour town.",
+  "Why do leaves change their colour in autumn?", "Tell the story of the first printed books.",
+  "How does a refrigerator keep things cold?",
+];
+
+// Either all requests share five prompts, which the prefix cache finds again, or each has its own from the first word on.
+function promptsFor({ requests, distinct }) {
+  if (!distinct) return TOPICS;
+  const run = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
+  return Array.from({ length: Math.min(requests, 1000) }, (_, i) => `${run} ${i}: ${TOPICS[i % TOPICS.length]}`);
+}
+
+async function readAll(signal) {
+  const [stats, metrics] = await Promise.all([native("stats", { signal }), getText("metrics", { signal })]);
+  return { stats, histograms: parseHistograms(metrics) };
+}
+
+// Tells how far the level is, by the engine's count of tokens, until it is stopped.
+function watch(before, wanted, progress) {
+  const timer = setInterval(async () => {
+    const stats = await native("stats").catch(() => null);
+    if (stats) progress(Math.min(1, (stats.generated_tokens - before.generated_tokens) / wanted));
+  }, POLL_MS);
+  return () => clearInterval(timer);
+}
+
+function quantilesOf(before, after, name) {
+  const histogram = difference(after.histograms[name], before.histograms[name]);
+  return Object.fromEntries([50, 90, 95, 99].map((n) => [`p${n}`, quantile(histogram, n / 100)]));
+}
+
+// One level: {requests, max_tokens, distinct} at `concurrency`. progress(share) is called as it goes.
+export async function runLevel(settings, concurrency, progress, signal) {
+  const { requests, max_tokens } = settings;
+  const before = await readAll(signal);
+  const stop = watch(before.stats, requests * max_tokens, progress);
+  try {
+    const data = await native("benchmark", { signal, body: {
+      requests, concurrency, max_tokens, prompt: promptsFor(settings), ignore_eos: true, temperature: 0.7,
+    } });
+    const after = await readAll(signal);
+    return {
+      concurrency, ...data,
+      ttft: quantilesOf(before, after, "cllm_time_to_first_token_seconds"),
+      between_tokens: quantilesOf(before, after, "cllm_inter_token_seconds"),
+    };
+  } finally {
+    stop();
+  }
+}

@@ -1,0 +1,46 @@
+// A conversation as data: its messages, its settings, and what the server is sent of it.
+
+import { partsOf } from "./thinking.js";
+import { recall } from "./remembered.js";
+
+export const DEFAULTS = {
+  system: "You are a helpful assistant.",
+  temperature: 0.7, top_p: 0.95, top_k: 0, min_p: 0, repetition_penalty: 1, max_tokens: null, seed: null, thinking: "",
+};
+
+const TITLE_LENGTH = 60;
+
+export function newConversation() {
+  const now = Date.now();
+  return {
+    id: crypto.getRandomValues(new Uint32Array(4)).join("-"), title: "", created: now, updated: now,
+    settings: { ...DEFAULTS, ...recall("settings", {}) }, messages: [],
+  };
+}
+
+export function newMessage(role, content = "") {
+  return { role, content, reasoning: "", error: "", stats: null };
+}
+
+// What the list calls it: the name it was given, or how it begins.
+export function titleOf(conversation) {
+  const first = conversation.messages.find((message) => message.role === "user")?.content ?? "";
+  const line = first.trim().split("\n")[0];
+  return conversation.title || (line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH)}…` : line) || "New conversation";
+}
+
+// The body of a request for the answer that comes after all messages but the last, which is to hold it.
+export function requestBody(conversation, model) {
+  const { system, thinking, ...sampling } = conversation.settings;
+  const messages = conversation.messages.slice(0, -1)
+    .map(({ role, content, reasoning }) => ({
+      role, content: role === "assistant" ? partsOf({ content, reasoning }).answer : content,
+    }));
+  const fields = Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== null));
+  return {
+    model,
+    messages: system.trim() ? [{ role: "system", content: system }, ...messages] : messages,
+    ...fields,
+    ...(thinking ? { chat_template_kwargs: { enable_thinking: thinking === "on" } } : {}),
+  };
+}

@@ -1,0 +1,114 @@
+// A message on the screen: what was thought, what was said, the figures, and what can be done with it.
+
+import { Check, Copy, Pencil, RefreshCw } from "lucide";
+import { copyButton, h, iconButton } from "./dom.js";
+import { number, seconds } from "./format.js";
+import { renderMarkdown } from "./markdown.js";
+import { partsOf } from "./thinking.js";
+
+const FINISH = { length: "cut off: the limit of tokens", stopped: "stopped" };
+
+function figures(stats) {
+  if (!stats) return null;
+  const parts = [];
+  if (stats.tokens) parts.push(`${stats.tokens} tokens`);
+  if (stats.rate) parts.push(`${number(stats.rate)} tokens/s`);
+  if (stats.ttft !== undefined) parts.push(`first after ${seconds(stats.ttft / 1000)}`);
+  if (FINISH[stats.finish]) parts.push(FINISH[stats.finish]);
+  return parts.length ? h("p", { class: "figures" }, parts.join(" · ")) : null;
+}
+
+export class MessageView {
+  #drawn = 0;
+  #pending = 0;
+
+  // actions: edit(message, text), regenerate(message); `regenerate` is shown for the last answer only.
+  constructor(message, actions) {
+    this.message = message;
+    this.actions = actions;
+    this.said = h("div", { class: "said" });
+    this.foot = h("div", { class: "message-foot" });
+    this.thinking = null;
+    this.element = h("article", { class: `message ${message.role}` },
+      h("h2", { class: "visually-hidden" }, message.role === "user" ? "You" : "Assistant"), this.said, this.foot);
+  }
+
+  // While text arrives a message is drawn at most once a frame, a long one less often: each time all of it.
+  grow() {
+    if (this.#pending) return;
+    const pause = this.message.content.length > 6000 ? 200 : 0;
+    const wait = Math.max(0, this.#drawn + pause - performance.now());
+    this.#pending = setTimeout(() => requestAnimationFrame(() => this.draw({ writing: true })), wait);
+  }
+
+  draw({ writing = false, last = false } = {}) {
+    clearTimeout(this.#pending);
+    this.#pending = 0;
+    if (writing && this.finished) return; // a frame that was asked for before the end
+    this.finished = !writing;
+    this.element.setAttribute("aria-busy", String(writing));
+    this.element.classList.toggle("writing", writing);
+    if (this.message.role === "user") this.said.replaceChildren(h("p", { class: "plain" }, this.message.content));
+    else this.#drawAnswer(writing);
+    this.foot.replaceChildren(...(writing ? [] : this.#footParts(last)));
+    this.#drawn = performance.now();
+  }
+
+  #drawAnswer(writing) {
+    const { thinking, answer, open } = partsOf(this.message);
+    this.#drawThinking(thinking, writing && (open || !answer));
+    const error = this.message.error ? h("p", { class: "error", role: "alert" }, this.message.error) : null;
+    const waiting = writing && !answer && !thinking ? h("p", { class: "waiting" }, "Waiting for the first token") : null;
+    const nothing = !writing && !answer && !error ? h("p", { class: "waiting" }, "No text") : null;
+    const nodes = [this.thinking, answer ? renderMarkdown(answer) : null, waiting, nothing, error];
+    this.said.replaceChildren(...nodes.filter(Boolean));
+  }
+
+  // The same element stays, so that it remains as open as its reader left it.
+  #drawThinking(text, busy) {
+    if (!text) return;
+    this.thinking ??= h("details", { class: "thinking" }, h("summary", {}), h("div", { class: "thought" }));
+    const [summary, body] = this.thinking.children;
+    summary.textContent = busy ? "Thinking…" : "Thoughts";
+    body.replaceChildren(renderMarkdown(text));
+  }
+
+  #footParts(last) {
+    const { message } = this;
+    const copy = copyButton(() => (message.role === "user" ? message.content : partsOf(message).answer),
+      "Copy message", Copy, Check);
+    const edit = iconButton(Pencil, "Edit message", () => this.edit());
+    const again = message.role === "assistant" && last
+      ? iconButton(RefreshCw, message.error ? "Try again" : "Regenerate", () => this.actions.regenerate(message)) : null;
+    return [figures(message.stats), h("div", { class: "message-actions" }, copy, edit, again)].filter(Boolean);
+  }
+
+  edit() {
+    const { message } = this;
+    const user = message.role === "user";
+    const area = h("textarea", { "aria-label": "Edit message", rows: Math.min(12, message.content.split("\n").length + 1) });
+    area.value = message.content;
+    const cancel = () => {
+      this.draw({ last: this.actions.isLast(message) });
+      this.foot.querySelector("[aria-label='Edit message']").focus();
+    };
+    const form = h("form", { class: "edit", onsubmit: (event) => {
+      event.preventDefault();
+      this.actions.edit(message, area.value);
+    } }, area, h("div", { class: "edit-actions" },
+      h("button", { type: "button", onclick: cancel }, "Cancel"),
+      h("button", { type: "submit", class: "primary" }, user ? "Send" : "Save")));
+    area.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        cancel();
+      } else if (user && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        form.requestSubmit();
+      }
+    });
+    this.said.replaceChildren(form);
+    this.foot.replaceChildren();
+    area.focus();
+  }
+}

@@ -1,0 +1,39 @@
+// The conversations, in the browser's IndexedDB: one record each, so that two windows overwrite only what both change.
+
+import { openDB } from "idb";
+
+const NAME = "conversations";
+const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("cllm") : null;
+let database = null;
+
+// False: the browser keeps nothing (private windows, switched off), and conversations last as long as the page.
+export async function openStore() {
+  try {
+    database = await openDB("cllm", 1, { upgrade: (db) => db.createObjectStore(NAME, { keyPath: "id" }) });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export async function loadAll() {
+  const all = database ? await database.getAll(NAME) : [];
+  return all.sort((a, b) => b.updated - a.updated);
+}
+
+export async function save(conversation) {
+  if (!database) return;
+  await database.put(NAME, JSON.parse(JSON.stringify(conversation)));
+  channel?.postMessage(conversation.id);
+}
+
+export async function forget(id) {
+  if (!database) return;
+  await database.delete(NAME, id);
+  channel?.postMessage(id);
+}
+
+// Another window has changed or removed a conversation; `changed` gets its id and its record, if there is one.
+export function onChangeElsewhere(changed) {
+  channel?.addEventListener("message", async ({ data }) => changed(data, await database?.get(NAME, data)));
+}
