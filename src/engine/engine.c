@@ -246,8 +246,8 @@ static SubmitResult check_request(const Engine *e, const EngineRequest *r, Err *
         err_set(err, ERR_INVALID, "the prompt has no tokens");
         return SUBMIT_BAD;
     }
-    if (r->max_tokens < 1) {
-        err_set(err, ERR_INVALID, "max_tokens is %d; it must be at least 1", r->max_tokens);
+    if (r->max_tokens < 0) {
+        err_set(err, ERR_INVALID, "max_tokens is %d; it must not be negative", r->max_tokens);
         return SUBMIT_BAD;
     }
     if (r->priority < -ENGINE_MAX_PRIORITY || r->priority > ENGINE_MAX_PRIORITY) {

@@ -40,12 +40,14 @@ enum { ENGINE_MAX_SALT = 128, ENGINE_MAX_PRIORITY = 10 };
 typedef struct EngineRequest {
     const int32_t *prompt; // [n_prompt], copied; n_prompt >= 1
     int32_t n_prompt;
-    int32_t max_tokens; // >= 1
+    int32_t max_tokens; // 0: nothing is generated; it ends (LENGTH) as soon as its prompt is computed
     SamplingParams sampling;
     const int32_t *end_tokens; // [n_end_tokens], borrowed until END: generation ends at any of these
     int32_t n_end_tokens;
     int32_t priority; // -ENGINE_MAX_PRIORITY … ENGINE_MAX_PRIORITY; the higher is served the sooner (sched.h)
     Str cache_salt;   // copied, at most ENGINE_MAX_SALT bytes: only requests with the same one share KV
+    Pooling pooling;  // unless NONE, the prompt's hidden states are pooled; all of it is computed then,
+    double *pooled;   //   whatever the prefix cache has. [n_embd] of batch.h, borrowed until END
     int64_t deadline_ns;    // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
     void *user;             // comes back in its events
     Constraint *constraint; // NULL: none; with SUBMIT_OK it belongs to the engine

@@ -238,6 +238,11 @@ static void note_first_row(EngineCore *c, Seq *s, int64_t began) {
     if (c->sched.prefix) c->stats.prefix_query_tokens += (uint64_t)s->n_prompt;
 }
 
+static void end_without_tokens(EngineCore *c, Seq *s) {
+    c->stats.prompt_tokens += (uint64_t)s->n_prompt;
+    end(c, s, FINISH_LENGTH);
+}
+
 // What the forward pass has made true. Returns the number of sequences whose logits exist.
 static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
     int32_t n_samplings = 0, row = 0;
@@ -247,6 +252,7 @@ static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
         sched_note_computed(&c->sched, s, s->computed + s->n_rows - s->n_draft);
         if (b->seqs[i].n_logits) c->samplings[n_samplings++] = (Sampling){.seq = s, .first_row = row};
         row += b->seqs[i].n_logits;
+        if (s->max_tokens == 0 && s->computed == s->len) end_without_tokens(c, s);
     }
     return n_samplings;
 }

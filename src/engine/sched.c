@@ -140,7 +140,8 @@ static bool is_computed_by(const Seq *first, const Seq *q) {
 // Then it waits for the block instead of computing it as well.
 static bool waits_for_block(const Sched *s, int32_t index) {
     const Seq *q = s->line.at[index];
-    if (!s->prefix || q->n_blocks != q->n_indexed || missing(q) <= KV_BLOCK_TOKENS) return false;
+    if (!s->prefix || seq_wants_all_rows(q) || q->n_blocks != q->n_indexed || missing(q) <= KV_BLOCK_TOKENS)
+        return false;
     for (int32_t i = 0; i < index; i++)
         if (is_computed_by(s->line.at[i], q)) return true;
     return false;
@@ -231,6 +232,7 @@ static int32_t propose(Seq *q, int32_t most) {
 // leads to is one too, and max_tokens is not to be exceeded.
 static int32_t draft(Sched *s, Seq *q, int32_t most) {
     int32_t room = q->n_prompt + q->max_tokens - q->len - 1;
+    if (room <= 0) return 0;
     int32_t n = propose(q, most < room ? most : room);
     while (q->n_blocks < seq_blocks_for(q->len + n) && take_block(s, q)) {
     }
@@ -255,20 +257,27 @@ static void want_logits(const Seq *q, int32_t n, LogitsWant *wants) {
     for (int32_t i = 0; i < n; i++) wants[i] = i == 0 ? sampler_want(q->sampler) : (LogitsWant){0};
 }
 
+// A row for each guess, and one behind the last known token if more are to come.
+static int32_t n_logits_of(const Seq *q) {
+    int32_t behind = q->computed + q->n_rows - q->len;
+    return behind < 0 || q->max_tokens == 0 ? 0 : behind + 1;
+}
+
 static void lay_out(Sched *s) {
     Batch *b = &s->batch;
     *b = (Batch){.tokens = s->tokens, .seqs = s->seqs, .wants = s->wants};
     for (int32_t i = 0; i < s->n_running; i++) {
         Seq *q = s->line.at[i];
         if (q->n_rows == 0) continue;
-        int32_t behind = q->computed + q->n_rows - q->len; // rows behind the last known token's
-        int32_t n_logits = behind < 0 ? 0 : behind + 1;
+        int32_t n_logits = n_logits_of(q);
         s->planned[b->n_seqs] = q;
         s->seqs[b->n_seqs++] = (BatchSeq){.blocks = q->blocks,
                                           .start = q->computed,
                                           .n_rows = q->n_rows,
                                           .first_row = b->n_rows,
-                                          .n_logits = n_logits};
+                                          .n_logits = n_logits,
+                                          .pooling = q->pooling,
+                                          .pooled = q->pooled};
         memcpy(s->tokens + b->n_rows, q->tokens + q->computed, (size_t)q->n_rows * sizeof s->tokens[0]);
         b->n_rows += q->n_rows;
         want_logits(q, n_logits, s->wants + b->n_logits);

@@ -24,6 +24,8 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64
         .n_prompt = r->n_prompt,
         .max_tokens = r->max_tokens,
         .len = r->n_prompt,
+        .pooling = r->pooling,
+        .pooled = r->pooled,
         .deadline_ns = r->deadline_ns,
         .submit_ns = now_ns,
     };
@@ -80,8 +82,9 @@ static int32_t last_block(const Seq *s, int32_t n) {
     return n > 0 ? s->blocks[n - 1] : -1;
 }
 
-// Blocks that it need not compute: all full ones but for one token at least.
+// Blocks that it need not compute, if they exist: all full ones but for one token at least.
 static int32_t n_findable(const Seq *s) {
+    if (seq_wants_all_rows(s)) return 0;
     return (s->len - 1) / KV_BLOCK_TOKENS;
 }
 

@@ -42,10 +42,12 @@ typedef struct Seq {
     int32_t n_end_tokens;
     int32_t n_prompt, max_tokens;
     int32_t len;       // tokens known: n_prompt + tokens generated
-    int32_t computed;  // tokens whose KV exists; < len while it lives
+    int32_t computed;  // tokens whose KV exists; < len while it lives (between steps)
     int32_t n_blocks;  // blocks held, covering at least `computed` positions
     int32_t n_indexed; // of those, from the first on: in the index
     int32_t n_cached;  // tokens of the prompt whose KV was found when it first ran
+    Pooling pooling;   // NONE: `pooled` is not used
+    double *pooled;    // borrowed from the request
     bool resumed;      // it has lost its blocks before
     int32_t n_rows;    // rows planned in the current step, those of guesses included
     int32_t n_draft;   // guesses in the current step: tokens[len … len + n_draft - 1]
@@ -68,6 +70,11 @@ typedef struct SeqPlace {
 
 static inline int32_t seq_blocks_for(int32_t n_tokens) {
     return (n_tokens + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+}
+
+// Its rows are wanted themselves, not only their keys and values: nothing may be taken from the prefix cache.
+static inline bool seq_wants_all_rows(const Seq *s) {
+    return s->pooling != POOLING_NONE;
 }
 
 static inline int32_t seq_n_generated(const Seq *s) {

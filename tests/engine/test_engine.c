@@ -85,7 +85,7 @@ static void test_submit_refuses(void **state) {
     assert_int_equal(engine_submit(rig.engine, &c.request, &id, &err), SUBMIT_TOO_LONG);
     c.request.max_tokens = INT32_MAX;
     assert_int_equal(engine_submit(rig.engine, &c.request, &id, &err), SUBMIT_TOO_LONG);
-    c.request.max_tokens = 0;
+    c.request.max_tokens = -1;
     assert_int_equal(engine_submit(rig.engine, &c.request, &id, &err), SUBMIT_BAD);
     c.request.max_tokens = 5;
     c.prompt[3] = VOCAB;
