@@ -302,7 +302,7 @@ static void arrive(HttpConn *c) {
     }
     c->arrived = true;
     bufferevent_decref(c->bev);
-    if (s->n <= s->limits.max_connections) return;
+    if (!c->surplus) return;
     log_f(LOG_INFO, "connection_refused", "open=%d", s->n - 1);
     close_conn(c);
 }
@@ -348,6 +348,7 @@ HttpConn *http_conn_new(HttpConns *s, struct bufferevent *bev) {
     c->next = s->first;
     if (s->first) s->first->prev = c;
     s->first = c;
+    c->surplus = s->n >= s->limits.max_connections;
     if (s->n++ == 0) event_add(s->clock, &tick);
     event_add(c->turn, &now);
     return c;

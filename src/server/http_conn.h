@@ -65,12 +65,12 @@ typedef struct HttpConn {
     struct HttpExchange *exchange; // the one that a handler has
     int fd;
     HttpPhase phase;
-    bool arrived, busy, used, chunked, page; // page: evhttp has begun an answer of its own
-    int64_t deadline_ns;                     // 0: none
-    size_t body_bytes;                       // that came
-    HttpShare share;                         // of them in the common account
-    char *refusal;                           // an answer that is decided and not yet said
-    char path[32], origin[96];               // beginnings, for refusals
+    bool surplus, arrived, busy, used, chunked, page; // page: evhttp has begun an answer of its own
+    int64_t deadline_ns;                              // 0: none
+    size_t body_bytes;                                // that came
+    HttpShare share;                                  // of them in the common account
+    char *refusal;                                    // an answer that is decided and not yet said
+    char path[32], origin[96];                        // beginnings, for refusals
 } HttpConn;
 
 // What the owner of the connections adds.

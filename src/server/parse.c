@@ -4,9 +4,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-// jansson recurses on nesting, and so does everything that walks the value later.
-static bool depth_is_bounded(Str s) {
-    size_t depth = 0;
+// jansson recurses on nesting, and so does everything that walks the value later; and it makes an object of
+// each value. Every value but the first stands behind one of { [ , :, and every colon behind one of { and ,
+// so that these without the colons are at least as many as the members of all objects and arrays.
+static bool is_bounded(Str s, ApiError *e) {
+    size_t depth = 0, n_values = 0;
     bool in_string = false;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
@@ -18,7 +20,14 @@ static bool depth_is_bounded(Str s) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > PARSE_MAX_DEPTH) return false;
+            n_values++;
+            if (++depth > PARSE_MAX_DEPTH)
+                return api_error_set(e, 400, NULL, NULL, "the JSON is nested more than %d levels deep",
+                                     PARSE_MAX_DEPTH);
+        } else if (c == ',') {
+            if (++n_values > PARSE_MAX_VALUES)
+                return api_error_set(e, 400, NULL, NULL, "the JSON has more than %d values",
+                                     PARSE_MAX_VALUES);
         } else if ((c == '}' || c == ']') && depth) {
             depth--;
         }
@@ -32,10 +41,7 @@ json_t *parse_body(Str body, ApiError *e) {
         api_error_set(e, 400, NULL, NULL, "the request has no body; send a JSON object");
         return NULL;
     }
-    if (!depth_is_bounded(body)) {
-        api_error_set(e, 400, NULL, NULL, "the JSON is nested more than %d levels deep", PARSE_MAX_DEPTH);
-        return NULL;
-    }
+    if (!is_bounded(body, e)) return NULL;
     json_t *root = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &at);
     if (!root) {
         api_error_set(e, 400, NULL, NULL, "invalid JSON at line %d column %d: %s", at.line, at.column,

@@ -1,8 +1,8 @@
 // Typed reading of JSON bodies.
 //
-// A body is one JSON object: strict, no duplicate keys, bounded depth, valid UTF-8, \u0000 allowed
-// in strings. Fields are read one by one into variables that already hold their defaults: a missing
-// field and null leave them alone, a wrong type or range is an error that names the field, what it
+// A body is one JSON object: strict, no duplicate keys, bounded depth and number of values, valid UTF-8,
+// \u0000 allowed in strings. Fields are read one by one into variables that already hold their defaults: a
+// missing field and null leave them alone, a wrong type or range is an error that names the field, what it
 // must be and its range. The first error sticks and the following reads do nothing, so callers
 // check once at the end. Unknown fields are ignored.
 #ifndef CLLM_SERVER_PARSE_H
@@ -12,7 +12,10 @@
 
 #include <stdint.h>
 
-enum { PARSE_MAX_DEPTH = 100 };
+enum {
+    PARSE_MAX_DEPTH = 100,
+    PARSE_MAX_VALUES = 262144, // in memory a value takes ten times the bytes of `1,`
+};
 
 // A new reference to an object, or NULL with *e filled.
 json_t *parse_body(Str body, ApiError *e);

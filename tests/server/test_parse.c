@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include "base/buf.h"
 #include "server/parse.h"
 
 #include <string.h>
@@ -49,6 +50,25 @@ static void test_depth_limit_is_exact(void **state) {
         assert_int_equal(object != NULL, depth <= PARSE_MAX_DEPTH);
         json_decref(object);
     }
+}
+
+static void test_number_of_values(void **state) {
+    (void)state;
+    Buf text = {0};
+    buf_puts(&text, "{\"a\":[1");
+    for (int i = 3; i < PARSE_MAX_VALUES; i++) buf_puts(&text, ",1");
+    buf_puts(&text, "],\"b\":\"");
+    for (int i = 0; i < PARSE_MAX_VALUES; i++) buf_puts(&text, "[,"); // in a string they are no values
+    buf_puts(&text, "\"}");
+    assert_false(text.failed);
+    json_decref(object_of(text.ptr));
+    buf_drop_front(&text, strlen("{\"a\":["));
+    Buf more = {0};
+    buf_puts(&more, "{\"a\":[1,1,1,");
+    buf_put(&more, buf_str(&text));
+    expect_bad_body(buf_str(&more), "more than 262144 values");
+    buf_free(&text);
+    buf_free(&more);
 }
 
 typedef struct Case {
@@ -167,5 +187,6 @@ static void test_string_lists(void **state) {
 }
 
 SUITE(server_parse, cmocka_unit_test(test_bodies), cmocka_unit_test(test_depth_limit_is_exact),
-      cmocka_unit_test(test_floats), cmocka_unit_test(test_open_range), cmocka_unit_test(test_integers),
+      cmocka_unit_test(test_number_of_values), cmocka_unit_test(test_floats),
+      cmocka_unit_test(test_open_range), cmocka_unit_test(test_integers),
       cmocka_unit_test(test_the_first_error_sticks), cmocka_unit_test(test_string_lists))
