@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kit import Server
+from kit import SLOW, Server
 
 LONG = {"max_tokens": 3000, "ignore_eos": True, "temperature": 0}
 PATHS = [
@@ -45,12 +45,18 @@ def test_while_decoding(server: Server, path: str, body: dict[str, Any], how: st
     sock.close()
 
 
-def test_in_prefill(server: Server) -> None:
-    words = "word " * 4000
-    sock = server.open("POST", "/generate", {"prompt": words, "max_tokens": 10})
+@pytest.mark.parametrize(("path", "body"), PATHS[:5])
+def test_in_prefill(server: Server, path: str, body: dict[str, Any]) -> None:
+    words = f"{path} {body.get('stream')} " + "word " * 6000
+    text = {"messages": [{"role": "user", "content": words}]} if "messages" in body else {"prompt": words}
+    before = server.stats()
+    sock = server.open("POST", path, {**body, **text, "max_tokens": 10})
     server.wait_stats(running=1)
+    assert [one["state"] for one in server.stats()["sequences"]] == ["prefill"]
     leave(sock, "close")
-    server.wait_stats(timeout=2, running=0, live=0, blocks_used=0)
+    server.wait_stats(timeout=2 * SLOW, running=0, live=0, blocks_used=0)
+    after = server.stats()
+    assert after["generated_tokens"] == before["generated_tokens"] and after["rows"] - before["rows"] < 6000
 
 
 def test_while_queued(make_server: Callable[..., Server]) -> None:

@@ -108,6 +108,7 @@ static void test_slow_reader(void **state) {
     engine_stats(r.engine, &stats);
     assert_int_equal(stats.finished[FINISH_CANCELLED], 1);
     assert_int_equal(stats.finished[FINISH_LENGTH], 0);
+    expect(&r, "GET", "/metrics", "", 200, "cllm_requests_total{reason=\"slow_reader\"} 1");
     buf_free(&request);
     close(fd);
     rig_close(&r);
