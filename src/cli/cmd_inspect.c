@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "cli/fetch.h"
 #include "cli/gguf_summary.h"
 
 #include <jansson.h>
@@ -20,24 +21,6 @@ enum {
     JSON_WHOLE_ARRAY = 64, // longer arrays are abridged in JSON …
     JSON_FIRST = 8,        // … to so many elements
 };
-
-typedef struct Args {
-    const char *path;
-    int show;
-    bool json;
-    bool help;
-} Args;
-
-static const char usage[] =
-    "Usage: cllm inspect FILE [--json] [--metadata] [--tensors]\n"
-    "\n"
-    "Shows what is in a GGUF file: a summary, the metadata and the tensors.\n"
-    "\n"
-    "  --json      one JSON document instead of text; an array of more than 64 elements is given as\n"
-    "              {\"kind\", \"n\", \"first\"}, an integer above 2^63-1, NaN and infinities as strings\n"
-    "  --metadata  only the metadata\n"
-    "  --tensors   only the tensors (shape: the contiguous dimension first)\n"
-    "  --help      this text\n";
 
 // A scalar or an element of an array, ready to be shown.
 typedef struct Value {
@@ -282,52 +265,23 @@ static bool print_json(const Gguf *g, int show, Err *err) {
 
 // ---- the command ----
 
-static bool parse_args(int argc, char **argv, Args *a, Err *err) {
-    bool options = true;
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i];
-        if (options && strcmp(arg, "--") == 0)
-            options = false;
-        else if (options && strcmp(arg, "--json") == 0)
-            a->json = true;
-        else if (options && strcmp(arg, "--metadata") == 0)
-            a->show |= SHOW_METADATA;
-        else if (options && strcmp(arg, "--tensors") == 0)
-            a->show |= SHOW_TENSORS;
-        else if (options && (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0))
-            a->help = true;
-        else if (options && arg[0] == '-')
-            return err_set(err, ERR_INVALID, "unknown option '%s'", arg);
-        else if (a->path)
-            return err_set(err, ERR_INVALID, "one file at a time: '%s' is one too many", arg);
-        else
-            a->path = arg;
+static bool inspect(Options *o, int *code, Err *err) {
+    LibraryModel model;
+    bool in_library;
+    int show = (o->metadata ? SHOW_METADATA : 0) | (o->tensors ? SHOW_TENSORS : 0);
+    if (!show) show = SHOW_SUMMARY | SHOW_METADATA | SHOW_TENSORS;
+    if (!o->model[0]) {
+        *code = EXIT_USAGE;
+        return err_set(err, ERR_INVALID, "the file to inspect is missing");
     }
-    return a->path || a->help || err_set(err, ERR_INVALID, "the file to inspect is missing");
-}
-
-static bool inspect(const Args *a, Err *err) {
-    int show = a->show ? a->show : SHOW_SUMMARY | SHOW_METADATA | SHOW_TENSORS;
-    Gguf *g = gguf_open(a->path, err);
+    Gguf *g = model_name_find(o, &model, &in_library, err) ? gguf_open(o->model, err) : NULL;
     if (!g) return false;
-    bool ok = a->json ? print_json(g, show, err) : print_text(g, show, err);
+    bool ok = o->json ? print_json(g, show, err) : print_text(g, show, err);
     if (ok && (fflush(stdout) != 0 || ferror(stdout))) ok = err_set(err, ERR_IO, "cannot write the output");
     gguf_close(g);
     return ok;
 }
 
 int cmd_inspect(int argc, char **argv) {
-    Args a = {0};
-    Err err = {0};
-    if (!parse_args(argc, argv, &a, &err)) {
-        fprintf(stderr, "cllm: inspect: %s (see cllm inspect --help)\n", err.msg);
-        return 2;
-    }
-    if (a.help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (inspect(&a, &err)) return 0;
-    fprintf(stderr, "cllm: %s\n", err.msg);
-    return 1;
+    return command_main(COMMAND_INSPECT, argc, argv, inspect);
 }

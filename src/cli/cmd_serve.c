@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/fetch.h"
 #include "cli/runtime.h"
+#include "cli/server_list.h"
 #include "server/server.h"
 
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct Serving {
@@ -21,6 +23,7 @@ typedef struct Serving {
     Runtime runtime;    // the loader's until `loaded`
     atomic_bool loaded; // the loader has finished, well or not
     atomic_bool ended;  // the server does not run any more
+    ServerEntry entry;  // for `cllm ps`
 } Serving;
 
 // For the handler: whom signals concern.
@@ -144,9 +147,26 @@ static bool serve_until_stopped(Serving *s, Err *err) {
     bool ok = server_run(s->server, err);
     atomic_store(&s->ended, true);
     // Nothing can interrupt the loading of a large file, and nobody waits for it any more.
-    if (!atomic_load(&s->loaded) && ok) _exit(0);
+    if (!atomic_load(&s->loaded) && ok) {
+        server_entry_remove(&s->entry);
+        _exit(0);
+    }
     pthread_join(loader, NULL);
     return ok;
+}
+
+// That it cannot be listed keeps no server from serving.
+static void announce(Serving *s) {
+    const Options *o = s->options;
+    const char *slash = strrchr(o->model, '/');
+    RunningServer self = {.pid = getpid(), .port = server_port(s->server), .started = (int64_t)time(NULL)};
+    Err err;
+    reachable_url(o->host, self.port, self.url, sizeof self.url);
+    snprintf(self.model, sizeof self.model, "%s",
+             o->model_id[0] ? o->model_id
+             : slash        ? slash + 1
+                            : o->model);
+    if (!server_entry_write(&s->entry, &self, &err)) log_event(LOG_WARN, "not_listed", "why", err.msg, NULL);
 }
 
 static bool serve(const Options *o, Err *err) {
@@ -156,8 +176,10 @@ static bool serve(const Options *o, Err *err) {
     if (!s.server) return false;
     warn_if_open(o);
     handle_signals(s.server);
+    announce(&s);
     bool ok = serve_until_stopped(&s, err);
     handle_signals(NULL);
+    server_entry_remove(&s.entry);
     runtime_close(&s.runtime); // the engine first: it may still refer to the server's requests
     server_free(s.server);
     return ok;

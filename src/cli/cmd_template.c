@@ -6,61 +6,11 @@
 
 #include "base/buf.h"
 #include "chat/template.h"
+#include "cli/fetch.h"
 #include "gguf/gguf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-typedef struct Args {
-    const char *model, *template, *vars;
-    bool batch, help;
-} Args;
-
-static const char usage[] =
-    "Usage: cllm template --model FILE [--vars FILE.json]\n"
-    "       cllm template --template FILE [--vars FILE.json]\n"
-    "       cllm template --batch < LINES\n"
-    "\n"
-    "Renders a conversation with a chat template and prints the prompt.\n"
-    "\n"
-    "  --model FILE     use the template that this model file carries\n"
-    "  --template FILE  use this Jinja template\n"
-    "  --vars FILE      a JSON object with the variables: messages, add_generation_prompt, tools,\n"
-    "                   bos_token, …; without it they are read from stdin\n"
-    "  --batch          read lines {\"template\": \"…\", \"vars\": {…}} and print for each a line\n"
-    "                   {\"ok\": true, \"text\": \"…\"} or {\"ok\": false, \"error\": \"…\"}\n"
-    "  --help           this text\n";
-
-// ---- arguments
-
-static bool parse_args(int argc, char **argv, Args *a, Err *err) {
-    const struct {
-        const char *name;
-        const char **value;
-    } options[] = {{"--model", &a->model}, {"--template", &a->template}, {"--vars", &a->vars}};
-    for (int i = 1; i < argc; i++) {
-        bool found = true;
-        if (!strcmp(argv[i], "--batch"))
-            a->batch = true;
-        else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-            a->help = true;
-        else
-            found = false;
-        for (size_t k = 0; k < sizeof options / sizeof *options && !found; k++) {
-            if (strcmp(argv[i], options[k].name) != 0) continue;
-            if (++i == argc) return err_set(err, ERR_INVALID, "%s needs a file", options[k].name);
-            *options[k].value = argv[i];
-            found = true;
-        }
-        if (!found) return err_set(err, ERR_INVALID, "unknown argument '%s'", argv[i]);
-    }
-    if (a->help) return true;
-    if (a->batch && (a->model || a->template || a->vars))
-        return err_set(err, ERR_INVALID, "--batch reads everything from stdin");
-    if (!a->batch && !a->model == !a->template)
-        return err_set(err, ERR_INVALID, "give one of --model FILE and --template FILE");
-    return true;
-}
 
 // ---- input and output
 
@@ -110,12 +60,12 @@ static bool print(const Buf *b, Err *err) {
 
 // ---- one conversation
 
-static bool render_one(const Args *a, Err *err) {
+static bool render_one(const Options *o, Err *err) {
     Buf out = {0};
     json_t *vars = NULL;
-    ChatTemplate *t = a->model ? template_of_model(a->model, err) : template_of_file(a->template, err);
-    bool ok =
-        t && (vars = read_vars(a->vars, err)) && chat_template_render(t, vars, &out, err) && print(&out, err);
+    ChatTemplate *t = o->template[0] ? template_of_file(o->template, err) : template_of_model(o->model, err);
+    bool ok = t && (vars = read_vars(o->vars[0] ? o->vars : NULL, err)) &&
+              chat_template_render(t, vars, &out, err) && print(&out, err);
     buf_free(&out);
     json_decref(vars);
     chat_template_free(t);
@@ -169,18 +119,26 @@ static bool render_lines(Err *err) {
     return ok;
 }
 
+static bool check(const Options *o, Err *err) {
+    bool model = o->source[OPTION_model] == SOURCE_FLAG; // one of the environment gives way to --template
+    if (o->batch && (model || o->template[0] || o->vars[0]))
+        return err_set(err, ERR_INVALID, "--batch reads everything from stdin");
+    if (!o->batch && (o->template[0] ? model : !o->model[0]))
+        return err_set(err, ERR_INVALID, "give one of --model MODEL and --template FILE");
+    return true;
+}
+
+static bool run(Options *o, int *code, Err *err) {
+    LibraryModel model;
+    bool in_library;
+    if (!check(o, err)) {
+        *code = EXIT_USAGE;
+        return false;
+    }
+    if (o->batch) return render_lines(err);
+    return model_name_find(o, &model, &in_library, err) && render_one(o, err);
+}
+
 int cmd_template(int argc, char **argv) {
-    Args a = {0};
-    Err err = {0};
-    if (!parse_args(argc, argv, &a, &err)) {
-        fprintf(stderr, "cllm: template: %s (see cllm template --help)\n", err.msg);
-        return 2;
-    }
-    if (a.help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (a.batch ? render_lines(&err) : render_one(&a, &err)) return 0;
-    fprintf(stderr, "cllm: %s\n", err.msg);
-    return 1;
+    return command_main(COMMAND_TEMPLATE, argc, argv, run);
 }

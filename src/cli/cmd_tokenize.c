@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "cli/fetch.h"
 #include "text/tokenizer.h"
 
 #include <inttypes.h>
@@ -14,69 +15,9 @@
 #include <stdlib.h>
 
 typedef struct Args {
-    const char *model;
     const char *text; // NULL: lines from stdin
-    bool special, bos_eos, json, decode, bench, help;
+    bool special, bos_eos, json, decode, bench;
 } Args;
-
-static const char usage[] =
-    "Usage: cllm tokenize --model FILE [options] TEXT\n"
-    "       cllm tokenize --model FILE [options] < LINES\n"
-    "\n"
-    "Shows the tokens of a text as the model sees them. Without TEXT, reads lines of base64 and\n"
-    "prints a JSON array of token ids for each.\n"
-    "\n"
-    "  --special   recognise the texts of control tokens such as <|im_end|>; with --decode, show them\n"
-    "  --bos-eos   add the begin and end tokens that the model file asks for\n"
-    "  --json      print TEXT's tokens as a JSON array of ids\n"
-    "  --decode    the reverse: ids (TEXT or lines, separated by commas or spaces) to text (base64 for\n"
-    "              lines)\n"
-    "  --bench     print the speed of tokenising the lines instead of the tokens\n"
-    "  --help      this text\n";
-
-// ---- arguments
-
-static bool parse_flag(const char *arg, Args *a) {
-    const struct {
-        const char *name;
-        bool *flag;
-    } flags[] = {{"--special", &a->special},
-                 {"--bos-eos", &a->bos_eos},
-                 {"--json", &a->json},
-                 {"--decode", &a->decode},
-                 {"--bench", &a->bench},
-                 {"--help", &a->help},
-                 {"-h", &a->help}};
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (strcmp(arg, flags[i].name) != 0) continue;
-        *flags[i].flag = true;
-        return true;
-    }
-    return false;
-}
-
-static bool parse_args(int argc, char **argv, Args *a, Err *err) {
-    bool options = true;
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i];
-        if (options && strcmp(arg, "--") == 0) {
-            options = false;
-        } else if (options && strcmp(arg, "--model") == 0) {
-            if (++i == argc) return err_set(err, ERR_INVALID, "--model needs a file");
-            a->model = argv[i];
-        } else if (options && strncmp(arg, "--model=", 8) == 0) {
-            a->model = arg + 8;
-        } else if (options && arg[0] == '-' && arg[1]) {
-            if (!parse_flag(arg, a)) return err_set(err, ERR_INVALID, "unknown option '%s'", arg);
-        } else if (a->text) {
-            return err_set(err, ERR_INVALID, "one text at a time: '%s' is one too many (quote it?)", arg);
-        } else {
-            a->text = arg;
-        }
-    }
-    if (a->bench && (a->text || a->decode)) return err_set(err, ERR_INVALID, "--bench takes lines of text");
-    return a->model || a->help || err_set(err, ERR_INVALID, "--model FILE is missing");
-}
 
 // ---- base64 (RFC 4648 §4, with padding)
 
@@ -264,8 +205,8 @@ static bool bulk(const Tokenizer *t, const Args *a, Err *err) {
     return true;
 }
 
-static bool tokenize(const Args *a, Err *err) {
-    Gguf *g = gguf_open(a->model, err);
+static bool tokenize(const Args *a, const char *model, Err *err) {
+    Gguf *g = gguf_open(model, err);
     if (!g) return false;
     Tokenizer *t = tokenizer_open(g, err);
     bool ok = t && (a->text ? one_text(t, a, err) : bulk(t, a, err));
@@ -275,18 +216,22 @@ static bool tokenize(const Args *a, Err *err) {
     return ok;
 }
 
+static bool run(Options *o, int *code, Err *err) {
+    LibraryModel model;
+    bool in_library;
+    Args a = {.text = o->n_words ? o->words[0] : NULL,
+              .special = o->special,
+              .bos_eos = o->bos_eos,
+              .json = o->json,
+              .decode = o->decode,
+              .bench = o->bench};
+    *code = EXIT_USAGE;
+    if (a.bench && (a.text || a.decode)) return err_set(err, ERR_INVALID, "--bench takes lines of text");
+    if (!o->model[0]) return err_set(err, ERR_INVALID, "--model MODEL is missing");
+    *code = 0;
+    return model_name_find(o, &model, &in_library, err) && tokenize(&a, o->model, err);
+}
+
 int cmd_tokenize(int argc, char **argv) {
-    Args a = {0};
-    Err err = {0};
-    if (!parse_args(argc, argv, &a, &err)) {
-        fprintf(stderr, "cllm: tokenize: %s (see cllm tokenize --help)\n", err.msg);
-        return 2;
-    }
-    if (a.help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (tokenize(&a, &err)) return 0;
-    fprintf(stderr, "cllm: %s\n", err.msg);
-    return 1;
+    return command_main(COMMAND_TOKENIZE, argc, argv, run);
 }

@@ -27,14 +27,17 @@ typedef enum OptionCommand {
 #include "cli/commands.def"
     COMMAND_ANY = COMMAND_SERVE | COMMAND_RUN | COMMAND_EVAL | COMMAND_BENCH, // those that run a model
     COMMAND_LIBRARY = COMMAND_PULL | COMMAND_LIST | COMMAND_RM | COMMAND_SHOW,
+    COMMAND_SERVERS = COMMAND_PS | COMMAND_STOP,
+    COMMAND_FILES = COMMAND_INSPECT | COMMAND_TOKENIZE | COMMAND_TEMPLATE, // those that read a model's file
 } OptionCommand;
 
 // What a command's arguments without a dash are.
 typedef enum Takes {
     TAKES_NOTHING,
-    TAKES_MODEL,  // a file or a name; it is Options.model
-    TAKES_SOURCE, // what can be fetched
-    TAKES_NAMES,  // of models in the library
+    TAKES_MODEL,   // a file or a name; it is Options.model
+    TAKES_SOURCE,  // what can be fetched
+    TAKES_NAMES,   // of models in the library
+    TAKES_SERVERS, // that run: PID, port or model
     TAKES_FILE,
     TAKES_TEXT,
 } Takes;

@@ -22,7 +22,8 @@ CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 SMOLLM2 = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
 OPTIONS_DEF = ROOT / "src/cli/options.def"
 ENTRY = re.compile(r"^OPT_[A-Z]+\s*\(\s*(\w+),\s*([A-Z_| ]+),", re.MULTILINE)
-GROUPS = {"COMMAND_ANY": {"serve", "run", "eval", "bench"}, "COMMAND_LIBRARY": {"pull", "list", "rm", "show"}}
+GROUPS = {"COMMAND_ANY": {"serve", "run", "eval", "bench"}, "COMMAND_LIBRARY": {"pull", "list", "rm", "show"},
+          "COMMAND_SERVERS": {"ps", "stop"}, "COMMAND_FILES": {"inspect", "tokenize", "template"}}  # fmt: skip
 # Sanitizers slow a program down; the limits on time hold for the release build.
 SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
 
@@ -53,7 +54,7 @@ def test_usage_and_version() -> None:
     assert cllm("--version", env={"CLLM_CPU": "z80"}).returncode == 1
 
 
-@pytest.mark.parametrize("command", ["serve", "run", "eval", "bench", "pull", "list", "rm", "show"])
+@pytest.mark.parametrize("command", ["serve", "run", "eval", "bench", "pull", "list", "rm", "show", "ps", "stop", "inspect", "tokenize", "template"])
 def test_help_lists_every_option(command: str) -> None:
     done = cllm(command, "--help")
     assert done.returncode == 0 and done.stderr == ""

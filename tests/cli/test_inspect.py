@@ -155,7 +155,7 @@ def check_failure(path: Path, message: str) -> None:
     done = inspect(path)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith(f"cllm: {path}: ")
+    assert done.stderr.startswith(f"cllm inspect: {path}: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -165,10 +165,10 @@ def test_wrong_usage(args: list[str]) -> None:
     done = inspect(*args)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("cllm: inspect: ")
+    assert done.stderr.startswith("cllm inspect: ")
 
 
 def test_help() -> None:
     done = inspect("--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("Usage: cllm inspect FILE")
+    assert done.stdout.startswith("usage: cllm inspect MODEL")
