@@ -22,7 +22,7 @@ endif
 BUILD := build/$(CONFIG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 ARCH  := $(shell uname -m)
 
-PKGS := libevent libevent_pthreads libcrypto libcurl libedit jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
+PKGS := libevent libevent_pthreads libevent_openssl libssl libcrypto libcurl libedit jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings \
         -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 OPT_release := -O2 -DNDEBUG -D_FORTIFY_SOURCE=2 -fstack-protector-strong

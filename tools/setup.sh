@@ -31,7 +31,8 @@ retry() {
 
 # One line a thing: Debian package, pkg-config module or a header to look for.
 libraries='libevent-dev libevent_pthreads
-libssl-dev libcrypto
+libevent-dev libevent_openssl
+libssl-dev libssl
 libjansson-dev jansson
 libpcre2-dev libpcre2-8
 libutf8proc-dev libutf8proc
@@ -56,6 +57,7 @@ missing_packages() {
   if [ "$what" = tests ]; then
     find_header cmocka.h || echo libcmocka-dev
     command -v curl >/dev/null || echo curl # the printed command line is tried out
+    command -v openssl >/dev/null || echo openssl # certificates for the tests of TLS
     command -v chromium >/dev/null || echo chromium # opens the page
     emulates_arm && missing_arm
   fi

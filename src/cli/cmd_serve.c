@@ -68,9 +68,15 @@ static ServerConfig server_config(const Options *o) {
         .cors_origin = o->cors_origin[0] ? o->cors_origin : NULL,
         .api_key = o->api_key,
         .api_key_file = o->api_key_file,
+        .tls_cert = o->tls_cert,
+        .tls_key = o->tls_key,
         .metrics_aliases = o->metrics_aliases,
         .drain_timeout_s = (int)o->drain_timeout_s,
     };
+}
+
+static bool needs_key(const Options *o) {
+    return o->api_key[0] || o->api_key_file[0];
 }
 
 static bool is_loopback(const char *host) {
@@ -78,33 +84,36 @@ static bool is_loopback(const char *host) {
 }
 
 static void warn_if_open(const Options *o) {
-    if (o->api_key[0] || o->api_key_file[0] || is_loopback(o->host)) return;
+    if (needs_key(o) || is_loopback(o->host)) return;
     log_event(LOG_WARN, "no_api_key", "host", o->host, "hint",
               "whoever reaches this address may use the server; see --api-key-file", NULL);
 }
 
 // An address that a client on this machine can connect to.
-static void reachable_url(const char *host, int port, char *out, size_t size) {
+static void reachable_url(const Options *o, int port, char *out, size_t size) {
+    const char *host = o->host, *scheme = o->tls_cert[0] ? "https" : "http";
     bool any = !host[0] || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
     bool v6 = !any && strchr(host, ':');
-    snprintf(out, size, "http://%s%s%s:%d", v6 ? "[" : "", any ? "127.0.0.1" : host, v6 ? "]" : "", port);
+    snprintf(out, size, "%s://%s%s%s:%d", scheme, v6 ? "[" : "", any ? "127.0.0.1" : host, v6 ? "]" : "",
+             port);
 }
 
 static void print_ready(const Serving *s) {
     char url[320];
     const ModelInfo *info = model_info(s->runtime.model);
-    reachable_url(s->options->host, server_port(s->server), url, sizeof url);
+    const char *key = needs_key(s->options) ? "-H \"Authorization: Bearer $CLLM_API_KEY\" " : "";
+    reachable_url(s->options, server_port(s->server), url, sizeof url);
     printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
     if (s->runtime.chat_template)
         printf(
-            "Try: curl -s %s/v1/chat/completions -H 'Content-Type: application/json' "
+            "Try: curl -s %s/v1/chat/completions %s-H 'Content-Type: application/json' "
             "-d '{\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
             "{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],\"max_tokens\":64,\"temperature\":0}'\n",
-            url);
+            url, key);
     else
-        printf("Try: curl -s %s/generate -H 'Content-Type: application/json' "
+        printf("Try: curl -s %s/generate %s-H 'Content-Type: application/json' "
                "-d '{\"prompt\":\"Once upon a time\",\"max_tokens\":64}'\n",
-               url);
+               url, key);
     fflush(stdout);
 }
 

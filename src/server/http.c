@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "server/http_conn.h"
+#include "server/tls.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -81,7 +82,8 @@ static void on_conn_closed(HttpConn *c, void *user) {
 
 static struct bufferevent *on_new_bufferevent(struct event_base *base, void *arg) {
     Http *h = arg;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+    struct Tls *tls = h->config.tls;
+    struct bufferevent *bev = tls ? tls_bufferevent(tls, base) : bufferevent_socket_new(base, -1, 0);
     if (!bev || http_conn_new(&h->conns, bev)) return bev;
     bufferevent_free(bev);
     return NULL; // evhttp makes one itself; such a connection is not watched, and its requests get 503

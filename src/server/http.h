@@ -36,6 +36,7 @@ typedef struct HttpConfig {
     int port; // 0: any free one
     HttpLimits limits;
     size_t max_pending_bytes; // unread bytes of a streamed reply
+    struct Tls *tls;          // borrowed; NULL: connections are not encrypted
     const char *cors_origin;  // origins, separated by commas, or "*"; NULL or "": no CORS headers
 } HttpConfig;
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "server/tls.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -102,6 +103,7 @@ static void on_refused_input(struct bufferevent *bev, void *arg) {
 // All is said. The client reads the end at once, and what it still sends is dropped for a while.
 static void on_refused_output(struct bufferevent *bev, void *arg) {
     (void)arg;
+    tls_say_goodbye(bev);
     shutdown(bufferevent_getfd(bev), SHUT_WR);
 }
 
@@ -289,6 +291,7 @@ static void on_closed(struct evhttp_connection *evcon, void *arg) {
     HttpConn *c = arg;
     HttpConns *s = c->set;
     s->calls.closed(c, s->calls.user);
+    tls_say_goodbye(c->bev);
     forget(c);
 }
 

@@ -6,6 +6,7 @@
 #include "server/http.h"
 #include "server/request.h"
 #include "server/router.h"
+#include "server/tls.h"
 
 #include <event2/event.h>
 
@@ -22,6 +23,7 @@ struct Server {
     App app;
     struct event_base *base;
     Http *http;
+    Tls *tls; // NULL: none
     struct event *wake, *engine, *tick;
     int pipe[2];
     Service attaching; // written before has_service is set
@@ -96,11 +98,21 @@ static void reload_keys(Keys *keys) {
         log_f(LOG_INFO, "keys_reloaded", "keys=%zu", keys_count(keys));
 }
 
+static void reload_certificate(Tls *tls) {
+    Err err;
+    if (!tls) return;
+    if (tls_reload(tls, &err))
+        tls_log_certificate(tls);
+    else
+        log_event(LOG_ERROR, "certificate_not_reloaded", "error", err.msg, NULL);
+}
+
 static void obey_signals(Server *s) {
     int by = atomic_exchange(&s->level_change, 0);
     if (atomic_exchange(&s->must_reload, 0)) {
         reopen_log();
         reload_keys(s->app.keys);
+        reload_certificate(s->tls);
     }
     if (by) change_log_level(by);
 }
@@ -192,6 +204,30 @@ static bool open_events(Server *s, Err *err) {
     return err_set(err, ERR_NOMEM, "out of memory");
 }
 
+static bool open_tls(Server *s, Err *err) {
+    const char *cert = s->config.tls_cert, *key = s->config.tls_key;
+    bool has_cert = cert && *cert, has_key = key && *key;
+    if (has_cert != has_key) return err_set(err, ERR_INVALID, "--tls-cert and --tls-key belong together");
+    if (!has_cert) return true;
+    s->tls = tls_new(cert, key, err);
+    if (s->tls) tls_log_certificate(s->tls);
+    return s->tls != NULL;
+}
+
+static bool open_http(Server *s, Err *err) {
+    HttpCalls calls = router_calls(&s->app);
+    HttpConfig http = {
+        .host = s->config.host,
+        .port = s->config.port,
+        .limits = s->config.limits,
+        .max_pending_bytes = s->config.max_pending_bytes,
+        .tls = s->tls,
+        .cors_origin = s->config.cors_origin,
+    };
+    s->http = http_new(s->base, &http, &calls, err);
+    return s->http != NULL;
+}
+
 Server *server_new(const ServerConfig *config, Err *err) {
     Server *s = calloc(1, sizeof *s);
     if (!s) {
@@ -201,16 +237,8 @@ Server *server_new(const ServerConfig *config, Err *err) {
     s->config = *config;
     s->pipe[0] = s->pipe[1] = -1;
     app_init(&s->app, &s->config);
-    HttpConfig http = {
-        .host = config->host,
-        .port = config->port,
-        .limits = config->limits,
-        .max_pending_bytes = config->max_pending_bytes,
-        .cors_origin = config->cors_origin,
-    };
-    HttpCalls calls = router_calls(&s->app);
-    if ((s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_pipe(s, err) &&
-        open_events(s, err) && (s->http = http_new(s->base, &http, &calls, err)))
+    if ((s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_tls(s, err) &&
+        open_pipe(s, err) && open_events(s, err) && open_http(s, err))
         return s;
     server_free(s);
     return NULL;
@@ -245,7 +273,8 @@ void server_free(Server *s) {
     preparer_free(s->app.preparer);
     free_event(s->wake);
     free_event(s->tick);
-    if (s->base) event_base_free(s->base);
+    if (s->base) event_base_free(s->base); // what libevent frees later has been freed now
+    tls_free(s->tls);
     app_free(&s->app);
     for (int i = 0; i < 2; i++)
         if (s->pipe[i] >= 0) close(s->pipe[i]);

@@ -29,8 +29,10 @@ typedef struct ServerConfig {
     const char *cors_origin;    // origins that browsers may call from, see http.h
     const char *api_key;        // clients need this key, NULL or "": …
     const char *api_key_file;   // … or one of these, see keys.h; without both everybody is let in
-    bool metrics_aliases;       // GET /metrics also has the names that other servers use
-    int drain_timeout_s;        // after server_stop: how long running requests may take
+    const char *tls_cert; // PEM files of a certificate chain and its key, see tls.h; both NULL or "": no TLS
+    const char *tls_key;
+    bool metrics_aliases; // GET /metrics also has the names that other servers use
+    int drain_timeout_s;  // after server_stop: how long running requests may take
 } ServerConfig;
 
 // What answers are made of. All borrowed until server_run returns.
@@ -53,7 +55,8 @@ void server_stop(Server *s); // first call drains, second ends at once; async-si
 void server_free(Server *s); // NULL is allowed
 
 // From any thread or signal handler; the loop does it.
-void server_reload(Server *s); // opens the log file and reads the keys anew; what fails stays as it was
+void server_reload(
+    Server *s); // opens the log file, reads the keys and the certificate anew; what fails stays as it was
 void server_change_log_level(Server *s, int by); // 1: log more, -1: log less
 
 #endif
