@@ -170,7 +170,7 @@ static void announce(Serving *s) {
     const char *slash = strrchr(o->model, '/');
     RunningServer self = {.pid = getpid(), .port = server_port(s->server), .started = (int64_t)time(NULL)};
     Err err;
-    reachable_url(o->host, self.port, self.url, sizeof self.url);
+    reachable_url(o, self.port, self.url, sizeof self.url);
     snprintf(self.model, sizeof self.model, "%s",
              o->model_id[0] ? o->model_id
              : slash        ? slash + 1
