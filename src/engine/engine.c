@@ -48,7 +48,7 @@ struct Engine {
     // Set at start.
     EngineCore *core;
     SeqTraits traits;
-    int32_t max_live, max_sequence;
+    int32_t max_live, max_sequence, n_embd;
     int32_t max_tokens; // TOKEN events of a step
     int64_t max_queue_tokens;
     int inbox_fd, outbox_fd;
@@ -201,6 +201,7 @@ Engine *engine_new(const EngineConfig *config, const StepModel *model, Workers *
     e->max_live = config->max_running + config->max_queue;
     e->max_sequence = max_sequence(model);
     e->max_queue_tokens = config->max_queue_tokens;
+    e->n_embd = model->n_embd;
     e->traits = (SeqTraits){.n_vocab = model->n_vocab,
                             .drafts = config->spec_rows > 1,
                             .priority_step_ns = config->priority_step_ns};
@@ -333,6 +334,10 @@ bool engine_idle(const Engine *e) {
 
 int engine_event_fd(const Engine *e) {
     return e->outbox_fd;
+}
+
+int32_t engine_n_embd(const Engine *e) {
+    return e->n_embd;
 }
 
 int32_t engine_max_sequence(const Engine *e) {

@@ -125,6 +125,7 @@ bool engine_poll(Engine *e, EngineEvent *out); // false: nothing now
 int engine_event_fd(
     const Engine *e); // becomes readable when there may be events; engine_poll until false re-arms it
 
+int32_t engine_n_embd(const Engine *e);       // numbers of an embedding
 int32_t engine_max_sequence(const Engine *e); // tokens a request may have: min(model context, pool)
 int32_t engine_max_live(const Engine *e);     // accepted requests without END that there may be at once
 int32_t engine_n_live(const Engine *e);       // front thread: those there are

@@ -88,6 +88,11 @@ static void read_priority(Fields *f, GenParams *p) {
     p->priority = (int32_t)priority;
 }
 
+void gen_params_read_limits(Fields *f, GenParams *p) {
+    read_priority(f, p);
+    fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, &p->timeout_ms);
+}
+
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p) {
     read_sampling(f, dialect, p);
     read_logit_bias(f, n_vocab, p);
@@ -95,8 +100,7 @@ void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p) 
     if (dialect == DIALECT_OPENAI) fields_int(f, "max_completion_tokens", 1, INT32_MAX, &p->max_tokens);
     fields_str_list(f, "stop", DETOK_MAX_STOPS, p->stops, &p->n_stops);
     read_cache_salt(f, p);
-    read_priority(f, p);
+    gen_params_read_limits(f, p);
     fields_bool(f, "stream", &p->stream);
-    fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, &p->timeout_ms);
     fields_bool(f, "ignore_eos", &p->ignore_eos);
 }

@@ -12,4 +12,7 @@ GenParams gen_params_default(Dialect dialect, const ServerConfig *config);
 // timeout_ms, cache_salt and ignore_eos over the defaults in *p. Failures stick in f.
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p);
 
+// Those of them that have nothing to do with generating: timeout_ms and priority.
+void gen_params_read_limits(Fields *f, GenParams *p);
+
 #endif

@@ -1,6 +1,7 @@
 #include "server/api_openai.h"
 
 #include "server/api_stream.h"
+#include "server/api_texts.h"
 
 // ---- answers
 
@@ -114,15 +115,19 @@ static void read_stream_options(Fields *f, GenParams *p) {
     p->include_usage = json_is_true(usage);
 }
 
-void openai_read_common(const Served *served, Fields *f, GenParams *p) {
+void openai_read_model(const Served *served, Fields *f) {
     Str model = {0};
-    int64_t n = 1;
     fields_str(f, "model", &model);
     if (f->ok && model.ptr && !served_knows_model(served, model)) {
         f->ok = api_error_set(f->error, 404, "model_not_found", "model",
                               "the model \"%.*s\" is not served here; there is \"%s\"",
                               model.len < 100 ? (int)model.len : 100, model.ptr, served->model_id);
     }
+}
+
+void openai_read_common(const Served *served, Fields *f, GenParams *p) {
+    int64_t n = 1;
+    openai_read_model(served, f);
     fields_int(f, "n", 1, OPENAI_MAX_N, &n);
     p->n = (int32_t)n;
     openai_refuse(f, constraints, sizeof constraints / sizeof constraints[0]);
@@ -164,60 +169,13 @@ static const Unsupported completion_unsupported[] = {
     {"logprobs", is_false}, {"prompt_logprobs", NULL},
 };
 
-static bool read_token_ids(const Served *served, Fields *f, const json_t *list, TokenList *out) {
-    int32_t n_vocab = tokenizer_n_vocab(served->service.tokenizer);
-    const json_t *item;
-    size_t i;
-    json_array_foreach(list, i, item) {
-        json_int_t id = json_integer_value(item);
-        if (!json_is_integer(item) || id < 0 || id >= n_vocab)
-            return fields_fail(f, "prompt",
-                               "must have token ids between 0 and %d, but element %zu is not one",
-                               (int)n_vocab - 1, i);
-        if (!token_list_push(out, (int32_t)id)) return fields_fail(f, "prompt", "does not fit into memory");
-    }
-    return true;
-}
-
-static bool encode_prompt(const Served *served, Fields *f, Str text, TokenList *out) {
-    Err err = {0};
-    if (text.len == 0) return fields_fail(f, "prompt", "must not be empty");
-    if (!served_admits_text(served, "prompt", text.len, f->error)) return false;
-    return prompt_encode_text(served->prompts, text, true, true, out, &err) ||
-           api_error_from(f->error, &err, "prompt");
-}
-
-static bool read_one_prompt(const Served *served, Fields *f, const json_t *prompt, TokenList *out) {
-    if (!out) return fields_fail(f, "prompt", "does not fit into memory");
-    if (json_is_string(prompt)) return encode_prompt(served, f, json_str(prompt), out);
-    if (!json_is_array(prompt) || json_array_size(prompt) == 0)
-        return fields_fail(f, "prompt", "must be a string or an array of token ids, not empty");
-    return read_token_ids(served, f, prompt, out);
-}
-
-// A string, token ids, or an array of either: several prompts.
-static bool read_prompts(const Served *served, Fields *f, GenPlan *plan) {
-    const json_t *prompt = fields_get(f, "prompt"), *first = json_array_get(prompt, 0), *one;
-    size_t i;
-    if (!prompt) return fields_fail(f, "prompt", "is missing");
-    if (!json_is_array(prompt) || (!json_is_string(first) && !json_is_array(first)))
-        return read_one_prompt(served, f, prompt, gen_plan_add_prompt(plan));
-    if (json_array_size(prompt) > (size_t)served->max_live)
-        return fields_fail(f, "prompt", "may have at most %d texts here, not %zu", (int)served->max_live,
-                           json_array_size(prompt));
-    json_array_foreach(prompt, i, one) {
-        if (!read_one_prompt(served, f, one, gen_plan_add_prompt(plan))) return false;
-    }
-    return true;
-}
-
 static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     openai_read_common(served, &f, &plan->params);
     openai_refuse(&f, completion_unsupported,
                   sizeof completion_unsupported / sizeof completion_unsupported[0]);
-    return f.ok && read_prompts(served, &f, plan);
+    return f.ok && api_read_texts(served, &f, "prompt", api_encode_prompt, (size_t)served->max_live, plan);
 }
 
 void api_completions(App *app, HttpExchange *x, Str tail) {

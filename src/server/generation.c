@@ -17,9 +17,13 @@ TokenList *gen_plan_add_prompt(GenPlan *p) {
     return &more[p->n_prompts++];
 }
 
+static void free_prompts(TokenList *prompts, size_t n) {
+    for (size_t i = 0; i < n; i++) token_list_free(&prompts[i]);
+    free(prompts);
+}
+
 static void plan_free(GenPlan *p, const GenDialect *dialect) {
-    for (size_t i = 0; i < p->n_prompts; i++) token_list_free(&p->prompts[i]);
-    free(p->prompts);
+    free_prompts(p->prompts, p->n_prompts);
     gen_params_free(&p->params);
     if (p->state) dialect->free_state(p->state);
     json_decref(p->body);
@@ -31,6 +35,7 @@ static void generation_free(Generation *g) {
     for (int32_t i = 0; i < g->n_choices; i++)
         if (g->choices[i]) request_free(g->choices[i]);
     if (g->state) g->dialect->free_state(g->state);
+    free_prompts(g->prompts, (size_t)(g->n_choices / g->params.n));
     free(g->choices);
     free(g);
 }
@@ -79,8 +84,7 @@ static void on_end(Request *choice) {
         answer_whole(g);
 }
 
-static void on_failure(Request *choice, const ApiError *e) {
-    Generation *g = choice->user;
+static void fail(Generation *g, const ApiError *e) {
     HttpExchange *x = g->x;
     if (g->over) return;
     g->over = true;
@@ -93,9 +97,17 @@ static void on_failure(Request *choice, const ApiError *e) {
     drop_choices(g, OUTCOME_CANCELLED);
 }
 
+static void on_failure(Request *choice, const ApiError *e) {
+    fail(choice->user, e);
+}
+
+static void start_next(Generation *g);
+
 static void on_released(Request *choice) {
     Generation *g = choice->user;
-    if (--g->n_live == 0) generation_free(g);
+    g->n_live--;
+    start_next(g);
+    if (g->n_live == 0) generation_free(g);
 }
 
 static const RequestSink whole_sink = {NULL, on_end, on_failure, on_released};
@@ -119,20 +131,29 @@ static uint64_t derived_seed(uint64_t seed, int64_t nth) {
     return z ^ z >> 31;
 }
 
-static Request *start_choice(Generation *g, const GenPlan *plan, int32_t index, int64_t received_ns,
-                             ApiError *e) {
+static bool start_choice(Generation *g, GenParams params, ApiError *e) {
     char id[sizeof((Request *)0)->id];
-    GenParams params = plan->params;
-    const TokenList *prompt = &plan->prompts[index / params.n];
+    int32_t index = g->n_started;
+    const TokenList *prompt = &g->prompts[index / params.n];
     params.sampling.seed = derived_seed(params.sampling.seed, index % params.n);
     if (g->n_choices > 1)
         snprintf(id, sizeof id, "%s/%d", g->id, (int)index);
     else
         snprintf(id, sizeof id, "%s", g->id);
-    RequestSpec spec = {id, &params, prompt->ids, prompt->n, received_ns};
+    RequestSpec spec = {id, &params, prompt->ids, prompt->n, g->received_ns};
     Request *choice = request_start(g->app, params.stream ? &stream_sink : &whole_sink, g, &spec, e);
-    if (choice) choice->index = index;
-    return choice;
+    if (!choice) return false;
+    choice->index = index;
+    g->choices[g->n_started++] = choice;
+    g->n_live++;
+    return true;
+}
+
+// One has ended, so there is room for another. What it costs to fail here is the whole answer.
+static void start_next(Generation *g) {
+    ApiError e = {0};
+    if (g->over || g->n_started == g->n_choices) return;
+    if (!start_choice(g, g->params, &e)) fail(g, &e);
 }
 
 static GenParams without_views(GenParams p) {
@@ -143,7 +164,7 @@ static GenParams without_views(GenParams p) {
     return p;
 }
 
-static Generation *generation_new(App *app, const GenDialect *dialect, GenPlan *plan) {
+static Generation *generation_new(App *app, const GenDialect *dialect, GenPlan *plan, int64_t received_ns) {
     Generation *g = calloc(1, sizeof *g);
     size_t n = plan->n_prompts * (size_t)plan->params.n;
     if (!g || !(g->choices = calloc(n, sizeof(Request *)))) {
@@ -153,22 +174,25 @@ static Generation *generation_new(App *app, const GenDialect *dialect, GenPlan *
     g->app = app;
     g->dialect = dialect;
     g->created = time(NULL);
+    g->received_ns = received_ns;
     g->params = without_views(plan->params);
     g->state = plan->state;
     plan->state = NULL;
-    g->n_choices = (int32_t)n;
+    g->prompts = plan->prompts;
+    plan->prompts = NULL;
+    plan->n_prompts = 0;
+    g->n_choices = g->n_running = (int32_t)n;
     make_id(g);
     return g;
 }
 
-// All of them or none.
-static bool start_all(Generation *g, const GenPlan *plan, int64_t received_ns, ApiError *e) {
-    if (!request_admits(g->app, g->n_choices, e)) return false;
-    for (int32_t i = 0; i < g->n_choices; i++) {
-        g->choices[i] = start_choice(g, plan, i, received_ns, e);
-        if (!g->choices[i]) return false;
-        g->n_live = g->n_running = i + 1;
-    }
+// All of them or none; of embeddings as many as there is room for.
+static bool start_all(Generation *g, const GenParams *params, ApiError *e) {
+    int32_t room = g->app->served.max_live - g->app->n_requests;
+    int32_t n = params->embed && room > 0 && room < g->n_choices ? room : g->n_choices;
+    if (!request_admits(g->app, n, e)) return false;
+    while (g->n_started < n)
+        if (!start_choice(g, *params, e)) return false;
     return true;
 }
 
@@ -182,7 +206,7 @@ typedef struct GenJob {
 
 static bool check_n_choices(const Served *served, const GenPlan *p, ApiError *e) {
     size_t n = p->n_prompts * (size_t)p->params.n;
-    if (n <= (size_t)served->max_live) return true;
+    if (p->params.embed || n <= (size_t)served->max_live) return true;
     const char *param = p->params.n > 1 ? "n" : "prompt";
     return api_error_set(e, 400, NULL, param,
                          "%s: the request asks for %zu answers at once; this server takes %d", param, n,
@@ -200,13 +224,13 @@ static void run(Job *job) {
 static void done(Job *job) {
     GenJob *j = (GenJob *)job;
     ApiError e = {0};
-    Generation *g = generation_new(job->app, j->dialect, &j->plan);
+    Generation *g = generation_new(job->app, j->dialect, &j->plan, job->received_ns);
     if (!g) {
         api_error_set(&e, 503, NULL, NULL, "out of memory");
         api_error_reply(job->x, j->dialect->errors, &e);
         return;
     }
-    if (start_all(g, &j->plan, job->received_ns, &e)) {
+    if (start_all(g, &j->plan.params, &e)) {
         g->x = job->x;
         http_keep(g->x, on_client_gone, g);
         return;

@@ -10,6 +10,9 @@
 // dropped. A client that leaves, or reads too slowly, drops all. Either way the object lives until the
 // engine has let go of the last choice, so that a choice in hand is always valid.
 //
+// Embeddings may be more than the engine takes at once: as many are started as there is room for, and each
+// that has ended makes room for the next.
+//
 // Choice i belongs to prompt i / n. The n choices of a prompt draw from generators of their own; the
 // first has the request's seed itself, so that it is what a request for one choice would have got.
 #ifndef CLLM_SERVER_GENERATION_H
@@ -57,6 +60,9 @@ struct Generation {
     Request **choices; // [n_choices]
 
     // generation.c only:
+    TokenList *prompts; // [n_choices / params.n] for those that are not started yet
+    int64_t received_ns;
+    int32_t n_started;
     int32_t n_running; // choices without outcome
     int32_t n_live;    // choices that the engine knows
     bool over;         // answered or given up

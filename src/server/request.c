@@ -37,6 +37,7 @@ void request_free(Request *r) {
     buf_free(&r->text);
     detok_free(r->detok);
     free(r->end_tokens);
+    free(r->pooled);
     free(r);
 }
 
@@ -45,14 +46,15 @@ void request_free(Request *r) {
 static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, ApiError *e) {
     int64_t context = r->app->served.context;
     int64_t prompt = (int64_t)n_prompt, room = context - prompt;
-    int64_t wanted = p->max_tokens ? p->max_tokens : 1;
+    int64_t wanted = p->embed ? 0 : p->max_tokens ? p->max_tokens : 1;
     if (wanted > room)
         return api_error_set(
             e, 400, "context_length_exceeded", NULL,
             "the context is %lld tokens, but this request needs %lld (%lld in the prompt, %lld to "
             "generate)",
             (long long)context, (long long)(prompt + wanted), (long long)prompt, (long long)wanted);
-    if (!p->max_tokens) wanted = p->default_tokens && p->default_tokens < room ? p->default_tokens : room;
+    if (!p->embed && !p->max_tokens)
+        wanted = p->default_tokens && p->default_tokens < room ? p->default_tokens : room;
     r->max_tokens = (int32_t)wanted;
     r->n_prompt = (int32_t)n_prompt;
     return true;
@@ -99,10 +101,16 @@ static bool copy_end_tokens(Request *r, bool ignore, size_t *n, ApiError *e) {
     return true;
 }
 
+static bool make_room_for_embedding(Request *r, ApiError *e) {
+    r->pooled = calloc((size_t)engine_n_embd(r->app->served.service.engine), sizeof *r->pooled);
+    return r->pooled || api_error_set(e, 503, NULL, NULL, "out of memory");
+}
+
 static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiError *e) {
     Err err = {0};
     size_t n_end = 0;
     int64_t timeout_ms = p->timeout_ms ? p->timeout_ms : r->app->config->default_timeout_ms;
+    if (p->embed && !make_room_for_embedding(r, e)) return false;
     if (!copy_end_tokens(r, p->ignore_eos, &n_end, e)) return false;
     EngineRequest request = {
         .prompt = prompt,
@@ -113,6 +121,8 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
         .n_end_tokens = (int32_t)n_end,
         .cache_salt = p->cache_salt,
         .priority = p->priority,
+        .pooling = p->embed ? r->app->served.pooling : POOLING_NONE,
+        .pooled = r->pooled,
         .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
         .user = r,
     };

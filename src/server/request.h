@@ -29,6 +29,7 @@ typedef struct GenParams {
     Str stops[DETOK_MAX_STOPS];
     size_t n_stops;
     int32_t n;        // choices of each prompt
+    bool embed;       // nothing is generated: the prompts' embeddings are wanted
     Str cache_salt;   // extension
     int32_t priority; // extension
     bool stream;
@@ -64,6 +65,7 @@ struct Request {
     bool opened;   // the sink's: its part of a stream has begun
     Buf text;      // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens, priority;
+    double *pooled;                    // params.embed: [n_embd], see EngineRequest; the mean is a sum yet
     int32_t n_cached;                  // tokens of the prompt that the engine had already
     Outcome outcome;                   // from sink->end or request_abandon on; stop or length at sink->end
     int64_t start_ns, last_ns, end_ns; // received, latest token (or received), answered

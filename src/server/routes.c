@@ -1,4 +1,5 @@
 #include "server/api_benchmark.h"
+#include "server/api_embeddings.h"
 #include "server/api_info.h"
 #include "server/api_metrics.h"
 #include "server/api_native.h"
@@ -22,6 +23,7 @@ const Route routes_table[] = {
     {HTTP_GET, "/v1/models/{id}", api_model, true, "OpenAI: one model"},
     {HTTP_POST, "/v1/completions", api_completions, true, "OpenAI: continue a prompt"},
     {HTTP_POST, "/v1/chat/completions", api_chat_completions, true, "OpenAI: answer a conversation"},
+    {HTTP_POST, "/v1/embeddings", api_embeddings, true, "OpenAI: vectors that stand for texts"},
 };
 _Static_assert(sizeof routes_table / sizeof routes_table[0] <= METRICS_MAX_ROUTES, "metrics count by route");
 const size_t routes_count = sizeof routes_table / sizeof routes_table[0];

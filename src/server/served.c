@@ -32,6 +32,7 @@ bool served_attach(Served *s, const Service *service, Err *err) {
     s->context = engine_max_sequence(service->engine);
     s->max_live = engine_max_live(service->engine);
     if (service->model) s->model = *model_info(service->model);
+    s->pooling = service->model ? s->model.pooling : POOLING_MEAN;
     if (s->model_id[0] == 0) choose_model_id(s);
     return true;
 }

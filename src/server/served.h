@@ -16,6 +16,7 @@ typedef struct Served {
     Service service;
     ModelInfo model; // zeroed when the service names no model (tests)
     PromptEncoder *prompts;
+    Pooling pooling;  // of embeddings
     int32_t context;  // tokens that a request may have
     int32_t max_live; // requests that may be computed or wait at once
 } Served;
