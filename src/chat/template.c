@@ -40,6 +40,10 @@ void chat_template_free(ChatTemplate *t) {
     free(t);
 }
 
+Str chat_template_source(const ChatTemplate *t) {
+    return t->source;
+}
+
 typedef struct Render {
     const ChatTemplate *template;
     json_t *variables;

@@ -16,6 +16,7 @@ typedef struct ChatTemplate ChatTemplate;
 // Parses a template; the source is copied. Errors name the line.
 ChatTemplate *chat_template_parse(Str source, Err *err);
 void chat_template_free(ChatTemplate *t); // NULL is allowed
+Str chat_template_source(const ChatTemplate *t);
 
 // Renders with the given variables: a JSON object with "messages", "add_generation_prompt",
 // "bos_token", "eos_token", "tools", … Appends to out. `raise_exception('…')` in the template and

@@ -80,6 +80,12 @@ bool tool_format_by_name(Str name, ToolFormat *out) {
     return false;
 }
 
+bool tool_format_has_frames(ToolFormat f) {
+    for (size_t i = 0; i < TOOL_MAX_MARKERS; i++)
+        if (syntaxes[f].markers[i].role == TOOL_MARKER_FRAME) return true;
+    return false;
+}
+
 // What a template that writes calls in a format contains; the first line whose words all occur wins.
 static const struct {
     ToolFormat format;

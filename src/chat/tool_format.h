@@ -77,6 +77,7 @@ typedef struct ToolSyntax {
 
 const ToolSyntax *tool_format_syntax(ToolFormat f);
 bool tool_format_by_name(Str name, ToolFormat *out); // false: there is none of that name
+bool tool_format_has_frames(ToolFormat f);           // marks around plain text, too
 ToolFormat tool_format_detect(Str template_source);
 
 #endif

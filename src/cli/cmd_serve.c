@@ -70,6 +70,8 @@ static ServerConfig server_config(const Options *o) {
         .api_key_file = o->api_key_file,
         .tls_cert = o->tls_cert,
         .tls_key = o->tls_key,
+        .tool_format = o->tool_format,
+        .raw_reasoning = strcmp(o->reasoning_format, "none") == 0,
         .metrics_aliases = o->metrics_aliases,
         .drain_timeout_s = (int)o->drain_timeout_s,
     };

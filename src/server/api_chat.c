@@ -2,31 +2,122 @@
 #include "server/api_openai.h"
 #include "server/chat_request.h"
 
+#include <stdlib.h>
+
+// ---- what is known of a request while it is answered
+
+typedef struct ChatState {
+    ChatForm form;
+    int32_t n;
+    ChatReader *readers[]; // of a stream's choices, from their first text on
+} ChatState;
+
+static ChatState *state_new(int32_t n) {
+    ChatState *s = calloc(1, sizeof *s + (size_t)n * sizeof s->readers[0]);
+    if (s) s->n = n;
+    return s;
+}
+
+static void state_free(void *state) {
+    ChatState *s = state;
+    for (int32_t i = 0; i < s->n; i++) chat_reader_free(s->readers[i]);
+    chat_form_free(&s->form);
+    free(s);
+}
+
 // ---- answers
 
-static json_t *chat_opening(void) {
-    return json_pack("{s:{s:s, s:s}}", "delta", "role", "assistant", "content", "");
+static const char *finish_word(const Request *choice, size_t n_calls) {
+    if (choice->outcome == OUTCOME_STOP && n_calls) return "tool_calls";
+    return metrics_outcome_word(choice->outcome);
 }
 
-static json_t *chat_piece(Str text) {
-    if (text.len == 0) return json_pack("{s:{}}", "delta");
-    return json_pack("{s:{s:s%}}", "delta", "content", text.ptr, text.len);
+static json_t *calls_json(const json_t *calls) {
+    json_t *out = json_array(), *call;
+    size_t i;
+    json_array_foreach(calls, i, call) {
+        json_array_append_new(out,
+                              json_pack("{s:O, s:s, s:{s:O, s:O}}", "id", json_object_get(call, "id"), "type",
+                                        "function", "function", "name", json_object_get(call, "name"),
+                                        "arguments", json_object_get(call, "arguments")));
+    }
+    return out;
 }
 
-static json_t *chat_whole(Str text) {
-    return json_pack("{s:{s:s, s:s%, s:n}}", "message", "role", "assistant", "content", text.ptr, text.len,
-                     "refusal");
+static json_t *message_json(const ChatAnswer *a) {
+    size_t n_calls = json_array_size(a->calls);
+    Str text = buf_str(&a->text), reasoning = buf_str(&a->reasoning);
+    json_t *message = json_pack("{s:s, s:n, s:n}", "role", "assistant", "content", "refusal");
+    if (text.len || n_calls == 0) json_object_set_new(message, "content", json_stringn(text.ptr, text.len));
+    if (reasoning.len)
+        json_object_set_new(message, "reasoning_content", json_stringn(reasoning.ptr, reasoning.len));
+    if (n_calls) json_object_set_new(message, "tool_calls", calls_json(a->calls));
+    return message;
 }
 
-static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", chat_opening, chat_piece,
-                                     chat_whole};
+static json_t *whole_choice(const Generation *g, const Request *choice, const char **finish) {
+    const ChatState *s = g->state;
+    ChatAnswer answer;
+    json_t *message = NULL;
+    if (chat_answer_read(&s->form, buf_str(&choice->text), &answer)) message = message_json(&answer);
+    *finish = finish_word(choice, json_array_size(answer.calls));
+    chat_answer_free(&answer);
+    return json_pack("{s:o}", "message", message);
+}
+
+static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", whole_choice};
 
 static json_t *whole(const Generation *g) {
     return openai_whole(g, &chat_kind);
 }
 
+static json_t *part_json(const ChatPart *part) {
+    Str text = part->text;
+    switch (part->kind) {
+    case CHAT_TEXT: return json_pack("{s:{s:s%}}", "delta", "content", text.ptr, text.len);
+    case CHAT_REASONING: return json_pack("{s:{s:s%}}", "delta", "reasoning_content", text.ptr, text.len);
+    case CHAT_CALL:
+        return json_pack("{s:{s:[{s:i, s:s, s:s, s:{s:s%, s:s}}]}}", "delta", "tool_calls", "index",
+                         part->call, "id", part->id, "type", "function", "function", "name", text.ptr,
+                         text.len, "arguments", "");
+    default:
+        return json_pack("{s:{s:[{s:i, s:{s:s%}}]}}", "delta", "tool_calls", "index", part->call, "function",
+                         "arguments", text.ptr, text.len);
+    }
+}
+
+static void send_part(void *user, const ChatPart *part) {
+    Request *choice = user;
+    openai_send(choice->user, &chat_kind, choice, part_json(part), NULL);
+}
+
+// The first chunk of a choice carries the role.
+static void open_choice(Generation *g, Request *choice) {
+    ChatState *s = g->state;
+    json_t *own = json_pack("{s:{s:s, s:s}}", "delta", "role", "assistant", "content", "");
+    choice->opened = true;
+    s->readers[choice->index] = chat_reader_new(&s->form, send_part, choice);
+    openai_send(g, &chat_kind, choice, own, NULL);
+}
+
+static void give_up(Generation *g) {
+    ApiError e;
+    api_error_set(&e, 503, NULL, NULL, "out of memory");
+    openai_fail(g, &e);
+    generation_abandon(g, OUTCOME_CANCELLED);
+}
+
 static void delta(Generation *g, Request *choice, Str text) {
-    openai_delta(g, &chat_kind, choice, text);
+    const ChatState *s = g->state;
+    if (!choice->opened) open_choice(g, choice);
+    ChatReader *reader = s->readers[choice->index];
+    bool ended = choice->outcome != OUTCOME_NONE;
+    if (!reader || !chat_reader_push(reader, text) || (ended && !chat_reader_finish(reader))) {
+        give_up(g);
+        return;
+    }
+    const char *finish = finish_word(choice, (size_t)chat_reader_n_calls(reader));
+    if (ended) openai_send(g, &chat_kind, choice, json_pack("{s:{}}", "delta"), finish);
 }
 
 static void end(Generation *g) {
@@ -35,6 +126,7 @@ static void end(Generation *g) {
 
 // ---- the request
 
+// The older form of tools and tool_choice.
 static bool is_unforced(const json_t *value) {
     const char *word = json_string_value(value);
     return word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0);
@@ -48,8 +140,6 @@ static bool is_text_only(const json_t *value) {
 static const Unsupported chat_unsupported[] = {
     {"logprobs", openai_is_empty},
     {"top_logprobs", openai_is_empty},
-    {"tools", openai_is_empty},
-    {"tool_choice", is_unforced},
     {"functions", openai_is_empty},
     {"function_call", is_unforced},
     {"modalities", is_text_only},
@@ -58,15 +148,34 @@ static const Unsupported chat_unsupported[] = {
     {"chat_template", openai_is_empty},
 };
 
-static bool read_conversation(const Served *served, Fields *f, TokenList *prompt) {
-    ChatRequest chat = {.messages = fields_get(f, "messages"),
-                        .variables = fields_get(f, "chat_template_kwargs"),
-                        .add_generation_prompt = true};
-    fields_bool(f, "add_generation_prompt", &chat.add_generation_prompt);
-    if (chat.variables && !json_is_object(chat.variables))
-        fields_fail(f, "chat_template_kwargs", "must be an object, not %s", json_kind(chat.variables));
-    if (!prompt) fields_fail(f, "messages", "do not fit into memory");
-    return f->ok && chat_request_encode(served, &chat, prompt, f->error);
+static void read_reasoning_format(Fields *f, ChatRequest *chat) {
+    Str word = {0};
+    fields_str(f, "reasoning_format", &word);
+    if (!word.ptr) return;
+    chat->raw_reasoning = str_eq(word, STR("none"));
+    if (!chat->raw_reasoning && !str_eq(word, STR("auto")))
+        fields_fail(f, "reasoning_format", "must be auto or none");
+}
+
+static void read_chat(Fields *f, ChatRequest *chat) {
+    chat->messages = fields_get(f, "messages");
+    chat->variables = fields_get(f, "chat_template_kwargs");
+    fields_bool(f, "add_generation_prompt", &chat->add_generation_prompt);
+    if (chat->variables && !json_is_object(chat->variables))
+        fields_fail(f, "chat_template_kwargs", "must be an object, not %s", json_kind(chat->variables));
+    read_reasoning_format(f, chat);
+    chat_tools_read(f, &chat->tools);
+}
+
+static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
+    ChatRequest chat = chat_request_default(served);
+    TokenList *prompt = gen_plan_add_prompt(plan);
+    ChatState *state = plan->state = state_new(plan->params.n);
+    if (!prompt || !state) fields_fail(f, "messages", "do not fit into memory");
+    read_chat(f, &chat);
+    return f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
+           (chat_request_form(served, &chat, prompt, &state->form, &plan->params.shown) ||
+            fields_fail(f, "tools", "do not fit into memory"));
 }
 
 static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
@@ -74,11 +183,11 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     openai_read_common(served, &f, &plan->params);
     openai_refuse(&f, chat_unsupported, sizeof chat_unsupported / sizeof chat_unsupported[0]);
-    return f.ok && read_conversation(served, &f, gen_plan_add_prompt(plan));
+    return f.ok && read_conversation(served, &f, plan);
 }
 
 void api_chat_completions(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {DIALECT_OPENAI, "chatcmpl-", read, NULL,
+    static const GenDialect dialect = {DIALECT_OPENAI, "chatcmpl-", read, state_free,
                                        whole,          delta,       end,  openai_fail};
     (void)tail;
     generation_handle(app, x, &dialect);

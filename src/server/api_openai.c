@@ -17,14 +17,13 @@ static json_t *head_json(const Generation *g, const char *object) {
                      "model", g->app->served.model_id);
 }
 
-// Takes the choice's own fields; adds what every choice has. `ended`: with its finish_reason.
-static json_t *choice_json(const Request *choice, json_t *own, bool ended) {
+// Takes the choice's own fields; adds what every choice has.
+static json_t *choice_json(const Request *choice, json_t *own, const char *finish) {
     json_t *json = json_pack("{s:i}", "index", (int)choice->index);
     json_object_update(json, own);
     json_decref(own);
     json_object_set_new(json, "logprobs", json_null());
-    json_object_set_new(json, "finish_reason",
-                        ended ? json_string(metrics_outcome_word(choice->outcome)) : json_null());
+    json_object_set_new(json, "finish_reason", finish ? json_string(finish) : json_null());
     return json;
 }
 
@@ -32,7 +31,9 @@ json_t *openai_whole(const Generation *g, const OpenAiKind *kind) {
     json_t *reply = head_json(g, kind->object), *choices = json_array();
     for (int32_t i = 0; i < g->n_choices; i++) {
         const Request *choice = g->choices[i];
-        json_array_append_new(choices, choice_json(choice, kind->whole(buf_str(&choice->text)), true));
+        const char *finish = metrics_outcome_word(choice->outcome);
+        json_t *own = kind->whole(g, choice, &finish);
+        json_array_append_new(choices, choice_json(choice, own, finish));
     }
     json_object_set_new(reply, "choices", choices);
     json_object_set_new(reply, "usage", usage_json(g));
@@ -46,17 +47,9 @@ static bool send_chunk(Generation *g, const OpenAiKind *kind, json_t *choices, j
     return stream_event(g, chunk);
 }
 
-static bool send_choice(Generation *g, const OpenAiKind *kind, const Request *choice, json_t *own,
-                        bool ended) {
-    return send_chunk(g, kind, json_pack("[o]", choice_json(choice, own, ended)), NULL);
-}
-
-// A choice of a chat opens with a chunk of its own, which carries the role.
-void openai_delta(Generation *g, const OpenAiKind *kind, Request *choice, Str text) {
-    if (!choice->opened && kind->opening && !send_choice(g, kind, choice, kind->opening(), false)) return;
-    choice->opened = true;
-    if (text.len && !send_choice(g, kind, choice, kind->piece(text), false)) return;
-    if (choice->outcome != OUTCOME_NONE) send_choice(g, kind, choice, kind->piece((Str){"", 0}), true);
+bool openai_send(Generation *g, const OpenAiKind *kind, const Request *choice, json_t *own,
+                 const char *finish) {
+    return send_chunk(g, kind, json_pack("[o]", choice_json(choice, own, finish)), NULL);
 }
 
 void openai_end(Generation *g, const OpenAiKind *kind) {
@@ -141,15 +134,22 @@ static json_t *text_choice(Str text) {
     return json_pack("{s:s%}", "text", text.ptr, text.len);
 }
 
-static const OpenAiKind completion_kind = {"text_completion", "text_completion", NULL, text_choice,
-                                           text_choice};
+static json_t *whole_choice(const Generation *g, const Request *choice, const char **finish) {
+    (void)g, (void)finish;
+    return text_choice(buf_str(&choice->text));
+}
+
+static const OpenAiKind completion_kind = {"text_completion", "text_completion", whole_choice};
 
 static json_t *whole(const Generation *g) {
     return openai_whole(g, &completion_kind);
 }
 
 static void delta(Generation *g, Request *choice, Str text) {
-    openai_delta(g, &completion_kind, choice, text);
+    if (text.len && !openai_send(g, &completion_kind, choice, text_choice(text), NULL)) return;
+    if (choice->outcome == OUTCOME_NONE) return;
+    openai_send(g, &completion_kind, choice, text_choice((Str){"", 0}),
+                metrics_outcome_word(choice->outcome));
 }
 
 static void end(Generation *g) {

@@ -19,16 +19,16 @@ enum { OPENAI_MAX_N = 128 };
 typedef struct OpenAiKind {
     const char *object;       // of a whole answer
     const char *chunk_object; // of a stream's chunks
-    // A choice's fields beside index and finish_reason, new references: of a chunk before all
-    // text (NULL: there is none), of a chunk with some text (empty: the last), of a whole answer.
-    json_t *(*opening)(void);
-    json_t *(*piece)(Str text);
-    json_t *(*whole)(Str text);
+    // A choice's fields beside index and finish_reason, a new reference: of a whole answer, which may tell
+    // another *finish than the outcome's word.
+    json_t *(*whole)(const Generation *g, const Request *choice, const char **finish);
 } OpenAiKind;
 
 // What a GenDialect of OpenAI's answers by.
 json_t *openai_whole(const Generation *g, const OpenAiKind *kind);
-void openai_delta(Generation *g, const OpenAiKind *kind, Request *choice, Str text);
+// A chunk of one choice; takes the reference of its own fields. finish: NULL before the last.
+bool openai_send(Generation *g, const OpenAiKind *kind, const Request *choice, json_t *own,
+                 const char *finish);
 void openai_end(Generation *g, const OpenAiKind *kind);
 void openai_fail(Generation *g, const ApiError *e);
 

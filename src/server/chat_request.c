@@ -1,5 +1,6 @@
 #include "server/chat_request.h"
 
+#include "chat/tool_generic.h"
 #include "server/parse.h"
 
 #include <stdio.h>
@@ -87,19 +88,34 @@ static json_t *read_message(const json_t *message, size_t i, ApiError *e) {
     return copy;
 }
 
+static bool out_of_memory(ApiError *e) {
+    return api_error_set(e, 503, NULL, NULL, "out of memory");
+}
+
+static bool append_message(json_t *out, const json_t *message, size_t i, ToolHistory *h, ApiError *e) {
+    json_t *one = read_message(message, i, e);
+    if (!one) return false;
+    if (json_array_append_new(out, one) != 0) return out_of_memory(e);
+    return chat_tools_prepare(h, one, i, e);
+}
+
 // The conversation for the template: checked, flattened, a new reference.
-static json_t *read_messages(const json_t *list, ApiError *e) {
+static json_t *read_messages(const json_t *list, const ChatStyle *style, const json_t *tools, ApiError *e) {
+    ToolHistory history = {.style = style};
     json_t *out = json_array();
     const json_t *message;
     size_t i;
+    bool ok = true;
     json_array_foreach(list, i, message) {
-        json_t *one = read_message(message, i, e);
-        if (one && json_array_append_new(out, one) == 0) continue;
-        if (one) api_error_set(e, 503, NULL, NULL, "out of memory");
-        json_decref(out);
-        return NULL;
+        ok = append_message(out, message, i, &history, e);
+        if (!ok) break;
     }
-    return out;
+    if (ok && style->tools == TOOL_FORMAT_GENERIC && (tools || history.any))
+        ok = tool_generic_apply(out, tools) || out_of_memory(e);
+    tool_history_free(&history);
+    if (ok) return out;
+    json_decref(out);
+    return NULL;
 }
 
 // ---- the prompt
@@ -120,23 +136,31 @@ static size_t text_bytes(const json_t *value) {
 
 // Before anything is copied or rendered. A template may leave parts out (earlier thinking), so a
 // conversation far beyond the context is refused even where the rest of it would fit.
-static bool may_fit(const Served *served, const json_t *messages, ApiError *e) {
+static bool may_fit(const Served *served, const ChatRequest *chat, ApiError *e) {
+    const json_t *messages = chat->messages;
     size_t context = (size_t)served->context, n = json_array_size(messages);
     if (n > context)
         return api_error_set(e, 400, "context_length_exceeded", "messages",
                              "%zu messages are more than the context of %zu tokens can hold", n, context);
-    return served_admits_text(served, "messages", text_bytes(messages), e);
+    return served_admits_text(served, "messages", text_bytes(messages), e) &&
+           served_admits_text(served, "tools", text_bytes(chat->tools.list), e);
 }
 
-static json_t *make_variables(const ChatRequest *chat, ApiError *e) {
-    json_t *messages = read_messages(chat->messages, e);
+static json_t *make_variables(const ChatStyle *style, const ChatRequest *chat, ApiError *e) {
+    const json_t *tools = chat->tools.list;
+    json_t *messages = read_messages(chat->messages, style, tools, e);
     if (!messages) return NULL;
     json_t *variables = chat->variables ? json_deep_copy(chat->variables) : json_object();
+    bool in_template = tools && style->tools != TOOL_FORMAT_GENERIC;
     json_object_set_new(variables, "messages", messages);
-    json_object_set_new(variables, "tools", json_null());
+    json_object_set_new(variables, "tools", in_template ? json_deep_copy(tools) : json_null());
     json_object_set_new(variables, "add_generation_prompt", json_boolean(chat->add_generation_prompt));
-    if (!variables) api_error_set(e, 503, NULL, NULL, "out of memory");
+    if (!variables) out_of_memory(e);
     return variables;
+}
+
+ChatRequest chat_request_default(const Served *served) {
+    return (ChatRequest){.add_generation_prompt = true, .raw_reasoning = served->config->raw_reasoning};
 }
 
 bool chat_request_encode(const Served *served, const ChatRequest *chat, TokenList *out, ApiError *e) {
@@ -147,10 +171,40 @@ bool chat_request_encode(const Served *served, const ChatRequest *chat, TokenLis
                              "messages need a chat template, and this model has none; use /v1/completions");
     if (!json_is_array(chat->messages) || json_array_size(chat->messages) == 0)
         return api_error_set(e, 400, NULL, "messages", "messages must be an array with at least one message");
-    if (!may_fit(served, chat->messages, e)) return false;
-    json_t *variables = make_variables(chat, e);
+    if (chat->tools.choice == TOOL_CHOICE_REQUIRED || chat->tools.choice == TOOL_CHOICE_NAMED)
+        return api_error_set(e, 400, NULL, "tool_choice", "tool_choice may be none or auto here");
+    if (!may_fit(served, chat, e)) return false;
+    json_t *variables = make_variables(&served->style, chat, e);
     if (!variables) return false;
     bool ok = prompt_encode_chat(served->prompts, t, variables, out, &err);
     json_decref(variables);
     return ok || api_error_from(e, &err, "messages");
+}
+
+// ---- the answers
+
+// Does the prompt end in the mark that opens the thinking?
+static bool opens_thinking(const Served *served, const TokenList *prompt) {
+    enum { LAST_TOKENS = 16 };
+    Buf text = {0};
+    for (size_t i = prompt->n > LAST_TOKENS ? prompt->n - LAST_TOKENS : 0; i < prompt->n; i++)
+        tokenizer_decode_token(served->service.tokenizer, prompt->ids[i], true, &text);
+    bool open = reasoning_is_open(served->style.reasoning, buf_str(&text));
+    buf_free(&text);
+    return open;
+}
+
+bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,
+                       const TokenList **shown) {
+    const ChatStyle *style = &served->style;
+    bool thinks = style->reasoning && !chat->raw_reasoning;
+    *out =
+        (ChatForm){.reasoning = thinks ? style->reasoning : NULL,
+                   .has_tools = chat->tools.list != NULL || (thinks && tool_format_has_frames(style->tools)),
+                   .format = style->tools,
+                   .one_call = chat->tools.once};
+    if (thinks) out->reasoning_open = opens_thinking(served, prompt);
+    if (chat->tools.list) out->tools = json_deep_copy(chat->tools.list);
+    *shown = thinks || out->has_tools ? &served->marks : NULL;
+    return !chat->tools.list || out->tools;
 }

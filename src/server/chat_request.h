@@ -1,21 +1,34 @@
 // A conversation on its way to a prompt, whatever dialect it came in.
 //
 // Messages are OpenAI's, which is also what templates read: role (system, developer, user, assistant,
-// tool), content (a string, an array of text parts, or null beside tool_calls), and whatever else a
-// template may look at. A dialect that has them in another form translates them to this one.
+// tool), content (a string, an array of text parts, or null beside tool_calls), tool_calls with ids and
+// arguments as text, tool_call_id of results, reasoning_content, and whatever else a template may look at. A
+// dialect that has them in another form translates them to this one.
 #ifndef CLLM_SERVER_CHAT_REQUEST_H
 #define CLLM_SERVER_CHAT_REQUEST_H
 
+#include "chat/chat_reader.h"
+#include "server/chat_tools.h"
 #include "server/served.h"
 
 typedef struct ChatRequest { // all borrowed
     const json_t *messages;
     const json_t *variables; // an object for the template, below the server's own; NULL: none
+    ChatTools tools;
     bool add_generation_prompt;
+    bool raw_reasoning; // thinking stays in the text
 } ChatRequest;
+
+// What a request has of the server's: its reasoning format. The rest is zeroed.
+ChatRequest chat_request_default(const Served *served);
 
 // Checks, renders by the model's own template, encodes; appends the prompt's tokens. Pure. Errors name
 // the place in `messages`.
 bool chat_request_encode(const Served *served, const ChatRequest *chat, TokenList *out, ApiError *e);
+
+// How the answers to such a prompt are to be read; *shown gets the control tokens that must have a text
+// for that (NULL: none). false: out of memory.
+bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,
+                       const TokenList **shown);
 
 #endif

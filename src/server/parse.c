@@ -7,8 +7,8 @@
 // jansson recurses on nesting, and so does everything that walks the value later; and it makes an object of
 // each value. Every value but the first stands behind one of { [ , :, and every colon behind one of { and ,
 // so that these without the colons are at least as many as the members of all objects and arrays.
-static bool is_bounded(Str s, ApiError *e) {
-    size_t depth = 0, n_values = 0;
+bool parse_is_bounded(Str s, size_t *n_values, ApiError *e) {
+    size_t depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
@@ -20,12 +20,12 @@ static bool is_bounded(Str s, ApiError *e) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            n_values++;
+            ++*n_values;
             if (++depth > PARSE_MAX_DEPTH)
                 return api_error_set(e, 400, NULL, NULL, "the JSON is nested more than %d levels deep",
                                      PARSE_MAX_DEPTH);
         } else if (c == ',') {
-            if (++n_values > PARSE_MAX_VALUES)
+            if (++*n_values > PARSE_MAX_VALUES)
                 return api_error_set(e, 400, NULL, NULL, "the JSON has more than %d values",
                                      PARSE_MAX_VALUES);
         } else if ((c == '}' || c == ']') && depth) {
@@ -37,11 +37,12 @@ static bool is_bounded(Str s, ApiError *e) {
 
 json_t *parse_body(Str body, ApiError *e) {
     json_error_t at;
+    size_t n_values = 0;
     if (body.len == 0) {
         api_error_set(e, 400, NULL, NULL, "the request has no body; send a JSON object");
         return NULL;
     }
-    if (!is_bounded(body, e)) return NULL;
+    if (!parse_is_bounded(body, &n_values, e)) return NULL;
     json_t *root = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &at);
     if (!root) {
         api_error_set(e, 400, NULL, NULL, "invalid JSON at line %d column %d: %s", at.line, at.column,

@@ -20,6 +20,9 @@ enum {
 // A new reference to an object, or NULL with *e filled.
 json_t *parse_body(Str body, ApiError *e);
 
+// Is JSON text within these bounds? Its values are added to *n_values. false: *e tells.
+bool parse_is_bounded(Str s, size_t *n_values, ApiError *e);
+
 typedef struct Fields {
     const json_t *object;
     ApiError *error; // filled by the first failure

@@ -152,6 +152,7 @@ Request *request_start(App *app, const RequestSink *sink, void *user, const Requ
         api_error_from(e, &err, "stop");
         goto fail;
     }
+    detok_show(r->detok, p->shown);
     if (!submit(r, p, spec->prompt, e)) goto fail;
     link_request(r);
     log_f(LOG_INFO, "request_start", "id=%s prompt_tokens=%d max_tokens=%d stream=%d", r->id,

@@ -28,10 +28,11 @@ typedef struct GenParams {
     int64_t default_tokens; // when not given; 0: what the context leaves
     Str stops[DETOK_MAX_STOPS];
     size_t n_stops;
-    int32_t n;        // choices of each prompt
-    bool embed;       // nothing is generated: the prompts' embeddings are wanted
-    Str cache_salt;   // extension
-    int32_t priority; // extension
+    int32_t n;              // choices of each prompt
+    bool embed;             // nothing is generated: the prompts' embeddings are wanted
+    const TokenList *shown; // control tokens that have a text in the answer; NULL: none
+    Str cache_salt;         // extension
+    int32_t priority;       // extension
     bool stream;
     bool include_usage; // OpenAI: a last chunk with the usage
     bool ignore_eos;    // extension: end tokens are tokens like others (measurements)

@@ -25,10 +25,47 @@ static void choose_model_id(Served *s) {
     s->model_id[n] = 0;
 }
 
+static bool stands_in(Str part, const Str *texts, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (str_contains(texts[i], part)) return true;
+    return false;
+}
+
+// The control tokens whose text is a part of some mark.
+static bool find_marks(Served *s) {
+    const ToolSyntax *syntax = tool_format_syntax(s->style.tools);
+    const ReasoningMarks *thinking = s->style.reasoning;
+    Str texts[TOOL_MAX_MARKERS + 4];
+    size_t n = 0;
+    for (size_t i = 0; i < TOOL_MAX_MARKERS; i++) texts[n++] = syntax->markers[i].text;
+    texts[n++] = syntax->separator;
+    for (size_t i = 0; i < 2 && thinking; i++) texts[n++] = thinking->open[i];
+    if (thinking) texts[n++] = thinking->close;
+    Buf text = {0};
+    bool ok = true;
+    for (int32_t id = 0; id < tokenizer_n_vocab(s->service.tokenizer); id++) {
+        if (tokenizer_kind(s->service.tokenizer, id) != TOKEN_CONTROL) continue;
+        buf_clear(&text);
+        tokenizer_decode_token(s->service.tokenizer, id, true, &text);
+        if (text.len && stands_in(buf_str(&text), texts, n)) ok = ok && token_list_push(&s->marks, id);
+    }
+    buf_free(&text);
+    return ok;
+}
+
+static bool choose_style(Served *s, Err *err) {
+    const char *name = s->config->tool_format;
+    if (!s->service.chat_template) return true;
+    s->style = chat_style_of(s->service.chat_template);
+    if (name && strcmp(name, "auto") != 0) CHECK(tool_format_by_name(str_from(name), &s->style.tools));
+    return find_marks(s) || err_set(err, ERR_NOMEM, "out of memory");
+}
+
 bool served_attach(Served *s, const Service *service, Err *err) {
     s->prompts = prompt_encoder_new(service->tokenizer, err);
     if (!s->prompts) return false;
     s->service = *service;
+    if (!choose_style(s, err)) return false;
     s->context = engine_max_sequence(service->engine);
     s->max_live = engine_max_live(service->engine);
     if (service->model) s->model = *model_info(service->model);
@@ -39,6 +76,7 @@ bool served_attach(Served *s, const Service *service, Err *err) {
 
 void served_free(Served *s) {
     prompt_encoder_free(s->prompts);
+    token_list_free(&s->marks);
 }
 
 bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiError *e) {

@@ -5,6 +5,7 @@
 #ifndef CLLM_SERVER_SERVED_H
 #define CLLM_SERVER_SERVED_H
 
+#include "chat/chat_style.h"
 #include "server/api_error.h"
 #include "server/prompt.h"
 #include "server/server.h"
@@ -17,6 +18,8 @@ typedef struct Served {
     ModelInfo model; // zeroed when the service names no model (tests)
     PromptEncoder *prompts;
     Pooling pooling;  // of embeddings
+    ChatStyle style;  // zeroed without a chat template
+    TokenList marks;  // control tokens that the style's syntax is written with
     int32_t context;  // tokens that a request may have
     int32_t max_live; // requests that may be computed or wait at once
 } Served;

@@ -31,8 +31,10 @@ typedef struct ServerConfig {
     const char *api_key_file;   // … or one of these, see keys.h; without both everybody is let in
     const char *tls_cert; // PEM files of a certificate chain and its key, see tls.h; both NULL or "": no TLS
     const char *tls_key;
-    bool metrics_aliases; // GET /metrics also has the names that other servers use
-    int drain_timeout_s;  // after server_stop: how long running requests may take
+    const char *tool_format; // how the model writes tool calls; NULL or "auto": as its template shows
+    bool raw_reasoning;      // thinking stays in the text unless a request wants it apart
+    bool metrics_aliases;    // GET /metrics also has the names that other servers use
+    int drain_timeout_s;     // after server_stop: how long running requests may take
 } ServerConfig;
 
 // What answers are made of. All borrowed until server_run returns.

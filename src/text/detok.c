@@ -25,6 +25,7 @@ typedef struct Stop {
 
 struct Detok {
     const Tokenizer *t;
+    const TokenList *shown; // control tokens with a text; NULL: none
     Buf raw, held;
     bool stopped;
     size_t n_stops;
@@ -139,9 +140,19 @@ static bool out_of_memory(const Detok *d, Buf *out) {
     return out->failed;
 }
 
+void detok_show(Detok *d, const TokenList *shown) {
+    d->shown = shown;
+}
+
+static bool is_shown(const Detok *d, int32_t token) {
+    for (size_t i = 0; d->shown && i < d->shown->n; i++)
+        if (d->shown->ids[i] == token) return true;
+    return false;
+}
+
 bool detok_push(Detok *d, int32_t token, Buf *out) {
     if (d->stopped) return true;
-    tokenizer_decode_token(d->t, token, false, &d->raw);
+    tokenizer_decode_token(d->t, token, is_shown(d, token), &d->raw);
     if (out_of_memory(d, out)) return false;
     bool stopped = advance(d, utf8_complete_prefix(buf_str(&d->raw)), out);
     (void)out_of_memory(d, out);

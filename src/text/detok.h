@@ -20,6 +20,10 @@ typedef struct Detok Detok;
 Detok *detok_new(const Tokenizer *t, const Str *stops, size_t n_stops, Err *err);
 void detok_free(Detok *d); // NULL is allowed
 
+// Control tokens that have a text here (the marks of a model's own syntax, for who reads them). The list
+// must outlive the stream.
+void detok_show(Detok *d, const TokenList *shown);
+
 // Adds a token; appends the text that may be shown now to out (possibly nothing).
 // Returns true when a stop string has completed: the text before it has then been appended, and
 // later pushes append nothing.

@@ -90,6 +90,12 @@ static void store_rows(FakeModel *m, const Batch *b, const BatchSeq *s) {
     }
 }
 
+static void follow_script(FakeModel *m, const BatchSeq *s, int32_t position, float *out) {
+    int32_t mark = position;
+    while (mark > 0 && *cell(m, s, mark) != m->script_mark) mark--;
+    if (position - mark < m->n_script) out[m->script[position - mark]] += 100;
+}
+
 static float *compute(FakeModel *m, const BatchSeq *s, float *out) {
     uint64_t hash = 0;
     int32_t end = s->start + s->n_rows;
@@ -97,6 +103,7 @@ static float *compute(FakeModel *m, const BatchSeq *s, float *out) {
         hash = mix(hash, *cell(m, s, i), i);
         if (i < end - s->n_logits) continue;
         fill(hash, *cell(m, s, 0), *cell(m, s, i), m->step.n_vocab, out);
+        follow_script(m, s, i, out);
         out += m->step.n_vocab;
     }
     return out;

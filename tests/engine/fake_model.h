@@ -4,7 +4,8 @@
 // each gives other logits, so other tokens than the same request's run alone.
 //
 // A sequence whose first token is odd stammers: most of the time the likeliest token follows from the
-// one before, so that the text goes in circles and guesses come true.
+// one before, so that the text goes in circles and guesses come true. With a script the tokens behind
+// the last `script_mark` of a sequence are the script's.
 #ifndef CLLM_TESTS_FAKE_MODEL_H
 #define CLLM_TESTS_FAKE_MODEL_H
 
@@ -20,6 +21,8 @@ typedef struct FakeModel {
     float *listed;         // [max_rows][n_vocab]
     Candidate *candidates; // [max_rows][MOST_CANDIDATES]
     LogitsRow *rows;       // [max_rows]
+    const int32_t *script; // [n_script]
+    int32_t n_script, script_mark;
     uint64_t n_calls;
     int32_t n_rows, most_rows; // of the last call, of any call
     void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here

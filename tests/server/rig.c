@@ -40,6 +40,7 @@ void rig_listen(Rig *r) {
 
 void rig_attach(Rig *r) {
     tiny_english(&r->vocab);
+    if (r->control_token) tiny_token(&r->vocab, r->control_token, TINY_CONTROL);
     if (!tiny_open_bpe(&r->vocab, "gpt-2", &r->err)) fail_msg("%s", r->err.msg);
     int32_t n_vocab = tokenizer_n_vocab(r->vocab.tokenizer);
     r->model = fake_model_new(n_vocab, r->context, 4 * r->context / KV_BLOCK_TOKENS, r->limits.row_budget);
@@ -60,6 +61,16 @@ void rig_attach(Rig *r) {
     buf_free(&answer);
 }
 
+void rig_say(Rig *r, const char *text) {
+    const Tokenizer *t = r->vocab.tokenizer;
+    token_list_free(&r->script);
+    assert_true(tokenizer_encode(t, str_from(text), (EncodeOptions){.special = true}, &r->script, NULL));
+    assert_true(token_list_push(&r->script, tokenizer_find(t, STR("<|im_end|>"))));
+    r->model->script_mark = tokenizer_find(t, STR("<|im_start|>"));
+    r->model->script = r->script.ids;
+    r->model->n_script = (int32_t)r->script.n;
+}
+
 void rig_close(Rig *r) {
     server_stop(r->server);
     server_stop(r->server);
@@ -74,6 +85,7 @@ void rig_close(Rig *r) {
     server_free(r->server);
     chat_template_free(r->chat_template);
     workers_free(r->workers);
+    token_list_free(&r->script);
     if (r->model) fake_model_free(r->model);
     if (r->vocab.tokenizer) tiny_close(&r->vocab);
 }

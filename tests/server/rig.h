@@ -14,9 +14,11 @@ typedef struct Rig {
     EngineConfig limits;
     int32_t context;
     const char *template_source; // NULL: the model has no chat template
+    const char *control_token;   // one more in the vocabulary; NULL: none
     ChatTemplate *chat_template;
     TinyVocab vocab;
     FakeModel *model;
+    TokenList script;
     Workers *workers;
     Engine *engine;
     Server *server;
@@ -29,6 +31,9 @@ void rig_defaults(Rig *r);
 void rig_listen(Rig *r); // starts the loop; the model is still loading
 void rig_attach(Rig *r); // ready
 void rig_close(Rig *r);  // stops twice, joins, checks that nothing is left
+
+// From now on the model's answers to prompts that end in <|im_start|> are this text.
+void rig_say(Rig *r, const char *text);
 
 int rig_connect(const Rig *r, int receive_buffer);
 int rig_send(const Rig *r, const char *method, const char *path, const char *body); // a socket, nothing read

@@ -1,0 +1,20 @@
+// What a model's chat template tells about its answers and about what it wants to be given.
+#ifndef CLLM_CHAT_CHAT_STYLE_H
+#define CLLM_CHAT_CHAT_STYLE_H
+
+#include "chat/reasoning.h"
+#include "chat/template.h"
+#include "chat/tool_format.h"
+
+typedef struct ChatStyle {
+    ToolFormat tools;
+    const ReasoningMarks *reasoning; // NULL: the model does not think aloud
+    bool text_arguments;             // the template glues the arguments of past calls in as text;
+                                     // the others read an object
+} ChatStyle;
+
+// Looks for the words of formats, and renders a conversation with a call twice to see which form of its
+// arguments comes out right.
+ChatStyle chat_style_of(const ChatTemplate *t);
+
+#endif
