@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from page_kit import CHROMIUM, FLAGS, Opener, watch
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
 
 from kit import SLOW, Server
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 PATIENCE_MS = 20_000 * SLOW
 SETTINGS = {"temperature": 0, "max_tokens": 12}
 
@@ -38,22 +36,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
-
-
-def watch(page: Page, faults: list[str]) -> None:
-    """Note what must not happen. A refused or failed request is for the page to handle; the browser logs it anyway."""
-
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
-            faults.append(message.text)
-
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(("http://127.0.0.1", "blob:http://127.0.0.1"))
-            else faults.append(f"asked for {request.url}"))  # fmt: skip
-
-
-Opener = Callable[..., Page]
 
 
 @pytest.fixture

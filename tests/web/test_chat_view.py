@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Opener
 from kit import Server
+from page_kit import Opener
 from playwright.sync_api import Locator, Page, Route, expect
 
 QUESTION = "What is the capital of France?"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Opener
 from kit import ROOT, Server
+from page_kit import Opener
 from playwright.sync_api import Page, expect
 
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
