@@ -11,47 +11,43 @@ engine's charts and the benchmark's curve come from a benchmark that the page it
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDE = {"width": 1280, "height": 800}
-QUESTION = "What is a hash table? Answer in three sentences, then show a short example in Python."
-SYSTEM = "You are a helpful assistant. You answer briefly, in Markdown."
+WAIT_MS = 600_000
+TALK = ("What is the capital of France?", "Write a short example of a Python function.")
+SETTINGS = {"temperature": 0, "max_tokens": 160}
 
 
-def chat(page: Page) -> None:
-    page.get_by_role("textbox", name="Message").fill(QUESTION)
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Regenerate").wait_for(timeout=120_000)
+def take(context: BrowserContext, url: str, out: Path, theme: str) -> None:
+    """All views in one theme; Engine while the last level of the benchmark runs."""
 
+    def go(view: str, height: int = 800) -> Page:
+        page = context.new_page()
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.goto(f"{url}/#{view}")
+        return page
 
-def bench(page: Page) -> None:
-    page.get_by_role("button", name="Start").click()
-    page.get_by_role("button", name="Save as JSON").wait_for(timeout=600_000)
+    def shoot(page: Page, view: str) -> None:
+        page.screenshot(path=out / f"page-{view}-{theme}.png", animations="disabled")
 
-
-def take(browser: Browser, url: str, out: Path, theme: str) -> None:
-    """All views in one theme. Engine is looked at while Bench keeps the server busy from another tab."""
-    context = browser.new_context(viewport=WIDE, color_scheme=theme, device_scale_factor=1)
-    settings = f'{{"system": "{SYSTEM}", "temperature": 0, "max_tokens": 220}}'
-    context.add_init_script(f"location.protocol === 'http:' && (localStorage['cllm.settings'] ??= '{settings}')")
-
-    def shot(page: Page, name: str, act: Callable[[Page], None]) -> None:
-        page.goto(f"{url}/#{name}")
-        act(page)
-        page.mouse.move(640, 400)
-        page.screenshot(path=out / f"page-{name}-{theme}.png", animations="disabled")
-
-    shot(context.new_page(), "chat", chat)
-    watcher = context.new_page()
-    watcher.goto(f"{url}/#engine")
-    shot(context.new_page(), "bench", bench)
-    watcher.screenshot(path=out / f"page-engine-{theme}.png", animations="disabled")
-    context.close()
+    chat = go("chat")
+    for text in TALK:
+        chat.get_by_role("textbox", name="Message", exact=True).fill(text)
+        chat.keyboard.press("Enter")
+        chat.locator(".writing").wait_for()
+        chat.get_by_role("button", name="Regenerate").wait_for(timeout=WAIT_MS)
+    shoot(chat, "chat")
+    engine, bench = go("engine", 1320), go("bench")
+    bench.get_by_role("button", name="Start").click()
+    bench.wait_for_function("() => [...document.querySelectorAll('progress')].at(-1)?.value > 0.4", timeout=WAIT_MS)
+    shoot(engine, "engine")
+    bench.get_by_role("button", name="Save as JSON").wait_for(timeout=WAIT_MS)
+    shoot(bench, "bench")
 
 
 def main(argv: list[str]) -> int:
@@ -63,7 +59,11 @@ def main(argv: list[str]) -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
         for theme in ("light", "dark"):
-            take(browser, args.url, args.out, theme)
+            context = browser.new_context(color_scheme=theme)
+            settings = json.dumps(json.dumps(SETTINGS))
+            context.add_init_script(f"location.protocol === 'http:' && (localStorage['cllm.settings'] ??= {settings})")
+            take(context, args.url, args.out, theme)
+            context.close()
         browser.close()
     return 0
 

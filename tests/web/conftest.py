@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
 
-from kit import SLOW, Server
+from kit import CLLM, MODEL, SLOW, Server
 
 PATIENCE_MS = 20_000 * SLOW
 SETTINGS = {"temperature": 0, "max_tokens": 12}
@@ -22,6 +22,9 @@ SETTINGS = {"temperature": 0, "max_tokens": 12}
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    for path in (CLLM, MODEL, CHROMIUM):
+        if not path.exists():
+            pytest.fail(f"{path} is missing: run `make setup`, `make` and `make models`", pytrace=False)
     server = Server(tmp_path_factory.mktemp("serve") / "log")
     try:
         yield server.wait_ready()

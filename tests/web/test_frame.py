@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,17 @@ def test_keyboard_alone(open_page: Opener) -> None:
     expect(focused).to_have_attribute("id", "bench-levels")
 
 
+def median_of(name: str, metrics: str) -> float:
+    """Of a histogram, with even spread within its buckets."""
+    found = re.findall(rf'^{name}_bucket{{le="(.*)"}} (\d+)$', metrics, re.MULTILINE)
+    low, below, half = 0.0, 0, int(found[-1][1]) / 2
+    for bound, count in ((float(bound), int(count)) for bound, count in found):
+        if count >= half:
+            return low + (bound - low) * (half - below) / (count - below)
+        low, below = bound, count
+    raise ValueError(f"no {name}")
+
+
 def test_engine_view(open_page: Opener, server: Server) -> None:
     load = {"requests": 400, "concurrency": 3, "max_tokens": 40, "ignore_eos": True, "prompt": "Hello"}
     sock = server.open("POST", "/benchmark", load)
@@ -139,6 +151,11 @@ def test_engine_view(open_page: Opener, server: Server) -> None:
         sock.close()
     expect(rows).to_have_text(["Nothing is being computed."])
     server.wait_idle()
+    page.wait_for_timeout(1500)  # its next reading, of a server that stands still
+    median = page.locator("th", has_text="Between two tokens").locator("xpath=..").locator("td").nth(2)
+    wanted = median_of("cllm_inter_token_seconds", server.get("/metrics").body.decode())
+    shown, unit = median.inner_text().split()
+    assert float(shown) * {"µs": 1e-6, "ms": 1e-3, "s": 1}[unit] == pytest.approx(wanted, rel=0.1)
 
 
 def test_bench_view(open_page: Opener, server: Server) -> None:

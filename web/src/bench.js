@@ -15,6 +15,8 @@ function parseLevels(text) {
 }
 
 export class Bench {
+  pageTitle = "Bench – cLLM";
+
   constructor(connection) {
     this.connection = connection;
     this.settings = { ...DEFAULTS, ...recall("bench-settings", {}) };

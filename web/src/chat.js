@@ -64,11 +64,6 @@ export class Chat {
       this.scroller, h("div", { class: "composer-frame" }, form,
         h("p", { class: "hint keys" }, "Enter sends, Shift+Enter starts a line, Esc stops")), this.status);
     this.element = h("div", { class: "chat" }, this.list.element, this.main);
-    this.element.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      if (this.answer) this.stop();
-      else this.toggleList(false);
-    });
   }
 
   #listen(form) {
@@ -85,6 +80,10 @@ export class Chat {
     this.input.style.height = "auto";
     this.input.style.height = `${this.input.scrollHeight}px`;
     this.button.disabled = !this.answer && !this.input.value.trim();
+  }
+
+  get pageTitle() {
+    return this.current.messages.length ? `${titleOf(this.current)} – cLLM` : "cLLM";
   }
 
   get answer() {
@@ -111,7 +110,7 @@ export class Chat {
   drawAround() {
     const writing = Boolean(this.answer);
     this.title.textContent = titleOf(this.current);
-    document.title = this.current.messages.length ? `${titleOf(this.current)} – cLLM` : "cLLM";
+    if (this.element.isConnected) document.title = this.pageTitle;
     this.button.replaceChildren(iconButton(writing ? Square : ArrowUp, "").firstChild);
     this.button.setAttribute("aria-label", writing ? "Stop" : "Send");
     this.button.title = writing ? "Stop (Esc)" : "Send (Enter)";
@@ -234,6 +233,12 @@ export class Chat {
 
   stop() {
     this.answer?.stop();
+  }
+
+  escape() {
+    if (this.answer) this.stop();
+    else if (this.settings) this.settings.querySelector("[aria-label='Close settings']").click();
+    else this.toggleList(false);
   }
 
   async #reply() {

@@ -16,11 +16,23 @@ const LATENCIES = [
 ];
 const SHARES = [0.5, 0.9, 0.95, 0.99];
 
-const time = {
-  range: () => [-KEPT_S, 0],
-  splits: () => [-300, -240, -180, -120, -60, 0],
-  format: (at) => (at ? `${at / 60} min`.replace("-", "−") : "now"),
-};
+// Whole minutes, as many as there are, or the first one.
+function shownMinutes(plot) {
+  return Math.min(KEPT_S / 60, Math.max(1, Math.ceil(-(plot.data[0][0] ?? 0) / 60)));
+}
+
+function timeSplits(plot) {
+  const minutes = shownMinutes(plot);
+  const step = minutes === 1 ? 15 : minutes === 2 ? 30 : 60;
+  return Array.from({ length: (minutes * 60) / step + 1 }, (_, i) => i * step - minutes * 60);
+}
+
+function ago(at) {
+  if (!at) return "now";
+  return at % 60 ? `−${-at} s` : `−${-at / 60} min`;
+}
+
+const time = { range: (plot) => [-60 * shownMinutes(plot), 0], splits: timeSplits, format: ago };
 
 function chart(title, format, labels, options = {}) {
   const series = labels.map((label, i) => ({ label, colour: `--series-${i + 1}`, fill: i === 0 }));
@@ -30,6 +42,7 @@ function chart(title, format, labels, options = {}) {
 export class Engine {
   #samples = new EngineSamples();
   #all = false;
+  pageTitle = "Engine – cLLM";
 
   constructor(connection) {
     this.connection = connection;

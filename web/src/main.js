@@ -33,6 +33,7 @@ function show() {
   shown?.hidden?.();
   shown = views[name];
   content.replaceChildren(shown.element);
+  document.title = shown.pageTitle;
   shown.shown();
 }
 
@@ -87,7 +88,8 @@ function addActions() {
 function onKey(event) {
   if (document.querySelector("dialog[open]")) return;
   const inText = event.target.closest?.("input, textarea, select");
-  if (event.key === "?" && !inText) showShortcuts();
+  if (event.key === "Escape") shown.escape?.();
+  else if (event.key === "?" && !inText) showShortcuts();
   else if (event.altKey && !event.ctrlKey && !event.metaKey) onAltKey(event);
 }
 
