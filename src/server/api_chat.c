@@ -1,29 +1,7 @@
 // /v1/chat/completions: the conversation is chat_request.h's, the answers are openai_answer.h's.
 #include "server/api_openai.h"
+#include "server/chat_choices.h"
 #include "server/chat_request.h"
-
-#include <stdlib.h>
-
-// ---- what is known of a request while it is answered
-
-typedef struct ChatState {
-    ChatForm form;
-    int32_t n;
-    ChatReader *readers[]; // of a stream's choices, from their first text on
-} ChatState;
-
-static ChatState *state_new(int32_t n) {
-    ChatState *s = calloc(1, sizeof *s + (size_t)n * sizeof s->readers[0]);
-    if (s) s->n = n;
-    return s;
-}
-
-static void state_free(void *state) {
-    ChatState *s = state;
-    for (int32_t i = 0; i < s->n; i++) chat_reader_free(s->readers[i]);
-    chat_form_free(&s->form);
-    free(s);
-}
 
 // ---- answers
 
@@ -56,10 +34,9 @@ static json_t *message_json(const ChatAnswer *a) {
 }
 
 static json_t *whole_choice(const Generation *g, const Request *choice, const char **finish) {
-    const ChatState *s = g->state;
     ChatAnswer answer;
     json_t *message = NULL;
-    if (chat_answer_read(&s->form, buf_str(&choice->text), &answer)) message = message_json(&answer);
+    if (chat_choice_answer(g, choice, &answer)) message = message_json(&answer);
     *finish = finish_word(choice, json_array_size(answer.calls));
     chat_answer_free(&answer);
     return json_pack("{s:o}", "message", message);
@@ -93,31 +70,16 @@ static void send_part(void *user, const ChatPart *part) {
 
 // The first chunk of a choice carries the role.
 static void open_choice(Generation *g, Request *choice) {
-    ChatState *s = g->state;
     json_t *own = json_pack("{s:{s:s, s:s}}", "delta", "role", "assistant", "content", "");
     choice->opened = true;
-    s->readers[choice->index] = chat_reader_new(&s->form, send_part, choice);
     openai_send(g, &chat_kind, choice, own, NULL);
 }
 
-static void give_up(Generation *g) {
-    ApiError e;
-    api_error_set(&e, 503, NULL, NULL, "out of memory");
-    openai_fail(g, &e);
-    generation_abandon(g, OUTCOME_CANCELLED);
-}
-
 static void delta(Generation *g, Request *choice, Str text) {
-    const ChatState *s = g->state;
     if (!choice->opened) open_choice(g, choice);
-    ChatReader *reader = s->readers[choice->index];
-    bool ended = choice->outcome != OUTCOME_NONE;
-    if (!reader || !chat_reader_push(reader, text) || (ended && !chat_reader_finish(reader))) {
-        give_up(g);
-        return;
-    }
-    const char *finish = finish_word(choice, (size_t)chat_reader_n_calls(reader));
-    if (ended) openai_send(g, &chat_kind, choice, json_pack("{s:{}}", "delta"), finish);
+    if (!chat_choice_push(g, choice, text, send_part) || choice->outcome == OUTCOME_NONE) return;
+    const char *finish = finish_word(choice, chat_choice_n_calls(g, choice));
+    openai_send(g, &chat_kind, choice, json_pack("{s:{}}", "delta"), finish);
 }
 
 static void end(Generation *g) {
@@ -170,15 +132,15 @@ static void read_chat(Fields *f, ChatRequest *chat) {
 static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     ChatRequest chat = chat_request_default(served);
     TokenList *prompt = gen_plan_add_prompt(plan);
-    ChatState *state = plan->state = state_new(plan->params.n);
-    if (!prompt || !state) fields_fail(f, "messages", "do not fit into memory");
+    ChatChoices *choices = plan->state = chat_choices_new(plan->params.n);
+    if (!prompt || !choices) fields_fail(f, "messages", "do not fit into memory");
     read_chat(f, &chat);
     return f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
-           (chat_request_form(served, &chat, prompt, &state->form, &plan->params.shown) ||
+           (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
             fields_fail(f, "tools", "do not fit into memory"));
 }
 
-static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
+bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     openai_read_common(served, &f, &plan->params);
@@ -187,8 +149,8 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
 }
 
 void api_chat_completions(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {DIALECT_OPENAI, "chatcmpl-", read, state_free,
-                                       whole,          delta,       end,  openai_fail};
+    static const GenDialect dialect = {
+        DIALECT_OPENAI, "chatcmpl-", openai_read_chat, chat_choices_free, whole, delta, end, openai_fail};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

@@ -47,9 +47,26 @@ static json_t *message_json(const char *message) {
     return j ? j : json_string("the request is not valid");
 }
 
+// Anthropic's words for what is said otherwise elsewhere.
+static const char *anthropic_type(int status) {
+    switch (status) {
+    case 408: return "timeout_error";
+    case 413: return "request_too_large";
+    case 503: return "overloaded_error";
+    default: return status >= 500 ? "api_error" : api_error_type(status);
+    }
+}
+
 json_t *api_error_json(const ApiError *e, Dialect dialect) {
     json_t *message = message_json(e->message);
-    if (dialect == DIALECT_NATIVE) return json_pack("{s:b, s:o}", "success", 0, "error", message);
+    switch (dialect) {
+    case DIALECT_NATIVE: return json_pack("{s:b, s:o}", "success", 0, "error", message);
+    case DIALECT_OLLAMA: return json_pack("{s:o}", "error", message);
+    case DIALECT_ANTHROPIC:
+        return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type", anthropic_type(e->status),
+                         "message", message);
+    case DIALECT_OPENAI: break;
+    }
     return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", message, "type",
                      api_error_type(e->status), "param", e->param[0] ? e->param : NULL, "code", e->code);
 }

@@ -1,7 +1,8 @@
 // What goes wrong on the way of a request, and how each dialect says it.
 //
 // Native: {"success":false,"error":"…"}. OpenAI: {"error":{"message","type","param","code"}}, where
-// code is a string or null (an integer breaks typed clients). Clients repeat 408, 409, 429 and 5xx
+// code is a string or null (an integer breaks typed clients). Anthropic: {"type":"error","error":{"type",
+// "message"}}. Ollama: {"error":"…"}. Clients repeat 408, 409, 429 and 5xx
 // by themselves, so what fails every time is never one of these.
 #ifndef CLLM_SERVER_API_ERROR_H
 #define CLLM_SERVER_API_ERROR_H
@@ -11,7 +12,7 @@
 
 #include <jansson.h>
 
-typedef enum Dialect { DIALECT_NATIVE, DIALECT_OPENAI } Dialect;
+typedef enum Dialect { DIALECT_NATIVE, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_OLLAMA } Dialect;
 
 typedef struct ApiError {
     int status;       // HTTP; 0: no error

@@ -11,6 +11,9 @@
 void api_completions(App *app, HttpExchange *x, Str tail);
 void api_chat_completions(App *app, HttpExchange *x, Str tail); // api_chat.c
 
+// A chat completion's body: GenDialect.read, also for what other dialects' requests are translated to.
+bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e);
+
 // ---- shared by the two
 
 enum { OPENAI_MAX_N = 128 };

@@ -259,16 +259,20 @@ static json_t *token_text(const PromptEncoder *p, int32_t id) {
     return text ? text : json_string("");
 }
 
+bool prompt_render_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, Buf *out,
+                        Err *err) {
+    json_object_set_new(variables, "bos_token", token_text(p, tokenizer_bos(p->tokenizer)));
+    json_object_set_new(variables, "eos_token", token_text(p, tokenizer_eos(p->tokenizer)));
+    if (!chat_template_render(t, variables, out, err)) return false;
+    return !out->failed || err_set(err, ERR_NOMEM, "out of memory");
+}
+
 bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, TokenList *out,
                         Err *err) {
     Guard guard;
     Buf text = {0};
-    if (!prompt_guard(p, variables, &guard, err)) return false;
-    json_object_set_new(variables, "bos_token", token_text(p, tokenizer_bos(p->tokenizer)));
-    json_object_set_new(variables, "eos_token", token_text(p, tokenizer_eos(p->tokenizer)));
-    bool ok = chat_template_render(t, variables, &text, err);
-    if (ok && text.failed) ok = err_set(err, ERR_NOMEM, "out of memory");
-    if (ok) ok = prompt_encode_guarded(p, buf_str(&text), &guard, out, err);
+    bool ok = prompt_guard(p, variables, &guard, err) && prompt_render_chat(p, t, variables, &text, err) &&
+              prompt_encode_guarded(p, buf_str(&text), &guard, out, err);
     buf_free(&text);
     return ok;
 }

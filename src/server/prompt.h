@@ -41,6 +41,9 @@ bool prompt_encode_text(const PromptEncoder *p, Str text, bool special, bool bos
 bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, TokenList *out,
                         Err *err);
 
+// The text of it alone, where contents are as they are: not to be encoded, since they may forge turns.
+bool prompt_render_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, Buf *out, Err *err);
+
 // The two halves of the guard, for tests. prompt_guard breaks control texts in all strings of
 // `value`, in place, and tells the guard character (as UTF-8, 4 bytes and NUL).
 typedef struct Guard {

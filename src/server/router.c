@@ -44,7 +44,17 @@ RouteResult router_find(const Route *routes, size_t n, HttpMethod method, Str pa
 }
 
 Dialect router_dialect(Str path) {
-    return str_starts_with(path, STR("/v1/")) ? DIALECT_OPENAI : DIALECT_NATIVE;
+    static const struct {
+        const char *start;
+        Dialect dialect;
+    } table[] = {
+        {"/v1/messages", DIALECT_ANTHROPIC}, {"/v1/", DIALECT_OPENAI},
+        {"/tokenize", DIALECT_OPENAI},       {"/detokenize", DIALECT_OPENAI},
+        {"/apply-template", DIALECT_OPENAI}, {"/api/", DIALECT_OLLAMA},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (str_starts_with(path, str_from(table[i].start))) return table[i].dialect;
+    return DIALECT_NATIVE;
 }
 
 static void reply_options(HttpExchange *x, const char *allow) {

@@ -31,7 +31,9 @@ typedef enum RouteResult { ROUTE_FOUND, ROUTE_UNKNOWN_PATH, ROUTE_WRONG_METHOD, 
 RouteResult router_find(const Route *routes, size_t n, HttpMethod method, Str path, const Route **found,
                         Str *tail, Buf *allow);
 
-Dialect router_dialect(Str path); // how errors on this path are said: /v1/… is OpenAI's
+// How errors on this path are said: /v1/messages… is Anthropic's, the rest of /v1/… and what other servers
+// that speak OpenAI's API have beside it is OpenAI's, /api/… is Ollama's.
+Dialect router_dialect(Str path);
 
 extern const Route routes_table[];
 extern const size_t routes_count;

@@ -1,0 +1,64 @@
+#include "server/chat_choices.h"
+
+#include "server/api_openai.h"
+
+#include <stdlib.h>
+
+ChatChoices *chat_choices_new(int32_t n) {
+    ChatChoices *c = calloc(1, sizeof *c + (size_t)n * sizeof c->readers[0]);
+    if (c) c->n = n;
+    return c;
+}
+
+void chat_choices_free(void *choices) {
+    ChatChoices *c = choices;
+    for (int32_t i = 0; i < c->n; i++) chat_reader_free(c->readers[i]);
+    chat_form_free(&c->form);
+    if (c->own.free) c->own.free(c->own.data);
+    free(c);
+}
+
+bool chat_choices_read(const Served *served, json_t *chat, GenPlan *plan, ChatOwn own, ApiError *e) {
+    bool ok = chat && openai_read_chat(served, chat, plan, e);
+    ChatChoices *c = plan->state;
+    if (c)
+        c->own = own;
+    else if (own.free)
+        own.free(own.data);
+    if (chat) {
+        json_decref(plan->body);
+        plan->body = chat;
+    }
+    return ok;
+}
+
+void *chat_choices_own(const Generation *g) {
+    return ((const ChatChoices *)g->state)->own.data;
+}
+
+static void give_up(Generation *g) {
+    ApiError e;
+    api_error_set(&e, 503, NULL, NULL, "out of memory");
+    g->dialect->fail(g, &e);
+    generation_abandon(g, OUTCOME_CANCELLED);
+}
+
+bool chat_choice_push(Generation *g, Request *choice, Str text, ChatPartSink *sink) {
+    ChatChoices *c = g->state;
+    ChatReader **reader = &c->readers[choice->index];
+    if (!*reader) *reader = chat_reader_new(&c->form, sink, choice);
+    bool ended = choice->outcome != OUTCOME_NONE;
+    if (*reader && chat_reader_push(*reader, text) && (!ended || chat_reader_finish(*reader))) return true;
+    give_up(g);
+    return false;
+}
+
+size_t chat_choice_n_calls(const Generation *g, const Request *choice) {
+    const ChatReader *reader = ((const ChatChoices *)g->state)->readers[choice->index];
+    return reader ? (size_t)chat_reader_n_calls(reader) : 0;
+}
+
+bool chat_choice_answer(const Generation *g, const Request *choice, ChatAnswer *out) {
+    const ChatChoices *c = g->state;
+    return chat_answer_read(&c->form, buf_str(&choice->text), out);
+}

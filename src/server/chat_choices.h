@@ -1,0 +1,44 @@
+// The choices of a chat while they are answered, for all dialects that have chats: the text of each is taken
+// apart into thinking, text and tool calls.
+//
+// A dialect whose requests look otherwise translates them to the body of a chat completion (OpenAI's), which
+// chat_choices_read gives to the one reader of those. What its answers must know beside that hangs on the
+// plan as ChatOwn.
+//
+// Thread: reading is pure; the rest is the loop's.
+#ifndef CLLM_SERVER_CHAT_CHOICES_H
+#define CLLM_SERVER_CHAT_CHOICES_H
+
+#include "chat/chat_reader.h"
+#include "server/generation.h"
+
+// What a dialect wants to know of a request while it is answered.
+typedef struct ChatOwn {
+    void *data;
+    void (*free)(void *data); // NULL: there is nothing to free
+} ChatOwn;
+
+// A GenPlan.state, of n choices to come.
+typedef struct ChatChoices {
+    ChatForm form;
+    ChatOwn own;
+    int32_t n;
+    ChatReader *readers[]; // of a stream's choices, from their first text on
+} ChatChoices;
+
+ChatChoices *chat_choices_new(int32_t n); // NULL: no memory
+void chat_choices_free(void *choices);    // GenDialect.free_state
+
+// Reads a body that was translated, which becomes the plan's. `chat` may be NULL: the translation failed, and
+// *e says why. Takes `chat` and `own` in any case.
+bool chat_choices_read(const Served *served, json_t *chat, GenPlan *plan, ChatOwn own, ApiError *e);
+void *chat_choices_own(const Generation *g); // ChatOwn.data
+
+// A stream: gives the parts of what the choice says next to the sink, whose user is the Request, and when it
+// has ended all that is left. false: out of memory; the stream has been ended.
+bool chat_choice_push(Generation *g, Request *choice, Str text, ChatPartSink *sink);
+size_t chat_choice_n_calls(const Generation *g, const Request *choice); // begun in its stream so far
+// The whole text at once. false: out of memory; *out must be freed all the same.
+bool chat_choice_answer(const Generation *g, const Request *choice, ChatAnswer *out);
+
+#endif
