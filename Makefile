@@ -118,6 +118,9 @@ build/no-web/assets.def:
 	@mkdir -p $(@D)
 	@: >$@
 
+# Manual pages bear the date of the sources.
+$(BUILD)/src/cli/cmd_man.o: CFLAGS += -DCLLM_DATE='"$(shell git log -1 --format=%cs 2>/dev/null || date -r src/base/version.h +%F)"'
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -140,7 +143,7 @@ MINUTES       ?= 30
 NATIVE        ?= 1
 export SAN
 
-.PHONY: help setup serve test lint kcheck kcheck-arm kcheck-arm-build mask-bench unit models peers fuzz soak format clean
+.PHONY: help setup serve test install uninstall lint kcheck kcheck-arm kcheck-arm-build mask-bench unit models peers fuzz soak format clean
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
@@ -148,6 +151,7 @@ help:
 	@echo 'make serve            set up, build, fetch the default model, serve on 127.0.0.1:8080'
 	@echo '                      MODEL=FILE another model, ARGS="--port 9000 …" further options'
 	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
+	@echo 'make install          program, manual pages, completions, below PREFIX=/usr/local; DESTDIR=DIR before it'
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
 	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
@@ -179,6 +183,32 @@ test:
 	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
 	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
+
+# What `make install` puts where; DESTDIR is put before all of it, for packages.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BINDIR  ?= $(PREFIX)/bin
+DATADIR ?= $(PREFIX)/share
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANUALS  = $(shell awk -F', *' '/^COMMAND/ {print $$2}' src/cli/commands.def)
+UNITS   := $(wildcard packaging/systemd/*.service)
+INSTALLED = $(BINDIR)/cllm $(DATADIR)/man/man1/cllm.1 $(MANUALS:%=$(DATADIR)/man/man1/cllm-%.1) \
+            $(DATADIR)/bash-completion/completions/cllm $(DATADIR)/zsh/site-functions/_cllm \
+            $(DATADIR)/fish/vendor_completions.d/cllm.fish $(UNITS:packaging/systemd/%=$(UNITDIR)/%)
+
+install: $(BUILD)/cllm
+	@install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
+	@install -m 755 $(BUILD)/cllm $(DESTDIR)$(BINDIR)/cllm
+	@$(BUILD)/cllm man >$(DESTDIR)$(DATADIR)/man/man1/cllm.1
+	@for name in $(MANUALS); do \
+	  $(BUILD)/cllm man $$name >$(DESTDIR)$(DATADIR)/man/man1/cllm-$$name.1 || exit 1; done
+	@$(BUILD)/cllm completion bash >$(DESTDIR)$(DATADIR)/bash-completion/completions/cllm
+	@$(BUILD)/cllm completion zsh >$(DESTDIR)$(DATADIR)/zsh/site-functions/_cllm
+	@$(BUILD)/cllm completion fish >$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/cllm.fish
+	@$(if $(UNITS),install -m 644 $(UNITS) $(DESTDIR)$(UNITDIR)/)
+
+uninstall:
+	@rm -f $(INSTALLED:%=$(DESTDIR)%)
 
 lint:
 	@tools/setup.sh tests

@@ -56,6 +56,7 @@ missing_packages() {
   fi
   if [ "$what" = tests ]; then
     find_header cmocka.h || echo libcmocka-dev
+    command -v mandoc >/dev/null || echo mandoc
     command -v curl >/dev/null || echo curl # the printed command line is tried out
     command -v openssl >/dev/null || echo openssl # certificates for the tests of TLS
     command -v chromium >/dev/null || echo chromium # opens the page

@@ -100,6 +100,8 @@ static bool print_json(json_t *list, bool complete, Err *err) {
 }
 
 static bool list_catalogue(const Options *o, const Library *l, Err *err) {
+    for (size_t i = 0; o->quiet && i < n_catalogue; i++) puts(catalogue[i].name);
+    if (o->quiet) return true;
     if (!o->json) {
         print_catalogue(l);
         return true;
@@ -115,6 +117,11 @@ static bool list_models(const Options *o, const Library *l, Err *err) {
     LibraryModel *models;
     size_t n;
     bool ok = library_list(l, &models, &n, err);
+    for (size_t i = 0; ok && o->quiet && i < n; i++) puts(models[i].name);
+    if (o->quiet) {
+        free(models);
+        return ok;
+    }
     if (ok && o->json) {
         json_t *list = json_array();
         bool complete = true;

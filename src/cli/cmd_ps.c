@@ -50,6 +50,8 @@ static bool ps(Options *o, int *code, Err *err) {
     bool ok = server_list(&servers, &n, err);
     if (ok && o->json)
         ok = print_json(servers, n, err);
+    else if (ok && o->quiet)
+        for (size_t i = 0; i < n; i++) printf("%lld\n", (long long)servers[i].pid);
     else if (ok && n)
         print_text(servers, n);
     else if (ok)

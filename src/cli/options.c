@@ -4,6 +4,7 @@
 #include "base/edit_distance.h"
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/option_spec.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,75 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum OptionKind { KIND_STR, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_FLAG } OptionKind;
-
-typedef struct OptionSpec {
-    const char *name; // the field; flag and variable are derived from it
-    OptionKind kind;
-    unsigned commands;
-    const char *section, *key; // NULL: command line only
-    char short_flag;           // 0: none
-    const char *placeholder;
-    const char *text;                  // default of STR and CHOICE
-    const char *choices;               // "a|b|c"
-    double number, min, max;           // REAL
-    int64_t integer, int_min, int_max; // INT
-    const char *help;
-    size_t offset;
-} OptionSpec;
-
-#define SPEC(field_, kind_, commands_, section_, key_, short_, ...)                                          \
-    {.name = #field_,                                                                                        \
-     .kind = kind_,                                                                                          \
-     .commands = commands_,                                                                                  \
-     .section = section_,                                                                                    \
-     .key = key_,                                                                                            \
-     .short_flag = short_,                                                                                   \
-     .offset = offsetof(Options, field_),                                                                    \
-     __VA_ARGS__},
-
-static const OptionSpec specs[N_OPTIONS] = {
-#define OPT_STR(f, c, s, k, sh, ph, def, h)                                                                  \
-    SPEC(f, KIND_STR, c, s, k, sh, .placeholder = ph, .text = def, .help = h)
-#define OPT_CHOICE(f, c, s, k, sh, ph, def, list, h)                                                         \
-    SPEC(f, KIND_CHOICE, c, s, k, sh, .placeholder = ph, .text = def, .choices = list, .help = h)
-#define OPT_INT(f, c, s, k, sh, ph, def, lo, hi, h)                                                          \
-    SPEC(f, KIND_INT, c, s, k, sh, .placeholder = ph, .integer = def, .int_min = lo, .int_max = hi, .help = h)
-#define OPT_REAL(f, c, s, k, sh, ph, def, lo, hi, h)                                                         \
-    SPEC(f, KIND_REAL, c, s, k, sh, .placeholder = ph, .number = def, .min = lo, .max = hi, .help = h)
-#define OPT_FLAG(f, c, s, k, sh, h) SPEC(f, KIND_FLAG, c, s, k, sh, .help = h)
-#include "cli/options.def"
-};
-
-enum { MAX_NAME = EDIT_MAX_NAME };
-
 static void *field_of(const Options *o, const OptionSpec *spec) {
     return (char *)o + spec->offset;
 }
 
-static bool is_text(const OptionSpec *spec) {
-    return spec->kind == KIND_STR || spec->kind == KIND_CHOICE;
-}
-
-// "max_body_bytes" -> "max-body-bytes"
-static void flag_name(const OptionSpec *spec, char out[MAX_NAME]) {
-    snprintf(out, MAX_NAME, "%s", spec->name);
-    for (char *p = out; *p; p++)
-        if (*p == '_') *p = '-';
-}
-
-// "max_body_bytes" -> "CLLM_MAX_BODY_BYTES"
-static void env_name(const OptionSpec *spec, char out[MAX_NAME]) {
-    snprintf(out, MAX_NAME, "CLLM_%s", spec->name);
-    for (char *p = out; *p; p++) *p = (char)toupper((unsigned char)*p);
-}
-
 bool options_init(Options *o, Err *err) {
     memset(o, 0, sizeof *o);
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         if (s->kind == KIND_INT) *(int64_t *)field_of(o, s) = s->integer;
         if (s->kind == KIND_REAL) *(double *)field_of(o, s) = s->number;
-        if (!is_text(s)) continue;
+        if (!option_is_text(s)) continue;
         char *copy = strdup(s->text);
         if (!copy) return err_set(err, ERR_NOMEM, "out of memory");
         *(char **)field_of(o, s) = copy;
@@ -88,8 +30,8 @@ bool options_init(Options *o, Err *err) {
 }
 
 void options_free(Options *o) {
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++)
-        if (is_text(s)) free(*(char **)field_of(o, s));
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
+        if (option_is_text(s)) free(*(char **)field_of(o, s));
     memset(o, 0, sizeof *o);
 }
 
@@ -102,7 +44,7 @@ void options_quieten(Options *o) {
 const char *options_nearest_section(const char *section) {
     const char *best = "";
     size_t best_distance = SIZE_MAX;
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         size_t d = s->section ? edit_distance(section, s->section) : SIZE_MAX;
         if (d >= best_distance) continue;
         best_distance = d;
@@ -112,11 +54,11 @@ const char *options_nearest_section(const char *section) {
 }
 
 static const OptionSpec *nearest_flag(OptionCommand command, const char *name) {
-    const OptionSpec *best = specs;
+    const OptionSpec *best = option_specs;
     size_t best_distance = SIZE_MAX;
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
-        char flag[MAX_NAME];
-        flag_name(s, flag);
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
+        char flag[OPTION_NAME_MAX];
+        option_flag(s, flag);
         size_t d = (s->commands & command) ? edit_distance(name, flag) : SIZE_MAX;
         if (d >= best_distance) continue;
         best_distance = d;
@@ -127,9 +69,9 @@ static const OptionSpec *nearest_flag(OptionCommand command, const char *name) {
 
 // The nearest key of the section, or of any section when that is clearly nearer.
 static const OptionSpec *nearest_key(OptionCommand command, const char *section, const char *key) {
-    const OptionSpec *best = specs;
+    const OptionSpec *best = option_specs;
     size_t best_distance = SIZE_MAX;
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         if (!s->section || !(s->commands & command)) continue;
         size_t d = edit_distance(key, s->key) + (strcmp(section, s->section) == 0 ? 0 : 2);
         if (d >= best_distance) continue;
@@ -140,7 +82,7 @@ static const OptionSpec *nearest_key(OptionCommand command, const char *section,
 }
 
 bool options_has_section(const char *section) {
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++)
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
         if (s->section && strcmp(s->section, section) == 0) return true;
     return false;
 }
@@ -209,7 +151,7 @@ static bool set_field(Options *target, const OptionSpec *s, const char *value, E
 
 // A value from a weaker source is checked all the same, and then dropped.
 static bool set_value(Options *o, const OptionSpec *s, const char *value, OptionSource source, Err *err) {
-    OptionSource *held = &o->source[s - specs];
+    OptionSource *held = &o->source[s - option_specs];
     Options scratch = {0};
     bool wins = source >= *held;
     bool ok = set_field(wins ? o : &scratch, s, value, err);
@@ -219,11 +161,11 @@ static bool set_value(Options *o, const OptionSpec *s, const char *value, Option
 }
 
 const char *options_name(int index) {
-    return specs[index].name;
+    return option_specs[index].name;
 }
 
 void options_put_value(const Options *o, int index, Buf *out) {
-    const OptionSpec *s = &specs[index];
+    const OptionSpec *s = &option_specs[index];
     const void *field = field_of(o, s);
     switch (s->kind) {
     case KIND_INT: buf_printf(out, "%lld", (long long)*(const int64_t *)field); break;
@@ -234,18 +176,19 @@ void options_put_value(const Options *o, int index, Buf *out) {
 }
 
 bool options_set(Options *o, int index, const char *value, Err *err) {
-    return set_value(o, &specs[index], value, SOURCE_FLAG, err) || err_prefix(err, "%s", specs[index].name);
+    return set_value(o, &option_specs[index], value, SOURCE_FLAG, err) ||
+           err_prefix(err, "%s", option_specs[index].name);
 }
 
 bool options_set_key(Options *o, OptionCommand command, const char *section, const char *key,
                      const char *value, bool plain, int *index, Err *err) {
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         if (!s->section || strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0) continue;
-        *index = (int)(s - specs);
+        *index = (int)(s - option_specs);
         if (!(s->commands & command))
             return err_set(err, ERR_INVALID, "%s.%s: this command does not read it; take it out", section,
                            key);
-        if (!plain && !is_text(s))
+        if (!plain && !option_is_text(s))
             return err_set(err, ERR_INVALID, "%s.%s: '%s' is text; write it without quotes", section, key,
                            value);
         if (set_value(o, s, value, SOURCE_FILE, err)) return true;
@@ -259,9 +202,9 @@ bool options_set_key(Options *o, OptionCommand command, const char *section, con
 // ---- environment ----
 
 bool options_read_env(Options *o, OptionCommand command, Err *err) {
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
-        char name[MAX_NAME];
-        env_name(s, name);
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
+        char name[OPTION_NAME_MAX];
+        option_variable(s, name);
         const char *value = s->section && (s->commands & command) ? getenv(name) : NULL;
         if (!value || !value[0]) continue;
         if (!set_value(o, s, value, SOURCE_ENV, err)) return err_prefix(err, "%s", name);
@@ -279,24 +222,24 @@ typedef struct Args {
 } Args;
 
 static const OptionSpec *find_long(OptionCommand command, Str name) {
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
-        char flag[MAX_NAME];
-        flag_name(s, flag);
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
+        char flag[OPTION_NAME_MAX];
+        option_flag(s, flag);
         if ((s->commands & command) && str_eq(name, str_from(flag))) return s;
     }
     return NULL;
 }
 
 static const OptionSpec *find_short(OptionCommand command, char c) {
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++)
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
         if ((s->commands & command) && s->short_flag && s->short_flag == c) return s;
     return NULL;
 }
 
 // value: what followed '=' or the letter, or NULL: then the next argument, except for a flag.
 static bool take_value(Args *a, const OptionSpec *s, const char *value, Err *err) {
-    char name[MAX_NAME];
-    flag_name(s, name);
+    char name[OPTION_NAME_MAX];
+    option_flag(s, name);
     if (!value && s->kind == KIND_FLAG) value = "true";
     if (!value && a->at + 1 >= a->argc)
         return err_set(err, ERR_INVALID, "--%s wants a value: --%s %s", name, name, s->placeholder);
@@ -309,9 +252,9 @@ static bool read_long(Args *a, const char *arg, Err *err) {
     Str name = {arg, equals ? (size_t)(equals - arg) : strlen(arg)};
     const OptionSpec *s = find_long(a->command, name);
     if (s) return take_value(a, s, equals ? equals + 1 : NULL, err);
-    char text[MAX_NAME], near[MAX_NAME];
+    char text[OPTION_NAME_MAX], near[OPTION_NAME_MAX];
     snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
-    flag_name(nearest_flag(a->command, text), near);
+    option_flag(nearest_flag(a->command, text), near);
     return err_set(err, ERR_INVALID, "unknown option --%s; did you mean --%s? --help lists all", text, near);
 }
 
@@ -328,7 +271,7 @@ static bool read_word(Args *a, const char *arg, Err *err) {
     if (a->o->n_words >= c->max_words)
         return err_set(err, ERR_INVALID, "unexpected argument '%s'; --help tells the usage", arg);
     a->o->words[a->o->n_words++] = arg;
-    return c->takes != TAKES_MODEL || set_value(a->o, &specs[OPTION_model], arg, SOURCE_FLAG, err);
+    return c->takes != TAKES_MODEL || set_value(a->o, &option_specs[OPTION_model], arg, SOURCE_FLAG, err);
 }
 
 bool options_read_args(Options *o, OptionCommand command, int argc, char **argv, Err *err) {
@@ -370,42 +313,4 @@ bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err 
     if ((command & COMMAND_ANY) == 0) return options_read_env(o, command, err);
     if (o->config[0] && !config_read(o, command, o->config, err)) return false;
     return options_read_env(o, command, err) && options_check(o, err);
-}
-
-// ---- help ----
-
-static void put_default(const OptionSpec *s, Buf *out) {
-    if (s->kind == KIND_INT && s->integer >= 0) buf_printf(out, " [%lld]", (long long)s->integer);
-    if (s->kind == KIND_REAL) buf_printf(out, " [%g]", s->number);
-    if (is_text(s) && s->text[0]) buf_printf(out, " [%s]", s->text);
-}
-
-static void print_option(const OptionSpec *s, FILE *out) {
-    char name[MAX_NAME], left[2 * MAX_NAME];
-    Buf line = {0};
-    flag_name(s, name);
-    const char letter[] = {'-', s->short_flag, ',', 0};
-    snprintf(left, sizeof left, "%s --%s %s", s->short_flag ? letter : "   ", name,
-             s->placeholder ? s->placeholder : "");
-    buf_printf(&line, "  %-32s %s", left, s->help);
-    if (s->choices) buf_printf(&line, " (%s)", s->choices);
-    put_default(s, &line);
-    fprintf(out, "%s\n", line.failed ? "" : line.ptr);
-    buf_free(&line);
-}
-
-void options_print_help(OptionCommand command, FILE *out) {
-    const char *section = "";
-    for (const OptionSpec *s = specs; s < specs + N_OPTIONS; s++) {
-        if (!(s->commands & command)) continue;
-        const char *own = s->section ? s->section : "command line only";
-        if (strcmp(own, section) != 0) fprintf(out, "\n%s:\n", own);
-        section = own;
-        print_option(s, out);
-    }
-    if (!(command & COMMAND_ANY)) return;
-    fputs("\nAn option under a section NAME is also `NAME: key: value` in the file that --config names, and\n"
-          "an environment variable: CLLM_ and its name in capitals (--kv-tokens is CLLM_KV_TOKENS). A flag\n"
-          "beats the environment, which beats the file, which beats the default in [brackets].\n",
-          out);
 }

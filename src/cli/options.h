@@ -28,6 +28,7 @@ typedef enum OptionCommand {
     COMMAND_ANY = COMMAND_SERVE | COMMAND_RUN | COMMAND_EVAL | COMMAND_BENCH, // those that run a model
     COMMAND_LIBRARY = COMMAND_PULL | COMMAND_LIST | COMMAND_RM | COMMAND_SHOW,
     COMMAND_SERVERS = COMMAND_PS | COMMAND_STOP,
+    COMMAND_HELPERS = COMMAND_COMPLETION | COMMAND_MAN,
     COMMAND_FILES = COMMAND_INSPECT | COMMAND_TOKENIZE | COMMAND_TEMPLATE, // those that read a model's file
 } OptionCommand;
 
@@ -38,8 +39,9 @@ typedef enum Takes {
     TAKES_SOURCE,  // what can be fetched
     TAKES_NAMES,   // of models in the library
     TAKES_SERVERS, // that run: PID, port or model
-    TAKES_FILE,
     TAKES_TEXT,
+    TAKES_SHELL,
+    TAKES_COMMAND,
 } Takes;
 
 enum { MAX_WORDS = 64 };
