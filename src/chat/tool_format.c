@@ -91,7 +91,7 @@ static const struct {
     ToolFormat format;
     const char *words[2];
 } signs[] = {
-    {TOOL_FORMAT_CHANNELS, {"<|channel|>", "to=functions"}},
+    {TOOL_FORMAT_CHANNELS, {"<|channel|>", "commentary"}},
     {TOOL_FORMAT_MISTRAL, {"[TOOL_CALLS]"}},
     {TOOL_FORMAT_DEEPSEEK, {"<｜tool▁call▁begin｜>"}},
     {TOOL_FORMAT_COMMAND, {"<|START_ACTION|>"}},

@@ -313,7 +313,7 @@ static void test_detect(void **state) {
         {TOOL_FORMAT_DEEPSEEK, "<｜tool▁call▁begin｜>"},
         {TOOL_FORMAT_GRANITE, "<|tool_call|>"},
         {TOOL_FORMAT_COMMAND, "<|START_ACTION|>"},
-        {TOOL_FORMAT_CHANNELS, "<|channel|> to=functions."},
+        {TOOL_FORMAT_CHANNELS, "<|channel|>commentary"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(tool_format_detect(str_from(cases[i].source)), cases[i].format);
