@@ -46,13 +46,16 @@ function licences(inputs) {
     const found = input.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/);
     if (found) packages.add(found[1]);
   }
-  return [...packages].sort().map((name) => {
-    const folder = join(here, "node_modules", name);
-    const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
-    const text = file ? readFileSync(join(folder, file), "utf8").trim() : "";
-    return `${name} ${version} (${license})\n\n${text}\n`;
-  }).join(`\n${"-".repeat(80)}\n\n`);
+  return [...packages]
+    .sort()
+    .map((name) => {
+      const folder = join(here, "node_modules", name);
+      const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+      const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+      const text = file ? readFileSync(join(folder, file), "utf8").trim() : "";
+      return `${name} ${version} (${license})\n\n${text}\n`;
+    })
+    .join(`\n${"-".repeat(80)}\n\n`);
 }
 
 // One line a file: number, name, type, hash, length, and length compressed (0: it would save nothing).
@@ -62,7 +65,14 @@ function describe(name, number) {
   const zipped = small.length < content.length ? small : Buffer.alloc(0);
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
   writeFileSync(join(out, `${name}.gz`), zipped);
-  const fields = [number, `"${name}"`, `"${TYPES[extname(name)]}"`, `"${hash}"`, content.length, zipped.length];
+  const fields = [
+    number,
+    `"${name}"`,
+    `"${TYPES[extname(name)]}"`,
+    `"${hash}"`,
+    content.length,
+    zipped.length,
+  ];
   return `WEB_ASSET(${fields.join(", ")})\n`;
 }
 

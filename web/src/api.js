@@ -28,7 +28,8 @@ function errorText(body) {
 async function failure(response) {
   const body = await response.json().catch(() => null);
   const text = errorText(body) ?? `The server answered with status ${response.status}.`;
-  if (response.status === 401) return new ApiFailure("This server wants an API key. Enter it under the key symbol above.", 401);
+  if (response.status === 401)
+    return new ApiFailure("This server wants an API key. Enter it under the key symbol above.", 401);
   const wait = response.headers.get("Retry-After");
   return new ApiFailure(wait ? `${text} (try again in ${wait} s)` : text, response.status);
 }
@@ -68,9 +69,12 @@ export async function native(path, options) {
 // The chunks of a streamed chat completion, until its last event.
 export async function* streamChat(body, signal) {
   const response = await request("v1/chat/completions", {
-    body: { ...body, stream: true, stream_options: { include_usage: true } }, signal,
+    body: { ...body, stream: true, stream_options: { include_usage: true } },
+    signal,
   });
-  const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+  const events = response.body
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new EventSourceParserStream());
   try {
     for await (const event of readAll(events)) {
       if (event.data === "[DONE]") return;

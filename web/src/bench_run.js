@@ -5,16 +5,21 @@ import { difference, parseHistograms, quantile } from "./histogram.js";
 
 const POLL_MS = 400;
 const TOPICS = [
-  "Explain how a suspension bridge carries its load.", "Describe a morning in a harbour town.",
-  "Why do leaves change their colour in autumn?", "Tell the story of the first printed books.",
+  "Explain how a suspension bridge carries its load.",
+  "Describe a morning in a harbour town.",
+  "Why do leaves change their colour in autumn?",
+  "Tell the story of the first printed books.",
   "How does a refrigerator keep things cold?",
 ];
 
-// Either all requests share five prompts, which the prefix cache finds again, or each has its own from the first word on.
+// All requests share five prompts, which the prefix cache finds again, or each has its own from the first word on.
 function promptsFor({ requests, distinct }) {
   if (!distinct) return TOPICS;
   const run = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
-  return Array.from({ length: Math.min(requests, 1000) }, (_, i) => `${run} ${i}: ${TOPICS[i % TOPICS.length]}`);
+  return Array.from(
+    { length: Math.min(requests, 1000) },
+    (_, i) => `${run} ${i}: ${TOPICS[i % TOPICS.length]}`,
+  );
 }
 
 async function readAll(signal) {
@@ -42,12 +47,21 @@ export async function runLevel(settings, concurrency, progress, signal) {
   const before = await readAll(signal);
   const stop = watch(before.stats, requests * max_tokens, progress);
   try {
-    const data = await native("benchmark", { signal, body: {
-      requests, concurrency, max_tokens, prompt: promptsFor(settings), ignore_eos: true, temperature: 0.7,
-    } });
+    const data = await native("benchmark", {
+      signal,
+      body: {
+        requests,
+        concurrency,
+        max_tokens,
+        prompt: promptsFor(settings),
+        ignore_eos: true,
+        temperature: 0.7,
+      },
+    });
     const after = await readAll(signal);
     return {
-      concurrency, ...data,
+      concurrency,
+      ...data,
       ttft: quantilesOf(before, after, "cllm_time_to_first_token_seconds"),
       between_tokens: quantilesOf(before, after, "cllm_inter_token_seconds"),
     };

@@ -15,18 +15,27 @@ export class Chart {
     Object.assign(this, { series, format, x, top, data: [[], ...series.map(() => [])] });
     this.values = series.map(() => h("span", { class: "legend-value" }, "–"));
     this.plot = h("div", { class: "plot", role: "img", "aria-label": title });
-    this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("h2", {}, title), this.#legend()), this.plot);
+    this.element = h(
+      "figure",
+      { class: "chart" },
+      h("figcaption", {}, h("h2", {}, title), this.#legend()),
+      this.plot,
+    );
     this.title = title;
     new ResizeObserver(() => this.#resize()).observe(this.plot);
     addEventListener("cllm:theme", () => this.#rebuild());
   }
 
   #legend() {
-    return h("p", { class: "legend" }, ...this.series.map((one, i) => {
-      const dash = h("span", { class: "legend-dash" });
-      dash.style.background = `var(${one.colour})`;
-      return h("span", { class: "legend-entry" }, dash, `${one.label} `, this.values[i]);
-    }));
+    return h(
+      "p",
+      { class: "legend" },
+      ...this.series.map((one, i) => {
+        const dash = h("span", { class: "legend-dash" });
+        dash.style.background = `var(${one.colour})`;
+        return h("span", { class: "legend-entry" }, dash, `${one.label} `, this.values[i]);
+      }),
+    );
   }
 
   set(data) {
@@ -55,8 +64,12 @@ export class Chart {
   }
 
   #options() {
-    const axis = { stroke: colour("--ink-soft"), font: FONT, ticks: { show: false },
-      grid: { stroke: colour("--line"), width: 1 } };
+    const axis = {
+      stroke: colour("--ink-soft"),
+      font: FONT,
+      ticks: { show: false },
+      grid: { stroke: colour("--line"), width: 1 },
+    };
     return {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
@@ -66,7 +79,14 @@ export class Chart {
         y: { range: (_, low, high) => [0, Math.max(high * 1.12, this.top) || 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: this.x.splits, values: (_, at) => at.map(this.x.format) },
+        {
+          ...axis,
+          grid: { show: false },
+          size: 28,
+          gap: 8,
+          splits: this.x.splits,
+          values: (_, at) => at.map(this.x.format),
+        },
         { ...axis, size: 52, gap: 8, space: 36, values: (_, at) => at.map(this.format) },
       ],
       series: [{}, ...this.series.map((one) => this.#line(one))],
@@ -77,7 +97,10 @@ export class Chart {
   #line(one) {
     const stroke = colour(one.colour);
     return {
-      stroke, width: 1.75, fill: one.fill ? `${stroke}1c` : undefined, spanGaps: false,
+      stroke,
+      width: 1.75,
+      fill: one.fill ? `${stroke}1c` : undefined,
+      spanGaps: false,
       points: this.x.points ? { show: true, size: 8, fill: stroke, stroke } : { show: false },
     };
   }
@@ -87,8 +110,13 @@ export class Chart {
       const value = at === null || at === undefined ? values.findLast((v) => v !== null) : values[at];
       return value === null || value === undefined ? "–" : this.format(value);
     });
-    shown.forEach((text, i) => { this.values[i].textContent = text; });
+    shown.forEach((text, i) => {
+      this.values[i].textContent = text;
+    });
     if (at === null || at === undefined)
-      this.plot.setAttribute("aria-label", `${this.title}: ${this.series.map((s, i) => `${s.label} ${shown[i]}`).join(", ")}`);
+      this.plot.setAttribute(
+        "aria-label",
+        `${this.title}: ${this.series.map((s, i) => `${s.label} ${shown[i]}`).join(", ")}`,
+      );
   }
 }

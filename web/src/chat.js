@@ -4,7 +4,7 @@ import { ArrowUp, PanelLeft, SlidersHorizontal, Square } from "lucide";
 import { Answer } from "./answer.js";
 import { ConversationList } from "./conversation_list.js";
 import { newConversation, newMessage, titleOf } from "./conversation.js";
-import { download, h, iconButton, toast } from "./dom.js";
+import { download, h, icon, iconButton, toast } from "./dom.js";
 import { MessageView } from "./message_view.js";
 import { recall, remember } from "./remembered.js";
 import { settingsPanel } from "./settings_panel.js";
@@ -45,24 +45,51 @@ export class Chat {
   #build() {
     this.log = h("div", { class: "log", role: "log", "aria-label": "Messages", "aria-live": "polite" });
     this.status = h("p", { class: "visually-hidden", role: "status" });
-    this.input = h("textarea", { id: "composer", rows: 1, "aria-label": "Message", placeholder: "Write a message" });
+    this.input = h("textarea", {
+      id: "composer",
+      rows: 1,
+      "aria-label": "Message",
+      placeholder: "Write a message",
+    });
     this.button = h("button", { type: "submit", class: "send" });
-    this.settingsButton = iconButton(SlidersHorizontal, "Settings", () => this.toggleSettings(),
-      { "aria-expanded": "false", "aria-controls": "settings" });
-    this.listButton = iconButton(PanelLeft, "Conversations", () => this.toggleList(),
-      { class: "list-button", "aria-expanded": "false", "aria-controls": "sidebar" });
+    this.settingsButton = iconButton(SlidersHorizontal, "Settings", () => this.toggleSettings(), {
+      "aria-expanded": "false",
+      "aria-controls": "settings",
+    });
+    this.listButton = iconButton(PanelLeft, "Conversations", () => this.toggleList(), {
+      class: "list-button",
+      "aria-expanded": "false",
+      "aria-controls": "sidebar",
+    });
     this.title = h("h1", { class: "chat-title" });
-    const form = h("form", { class: "composer", onsubmit: (event) => {
-      event.preventDefault();
-      if (this.answer) this.stop();
-      else this.send();
-    } }, this.input, this.button);
+    const form = h(
+      "form",
+      {
+        class: "composer",
+        onsubmit: (event) => {
+          event.preventDefault();
+          if (this.answer) this.stop();
+          else this.send();
+        },
+      },
+      this.input,
+      this.button,
+    );
     this.#listen(form);
     this.scroller = h("div", { class: "scroller" }, this.log);
-    this.main = h("section", { class: "chat-main", "aria-label": "Conversation" },
+    this.main = h(
+      "section",
+      { class: "chat-main", "aria-label": "Conversation" },
       h("div", { class: "chat-head" }, this.listButton, this.title, this.settingsButton),
-      this.scroller, h("div", { class: "composer-frame" }, form,
-        h("p", { class: "hint keys" }, "Enter sends, Shift+Enter starts a line, Esc stops")), this.status);
+      this.scroller,
+      h(
+        "div",
+        { class: "composer-frame" },
+        form,
+        h("p", { class: "hint keys" }, "Enter sends, Shift+Enter starts a line, Esc stops"),
+      ),
+      this.status,
+    );
     this.element = h("div", { class: "chat" }, this.list.element, this.main);
   }
 
@@ -111,7 +138,7 @@ export class Chat {
     const writing = Boolean(this.answer);
     this.title.textContent = titleOf(this.current);
     if (this.element.isConnected) document.title = this.pageTitle;
-    this.button.replaceChildren(iconButton(writing ? Square : ArrowUp, "").firstChild);
+    this.button.replaceChildren(icon(writing ? Square : ArrowUp));
     this.button.setAttribute("aria-label", writing ? "Stop" : "Send");
     this.button.title = writing ? "Stop (Esc)" : "Send (Enter)";
     this.button.classList.toggle("stop", writing);
@@ -131,8 +158,12 @@ export class Chat {
   }
 
   #greeting() {
-    return h("div", { class: "greeting" }, h("p", { class: "greeting-title" }, "What shall it be?"),
-      h("p", {}, "Everything you write stays in this browser and goes to this server only."));
+    return h(
+      "div",
+      { class: "greeting" },
+      h("p", { class: "greeting-title" }, "What shall it be?"),
+      h("p", {}, "Everything you write stays in this browser and goes to this server only."),
+    );
   }
 
   #follows() {
@@ -158,7 +189,9 @@ export class Chat {
   async #keep(conversation) {
     conversation.updated = Date.now();
     this.conversations = [conversation, ...this.conversations.filter((other) => other !== conversation)];
-    await save(conversation);
+    await save(conversation).catch(() =>
+      toast("The browser did not keep the conversation: is its storage full?"),
+    );
   }
 
   async rename(conversation, title) {
@@ -172,17 +205,25 @@ export class Chat {
     const at = this.conversations.indexOf(conversation);
     this.conversations.splice(at, 1);
     await forget(conversation.id);
-    if (conversation === this.current) this.open(this.conversations[at] ?? this.conversations[at - 1] ?? newConversation());
+    if (conversation === this.current)
+      this.open(this.conversations[at] ?? this.conversations[at - 1] ?? newConversation());
     else this.drawAround();
-    toast(`“${titleOf(conversation)}” was deleted.`, { label: "Undo", run: async () => {
-      this.conversations.splice(at, 0, conversation);
-      await save(conversation);
-      this.open(conversation);
-    } });
+    toast(`“${titleOf(conversation)}” was deleted.`, {
+      label: "Undo",
+      run: async () => {
+        this.conversations.splice(at, 0, conversation);
+        await save(conversation);
+        this.open(conversation);
+      },
+    });
   }
 
   exportOne(conversation) {
-    const name = titleOf(conversation).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 50) || "conversation";
+    const name =
+      titleOf(conversation)
+        .replace(/[^\p{L}\p{N}]+/gu, "-")
+        .replace(/^-|-$/g, "")
+        .slice(0, 50) || "conversation";
     download(`${name}.json`, "application/json", `${JSON.stringify(conversation, null, 2)}\n`);
   }
 
@@ -213,16 +254,17 @@ export class Chat {
   // A changed question is asked again, and what came after it is gone; a changed answer is only changed.
   edit(message, text) {
     const { messages } = this.current;
+    if (!text.trim()) return this.draw();
     message.content = text;
-    if (message.role === "user" && text.trim()) {
+    if (message.role === "user") {
       this.answer?.stop();
       messages.splice(messages.indexOf(message) + 1);
       this.#reply();
-      return;
+      return undefined;
     }
     message.stats = null;
     this.#keep(this.current);
-    this.draw();
+    return this.draw();
   }
 
   regenerate(message) {
@@ -260,7 +302,10 @@ export class Chat {
     if (!view) return; // another conversation is shown
     const follows = this.#follows();
     view.grow();
-    if (follows) requestAnimationFrame(() => { this.scroller.scrollTop = this.scroller.scrollHeight; });
+    if (follows)
+      requestAnimationFrame(() => {
+        this.scroller.scrollTop = this.scroller.scrollHeight;
+      });
   }
 
   #finished(answer) {
@@ -268,11 +313,12 @@ export class Chat {
     const follows = this.#follows();
     if (this.answers.get(conversation.id) === answer) this.answers.delete(conversation.id);
     if (message.error) this.connection.check();
-    const kept = conversation.messages.includes(message) && (this.conversations.includes(conversation));
+    const kept = conversation.messages.includes(message) && this.conversations.includes(conversation);
     if (kept) this.#keep(conversation);
     this.views.get(message)?.draw({ last: conversation.messages.at(-1) === message });
     this.drawAround();
-    this.status.textContent = message.error || `The answer is complete: ${partsOf(message).answer.length} characters.`;
+    this.status.textContent =
+      message.error || `The answer is complete: ${partsOf(message).answer.length} characters.`;
     if (follows) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
@@ -280,10 +326,16 @@ export class Chat {
 
   toggleSettings(show = !this.settings) {
     this.settings?.remove();
-    this.settings = show ? settingsPanel(this.current.settings, () => this.#settingsChanged(), () => {
-      this.toggleSettings(false);
-      this.settingsButton.focus();
-    }) : null;
+    this.settings = show
+      ? settingsPanel(
+          this.current.settings,
+          () => this.#settingsChanged(),
+          () => {
+            this.toggleSettings(false);
+            this.settingsButton.focus();
+          },
+        )
+      : null;
     if (show) this.element.append(this.settings);
     this.settingsButton.setAttribute("aria-expanded", String(Boolean(show)));
   }

@@ -5,7 +5,14 @@ import { recall } from "./remembered.js";
 
 export const DEFAULTS = {
   system: "You are a helpful assistant.",
-  temperature: 0.7, top_p: 0.95, top_k: 0, min_p: 0, repetition_penalty: 1, max_tokens: null, seed: null, thinking: "",
+  temperature: 0.7,
+  top_p: 0.95,
+  top_k: 0,
+  min_p: 0,
+  repetition_penalty: 1,
+  max_tokens: null,
+  seed: null,
+  thinking: "",
 };
 
 const TITLE_LENGTH = 60;
@@ -13,8 +20,12 @@ const TITLE_LENGTH = 60;
 export function newConversation() {
   const now = Date.now();
   return {
-    id: crypto.getRandomValues(new Uint32Array(4)).join("-"), title: "", created: now, updated: now,
-    settings: { ...DEFAULTS, ...recall("settings", {}) }, messages: [],
+    id: crypto.getRandomValues(new Uint32Array(4)).join("-"),
+    title: "",
+    created: now,
+    updated: now,
+    settings: { ...DEFAULTS, ...recall("settings", {}) },
+    messages: [],
   };
 }
 
@@ -26,16 +37,20 @@ export function newMessage(role, content = "") {
 export function titleOf(conversation) {
   const first = conversation.messages.find((message) => message.role === "user")?.content ?? "";
   const line = first.trim().split("\n")[0];
-  return conversation.title || (line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH)}…` : line) || "New conversation";
+  return (
+    conversation.title ||
+    (line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH)}…` : line) ||
+    "New conversation"
+  );
 }
 
 // The body of a request for the answer that comes after all messages but the last, which is to hold it.
 export function requestBody(conversation, model) {
   const { system, thinking, ...sampling } = conversation.settings;
-  const messages = conversation.messages.slice(0, -1)
-    .map(({ role, content, reasoning }) => ({
-      role, content: role === "assistant" ? partsOf({ content, reasoning }).answer : content,
-    }));
+  const messages = conversation.messages.slice(0, -1).map(({ role, content, reasoning }) => ({
+    role,
+    content: role === "assistant" ? partsOf({ content, reasoning }).answer : content,
+  }));
   const fields = Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== null));
   return {
     model,

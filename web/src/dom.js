@@ -23,8 +23,18 @@ export function icon(data) {
 
 // A button that shows only an icon; its name is for screen readers and the tooltip.
 export function iconButton(data, label, onclick, props = {}) {
-  return h("button", { type: "button", "aria-label": label, title: label, onclick, ...props,
-    class: `icon-button ${props.class ?? ""}`.trim() }, icon(data));
+  return h(
+    "button",
+    {
+      type: "button",
+      "aria-label": label,
+      title: label,
+      onclick,
+      ...props,
+      class: `icon-button ${props.class ?? ""}`.trim(),
+    },
+    icon(data),
+  );
 }
 
 export function setIcon(button, data, label) {
@@ -68,11 +78,20 @@ export function toast(text, action) {
   const box = h("div", { class: "toast" }, h("span", {}, text));
   const timer = setTimeout(() => box.remove(), action ? 8000 : 4000);
   if (action) {
-    box.append(h("button", { type: "button", onclick: () => {
-      clearTimeout(timer);
-      box.remove();
-      action.run();
-    } }, action.label));
+    box.append(
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            clearTimeout(timer);
+            box.remove();
+            action.run();
+          },
+        },
+        action.label,
+      ),
+    );
   }
   document.getElementById("toasts").append(box);
 }

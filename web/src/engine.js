@@ -4,14 +4,16 @@ import { getText, native } from "./api.js";
 import { Chart } from "./chart.js";
 import { h } from "./dom.js";
 import { EngineSamples, KEPT_S, RATE_S } from "./engine_samples.js";
-import { count, number, percent, seconds } from "./format.js";
+import { count, counted, number, percent, seconds } from "./format.js";
 import { parseHistograms, quantile, total } from "./histogram.js";
 
 const PAUSE_MS = 1000;
 const SHOWN_SEQUENCES = 50;
 const LATENCIES = [
-  ["cllm_request_queue_seconds", "In the queue"], ["cllm_time_to_first_token_seconds", "To the first token"],
-  ["cllm_inter_token_seconds", "Between two tokens"], ["cllm_request_seconds", "Whole request"],
+  ["cllm_request_queue_seconds", "In the queue"],
+  ["cllm_time_to_first_token_seconds", "To the first token"],
+  ["cllm_inter_token_seconds", "Between two tokens"],
+  ["cllm_request_seconds", "Whole request"],
   ["cllm_step_seconds", "Step"],
 ];
 const SHARES = [0.5, 0.9, 0.95, 0.99];
@@ -59,9 +61,16 @@ export class Engine {
     this.sequences = h("tbody");
     this.more = h("p", { class: "hint" });
     this.problem = h("p", { class: "error", role: "alert", hidden: true });
-    this.element = h("div", { class: "board" }, h("h1", { class: "visually-hidden" }, "Engine"), this.problem, this.tiles,
+    this.element = h(
+      "div",
+      { class: "board" },
+      h("h1", { class: "visually-hidden" }, "Engine"),
+      this.problem,
+      this.tiles,
       h("div", { class: "charts" }, ...Object.values(this.charts).map(({ element }) => element)),
-      this.#latencyTable(), this.#sequenceTable());
+      this.#latencyTable(),
+      this.#sequenceTable(),
+    );
     document.addEventListener("visibilitychange", () => this.#poll());
   }
 
@@ -80,22 +89,81 @@ export class Engine {
       this.#all = all;
       this.#drawLatencies();
     };
-    const radio = (label, all) => h("label", {}, h("input", { type: "radio", name: "window", checked: !all, onchange: choose(all) }), label);
-    return h("section", { class: "panel" },
-      h("div", { class: "panel-title" }, h("h2", { id: "latencies" }, "Latencies"),
-        h("fieldset", { class: "segments" }, h("legend", { class: "visually-hidden" }, "Of which time"),
-          radio("Last minute", false), radio("Since the start", true))),
-      h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-labelledby": "latencies" },
-        h("table", { class: "data" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"),
-          ...["Number", "Mean", ...SHARES.map(percent)].map((name) => h("th", { scope: "col", class: "number" }, name)))), this.latencies)));
+    const radio = (label, all) =>
+      h(
+        "label",
+        {},
+        h("input", { type: "radio", name: "window", checked: !all, onchange: choose(all) }),
+        label,
+      );
+    return h(
+      "section",
+      { class: "panel" },
+      h(
+        "div",
+        { class: "panel-title" },
+        h("h2", { id: "latencies" }, "Latencies"),
+        h(
+          "fieldset",
+          { class: "segments" },
+          h("legend", { class: "visually-hidden" }, "Of which time"),
+          radio("Last minute", false),
+          radio("Since the start", true),
+        ),
+      ),
+      h(
+        "div",
+        { class: "table-scroll", tabindex: "0", role: "region", "aria-labelledby": "latencies" },
+        h(
+          "table",
+          { class: "data" },
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              h("th", { scope: "col" }, "Time"),
+              ...["Number", "Mean", ...SHARES.map(percent)].map((name) =>
+                h("th", { scope: "col", class: "number" }, name),
+              ),
+            ),
+          ),
+          this.latencies,
+        ),
+      ),
+    );
   }
 
   #sequenceTable() {
-    const head = [["Request", ""], ["State", ""], ["Age", "number"], ["Prompt", "number"], ["Tokens", "number"], ["Progress", ""]];
-    return h("section", { class: "panel" }, h("div", { class: "panel-title" }, h("h2", { id: "sequences" }, "Sequences")),
-      h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-labelledby": "sequences" },
-        h("table", { class: "data" }, h("thead", {}, h("tr", {},
-          ...head.map(([name, style]) => h("th", { scope: "col", class: style }, name)))), this.sequences)), this.more);
+    const head = [
+      ["Request", ""],
+      ["State", ""],
+      ["Age", "number"],
+      ["Prompt", "number"],
+      ["Tokens", "number"],
+      ["Progress", ""],
+    ];
+    return h(
+      "section",
+      { class: "panel" },
+      h("div", { class: "panel-title" }, h("h2", { id: "sequences" }, "Sequences")),
+      h(
+        "div",
+        { class: "table-scroll", tabindex: "0", role: "region", "aria-labelledby": "sequences" },
+        h(
+          "table",
+          { class: "data" },
+          h(
+            "thead",
+            {},
+            h("tr", {}, ...head.map(([name, style]) => h("th", { scope: "col", class: style }, name))),
+          ),
+          this.sequences,
+        ),
+      ),
+      this.more,
+    );
   }
 
   async #poll() {
@@ -116,12 +184,27 @@ export class Engine {
 
   #draw() {
     const samples = this.#samples;
-    this.charts.throughput.set(samples.columns(({ place }) => samples.rate("generated_tokens", place),
-      ({ place }) => samples.rate("prompt_tokens", place)));
-    this.charts.requests.set(samples.columns(({ stats }) => stats.running, ({ stats }) => stats.waiting));
-    this.charts.rows.set(samples.columns(({ place }) => samples.share("rows", "steps", { place, window: RATE_S })));
-    this.charts.pool.set(samples.columns(({ stats }) => stats.blocks_used / stats.blocks_total,
-      ({ place }) => samples.share("prefix_hit_tokens", "prefix_query_tokens", { place })));
+    this.charts.throughput.set(
+      samples.columns(
+        ({ place }) => samples.rate("generated_tokens", place),
+        ({ place }) => samples.rate("prompt_tokens", place),
+      ),
+    );
+    this.charts.requests.set(
+      samples.columns(
+        ({ stats }) => stats.running,
+        ({ stats }) => stats.waiting,
+      ),
+    );
+    this.charts.rows.set(
+      samples.columns(({ place }) => samples.share("rows", "steps", { place, window: RATE_S })),
+    );
+    this.charts.pool.set(
+      samples.columns(
+        ({ stats }) => stats.blocks_used / stats.blocks_total,
+        ({ place }) => samples.share("prefix_hit_tokens", "prefix_query_tokens", { place }),
+      ),
+    );
     this.#drawQuantiles(this.charts.first, "cllm_time_to_first_token_seconds");
     this.#drawQuantiles(this.charts.gap, "cllm_inter_token_seconds");
     const { stats } = samples.latest;
@@ -132,7 +215,12 @@ export class Engine {
 
   #drawQuantiles(target, name) {
     const samples = this.#samples;
-    target.set(samples.columns(({ place }) => samples.quantile(name, 0.5, place), ({ place }) => samples.quantile(name, 0.95, place)));
+    target.set(
+      samples.columns(
+        ({ place }) => samples.quantile(name, 0.5, place),
+        ({ place }) => samples.quantile(name, 0.95, place),
+      ),
+    );
   }
 
   #drawTiles(stats) {
@@ -142,31 +230,66 @@ export class Engine {
       ["Tokens/s", number(samples.rate("generated_tokens")), "generated, last 5 s"],
       ["Running", count(stats.running), `${count(stats.waiting)} waiting`],
       ["Rows per step", number(samples.share("rows", "steps")), "last minute"],
-      ["KV pool", percent(stats.blocks_used / stats.blocks_total), `${count(stats.blocks_used)} of ${count(stats.blocks_total)} blocks`],
+      [
+        "KV pool",
+        percent(stats.blocks_used / stats.blocks_total),
+        `${count(stats.blocks_used)} of ${count(stats.blocks_total)} blocks`,
+      ],
       ["Prefix hits", hits === null ? "–" : percent(hits), "of prompts, last minute"],
-      ["Uptime", seconds(stats.uptime), `${count(stats.requests)} requests, ${count(stats.generated_tokens)} tokens`],
+      [
+        "Uptime",
+        seconds(stats.uptime),
+        `${counted(stats.requests, "request")}, ${counted(stats.generated_tokens, "token")}`,
+      ],
     ];
-    this.tiles.replaceChildren(...tiles.map(([name, value, note]) => h("div", { class: "tile" },
-      h("dt", {}, name), h("dd", { class: "tile-value" }, value), h("dd", { class: "hint" }, note))));
+    this.tiles.replaceChildren(
+      ...tiles.map(([name, value, note]) =>
+        h(
+          "div",
+          { class: "tile" },
+          h("dt", {}, name),
+          h("dd", { class: "tile-value" }, value),
+          h("dd", { class: "hint" }, note),
+        ),
+      ),
+    );
   }
 
   #drawLatencies() {
     if (!this.#samples.latest) return;
-    this.latencies.replaceChildren(...LATENCIES.map(([name, label]) => {
-      const histogram = this.#samples.histogram(name, { all: this.#all });
-      const n = total(histogram);
-      const cells = [count(n), n ? seconds(histogram.sum / n) : "–", ...SHARES.map((share) => seconds(quantile(histogram, share)))];
-      return h("tr", {}, h("th", { scope: "row" }, label), ...cells.map((text) => h("td", { class: "number" }, text)));
-    }));
+    this.latencies.replaceChildren(
+      ...LATENCIES.map(([name, label]) => {
+        const histogram = this.#samples.histogram(name, { all: this.#all });
+        const n = total(histogram);
+        const cells = [
+          count(n),
+          n ? seconds(histogram.sum / n) : "–",
+          ...SHARES.map((share) => seconds(quantile(histogram, share))),
+        ];
+        return h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, label),
+          ...cells.map((text) => h("td", { class: "number" }, text)),
+        );
+      }),
+    );
   }
 
   #drawSequences(sequences, live) {
     const rows = sequences.slice(0, SHOWN_SEQUENCES).map((one) => {
       const bar = h("div", { class: "progress" }, h("div", {}));
       bar.firstChild.style.width = `${Math.min(100, (100 * one.tokens) / one.max_tokens)}%`;
-      return h("tr", {}, h("td", { class: "id" }, one.id), h("td", {}, h("span", { class: `state ${one.state}` }, one.state)),
-        h("td", { class: "number" }, seconds(one.age)), h("td", { class: "number" }, count(one.prompt_tokens)),
-        h("td", { class: "number" }, `${count(one.tokens)} / ${count(one.max_tokens)}`), h("td", {}, bar));
+      return h(
+        "tr",
+        {},
+        h("td", { class: "id" }, one.id),
+        h("td", {}, h("span", { class: `state ${one.state}` }, one.state)),
+        h("td", { class: "number" }, seconds(one.age)),
+        h("td", { class: "number" }, count(one.prompt_tokens)),
+        h("td", { class: "number" }, `${count(one.tokens)} / ${count(one.max_tokens)}`),
+        h("td", {}, bar),
+      );
     });
     const none = h("tr", {}, h("td", { colspan: "6", class: "none" }, "Nothing is being computed."));
     this.sequences.replaceChildren(...(rows.length ? rows : [none]));

@@ -51,7 +51,8 @@ export class EngineSamples {
 
   // Columns for charts: seconds before now, then one for each function of {stats, place}.
   columns(...functions) {
-    const shown = this.#samples.map(({ stats, at }, place) => ({ stats, place, x: at - this.latest.at }))
+    const shown = this.#samples
+      .map(({ stats, at }, place) => ({ stats, place, x: at - this.latest.at }))
       .filter(({ x }) => x >= -KEPT_S);
     return [shown.map(({ x }) => x), ...functions.map((f) => shown.map(f))];
   }

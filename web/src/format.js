@@ -7,6 +7,10 @@ export function count(value) {
   return value >= 100000 ? compact.format(value) : plain.format(value);
 }
 
+export function counted(value, thing) {
+  return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+}
+
 // Three digits that matter.
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";

@@ -21,7 +21,11 @@ export function parseHistograms(text) {
 // What came between two readings; `before` may be missing.
 export function difference(after, before) {
   if (!before) return after;
-  return { bounds: after.bounds, counts: after.counts.map((n, i) => n - before.counts[i]), sum: after.sum - before.sum };
+  return {
+    bounds: after.bounds,
+    counts: after.counts.map((n, i) => n - before.counts[i]),
+    sum: after.sum - before.sum,
+  };
 }
 
 export function total(histogram) {

@@ -9,12 +9,20 @@ import { Engine } from "./engine.js";
 import { recall, remember } from "./remembered.js";
 
 const STATES = {
-  connecting: "connecting", healthy: "", loading: "the model is loading", draining: "shutting down",
-  locked: "wants an API key", away: "cannot be reached",
+  connecting: "connecting",
+  healthy: "",
+  loading: "the model is loading",
+  draining: "shutting down",
+  locked: "wants an API key",
+  away: "cannot be reached",
 };
 const SHORTCUTS = [
-  ["Enter", "send the message"], ["Shift+Enter", "start a new line"], ["Esc", "stop the answer, close what is open"],
-  ["Alt+N", "new conversation"], ["Alt+S", "settings of the conversation"], ["Alt+1, 2, 3", "Chat, Engine, Bench"],
+  ["Enter", "send the message"],
+  ["Shift+Enter", "start a new line"],
+  ["Esc", "stop the answer, close what is open"],
+  ["Alt+N", "new conversation"],
+  ["Alt+S", "settings of the conversation"],
+  ["Alt+1, 2, 3", "Chat, Engine, Bench"],
   ["?", "this list (outside of text fields)"],
 ];
 
@@ -41,33 +49,70 @@ function drawServer() {
   const box = document.getElementById("server");
   const word = STATES[connection.state];
   box.className = `server ${connection.state}`;
-  box.replaceChildren(h("span", { class: "lamp" }),
-    h("span", { class: "server-name" }, connection.state === "healthy" ? connection.model : `Server: ${word}`));
-  box.title = connection.state === "healthy" ? `${connection.model}, ${connection.context} tokens of context` : "";
+  box.replaceChildren(
+    h("span", { class: "lamp" }),
+    h(
+      "span",
+      { class: "server-name" },
+      connection.state === "healthy" ? connection.model : `Server: ${word}`,
+    ),
+  );
+  box.title =
+    connection.state === "healthy" ? `${connection.model}, ${connection.context} tokens of context` : "";
 }
 
 function askKey() {
   dialog("API key", (close) => {
     const input = h("input", { type: "password", id: "key", autocomplete: "off", spellcheck: "false" });
     input.value = recall("key", "");
-    return h("form", { method: "dialog", onsubmit: () => {
-      remember("key", input.value.trim());
-      connection.check();
-    } }, h("label", { for: "key" }, "Key that is sent to this server"), input,
-    h("p", { class: "hint" }, "Kept in this browser. Leave it empty for a server without keys."),
-    h("div", { class: "edit-actions" }, h("button", { type: "button", onclick: close }, "Cancel"),
-      h("button", { type: "submit", class: "primary" }, "Save")));
+    return h(
+      "form",
+      {
+        method: "dialog",
+        onsubmit: () => {
+          remember("key", input.value.trim());
+          connection.check();
+        },
+      },
+      h("label", { for: "key" }, "Key that is sent to this server"),
+      input,
+      h("p", { class: "hint" }, "Kept in this browser. Leave it empty for a server without keys."),
+      h(
+        "div",
+        { class: "edit-actions" },
+        h("button", { type: "button", onclick: close }, "Cancel"),
+        h("button", { type: "submit", class: "primary" }, "Save"),
+      ),
+    );
   });
 }
 
 function showShortcuts() {
-  dialog("Keyboard", (close) => h("div", {},
-    h("dl", { class: "shortcuts" }, ...SHORTCUTS.flatMap(([keys, what]) => [
-      h("dt", {}, ...keys.split("+").flatMap((key, at) => [at ? "+" : "", h("kbd", {}, key)])), h("dd", {}, what),
-    ])),
-    h("p", { class: "hint" }, `cLLM ${connection.version}. `,
-      h("a", { href: "assets/licences.txt" }, "Licences of the parts of this page")),
-    h("div", { class: "edit-actions" }, h("button", { type: "button", class: "primary", onclick: close }, "Close"))));
+  dialog("Keyboard", (close) =>
+    h(
+      "div",
+      {},
+      h(
+        "dl",
+        { class: "shortcuts" },
+        ...SHORTCUTS.flatMap(([keys, what]) => [
+          h("dt", {}, ...keys.split("+").flatMap((key, at) => [at ? "+" : "", h("kbd", {}, key)])),
+          h("dd", {}, what),
+        ]),
+      ),
+      h(
+        "p",
+        { class: "hint" },
+        `cLLM ${connection.version}. `,
+        h("a", { href: "assets/licences.txt" }, "Licences of the parts of this page"),
+      ),
+      h(
+        "div",
+        { class: "edit-actions" },
+        h("button", { type: "button", class: "primary", autofocus: true, onclick: close }, "Close"),
+      ),
+    ),
+  );
 }
 
 function addActions() {
@@ -81,8 +126,13 @@ function addActions() {
   };
   addEventListener("cllm:theme", drawTheme);
   drawTheme();
-  document.getElementById("bar-actions").append(iconButton(Keyboard, "Keyboard shortcuts", showShortcuts, { class: "wide-only" }),
-    iconButton(KeyRound, "API key", askKey), theme);
+  document
+    .getElementById("bar-actions")
+    .append(
+      iconButton(Keyboard, "Keyboard shortcuts", showShortcuts, { class: "wide-only" }),
+      iconButton(KeyRound, "API key", askKey),
+      theme,
+    );
 }
 
 function onKey(event) {

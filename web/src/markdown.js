@@ -23,7 +23,21 @@ import MarkdownIt from "markdown-it";
 import { copyButton, h } from "./dom.js";
 
 const languages = {
-  bash, c, cpp, css, diff, go, java, javascript, json, python, rust, sql, typescript, xml, yaml,
+  bash,
+  c,
+  cpp,
+  css,
+  diff,
+  go,
+  java,
+  javascript,
+  json,
+  python,
+  rust,
+  sql,
+  typescript,
+  xml,
+  yaml,
 };
 for (const [name, language] of Object.entries(languages)) hljs.registerLanguage(name, language);
 
@@ -48,8 +62,35 @@ md.core.ruler.push("heading_levels", ({ tokens }) => {
 });
 
 const ALLOWED = {
-  ALLOWED_TAGS: ["a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p",
-    "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"],
+  ALLOWED_TAGS: [
+    "a",
+    "blockquote",
+    "br",
+    "code",
+    "del",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "s",
+    "span",
+    "strong",
+    "table",
+    "tbody",
+    "td",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+  ],
   ALLOWED_ATTR: ["class", "href", "start"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   RETURN_DOM_FRAGMENT: true,
@@ -58,9 +99,16 @@ const ALLOWED = {
 function dressCode(pre) {
   const code = pre.querySelector("code");
   const name = code?.className.match(/language-(\S+)/)?.[1] ?? "";
-  const box = h("div", { class: "code" },
-    h("div", { class: "code-head" }, h("span", {}, name || "text"),
-      copyButton(() => pre.textContent, "Copy code", Copy, Check)));
+  const box = h(
+    "div",
+    { class: "code" },
+    h(
+      "div",
+      { class: "code-head" },
+      h("span", {}, name || "text"),
+      copyButton(() => pre.textContent, "Copy code", Copy, Check),
+    ),
+  );
   pre.replaceWith(box);
   pre.tabIndex = 0; // wide code scrolls, also by keyboard
   pre.setAttribute("role", "region");

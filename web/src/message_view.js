@@ -2,7 +2,7 @@
 
 import { Check, Copy, Pencil, RefreshCw } from "lucide";
 import { copyButton, h, iconButton } from "./dom.js";
-import { number, seconds } from "./format.js";
+import { counted, number, seconds } from "./format.js";
 import { renderMarkdown } from "./markdown.js";
 import { partsOf } from "./thinking.js";
 
@@ -11,7 +11,7 @@ const FINISH = { length: "cut off: the limit of tokens", stopped: "stopped" };
 function figures(stats) {
   if (!stats) return null;
   const parts = [];
-  if (stats.tokens) parts.push(`${stats.tokens} tokens`);
+  if (stats.tokens) parts.push(counted(stats.tokens, "token"));
   if (stats.rate) parts.push(`${number(stats.rate)} tokens/s`);
   if (stats.ttft !== undefined) parts.push(`first after ${seconds(stats.ttft / 1000)}`);
   if (FINISH[stats.finish]) parts.push(FINISH[stats.finish]);
@@ -29,8 +29,13 @@ export class MessageView {
     this.said = h("div", { class: "said" });
     this.foot = h("div", { class: "message-foot" });
     this.thinking = null;
-    this.element = h("article", { class: `message ${message.role}` },
-      h("h2", { class: "visually-hidden" }, message.role === "user" ? "You" : "Assistant"), this.said, this.foot);
+    this.element = h(
+      "article",
+      { class: `message ${message.role}` },
+      h("h2", { class: "visually-hidden" }, message.role === "user" ? "You" : "Assistant"),
+      this.said,
+      this.foot,
+    );
   }
 
   // While text arrives a message is drawn at most once a frame, a long one less often: each time all of it.
@@ -48,7 +53,8 @@ export class MessageView {
     this.finished = !writing;
     this.element.setAttribute("aria-busy", String(writing));
     this.element.classList.toggle("writing", writing);
-    if (this.message.role === "user") this.said.replaceChildren(h("p", { class: "plain" }, this.message.content));
+    if (this.message.role === "user")
+      this.said.replaceChildren(h("p", { class: "plain" }, this.message.content));
     else this.#drawAnswer(writing);
     this.foot.replaceChildren(...(writing ? [] : this.#footParts(last)));
     this.#drawn = performance.now();
@@ -58,7 +64,8 @@ export class MessageView {
     const { thinking, answer, open } = partsOf(this.message);
     this.#drawThinking(thinking, writing && (open || !answer));
     const error = this.message.error ? h("p", { class: "error", role: "alert" }, this.message.error) : null;
-    const waiting = writing && !answer && !thinking ? h("p", { class: "waiting" }, "Waiting for the first token") : null;
+    const waiting =
+      writing && !answer && !thinking ? h("p", { class: "waiting" }, "Waiting for the first token") : null;
     const nothing = !writing && !answer && !error ? h("p", { class: "waiting" }, "No text") : null;
     const nodes = [this.thinking, answer ? renderMarkdown(answer) : null, waiting, nothing, error];
     this.said.replaceChildren(...nodes.filter(Boolean));
@@ -75,29 +82,53 @@ export class MessageView {
 
   #footParts(last) {
     const { message } = this;
-    const copy = copyButton(() => (message.role === "user" ? message.content : partsOf(message).answer),
-      "Copy message", Copy, Check);
+    const copy = copyButton(
+      () => (message.role === "user" ? message.content : partsOf(message).answer),
+      "Copy message",
+      Copy,
+      Check,
+    );
     const edit = iconButton(Pencil, "Edit message", () => this.edit());
-    const again = message.role === "assistant" && last
-      ? iconButton(RefreshCw, message.error ? "Try again" : "Regenerate", () => this.actions.regenerate(message)) : null;
-    return [figures(message.stats), h("div", { class: "message-actions" }, copy, edit, again)].filter(Boolean);
+    const again =
+      message.role === "assistant" && last
+        ? iconButton(RefreshCw, message.error ? "Try again" : "Regenerate", () =>
+            this.actions.regenerate(message),
+          )
+        : null;
+    return [figures(message.stats), h("div", { class: "message-actions" }, copy, edit, again)].filter(
+      Boolean,
+    );
   }
 
   edit() {
     const { message } = this;
     const user = message.role === "user";
-    const area = h("textarea", { "aria-label": "Edit message", rows: Math.min(12, message.content.split("\n").length + 1) });
+    const area = h("textarea", {
+      "aria-label": "Edit message",
+      rows: Math.min(12, message.content.split("\n").length + 1),
+    });
     area.value = message.content;
     const cancel = () => {
       this.draw({ last: this.actions.isLast(message) });
       this.foot.querySelector("[aria-label='Edit message']").focus();
     };
-    const form = h("form", { class: "edit", onsubmit: (event) => {
-      event.preventDefault();
-      this.actions.edit(message, area.value);
-    } }, area, h("div", { class: "edit-actions" },
-      h("button", { type: "button", onclick: cancel }, "Cancel"),
-      h("button", { type: "submit", class: "primary" }, user ? "Send" : "Save")));
+    const form = h(
+      "form",
+      {
+        class: "edit",
+        onsubmit: (event) => {
+          event.preventDefault();
+          this.actions.edit(message, area.value);
+        },
+      },
+      area,
+      h(
+        "div",
+        { class: "edit-actions" },
+        h("button", { type: "button", onclick: cancel }, "Cancel"),
+        h("button", { type: "submit", class: "primary" }, user ? "Send" : "Save"),
+      ),
+    );
     area.addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();

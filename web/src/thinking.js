@@ -9,8 +9,10 @@ export function splitThinking(text) {
   const opened = start.startsWith(OPEN);
   if (!opened && OPEN.startsWith(start)) return { thinking: "", answer: "", open: start.length > 0 }; // not known yet
   const end = text.indexOf(CLOSE);
-  if (end < 0) return opened ? { thinking: start.slice(OPEN.length).trim(), answer: "", open: true }
-    : { thinking: "", answer: text, open: false };
+  if (end < 0)
+    return opened
+      ? { thinking: start.slice(OPEN.length).trim(), answer: "", open: true }
+      : { thinking: "", answer: text, open: false };
   const inner = text.slice(0, end);
   if (!opened && inner.includes(OPEN)) return { thinking: "", answer: text, open: false }; // it writes about it
   const thinking = opened ? inner.trimStart().slice(OPEN.length) : inner;
