@@ -140,6 +140,14 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
             fields_fail(f, "tools", "do not fit into memory"));
 }
 
+bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out, ApiError *e) {
+    Fields f = fields_of(body, e);
+    ChatRequest chat = chat_request_default(served);
+    openai_read_model(served, &f);
+    read_chat(&f, &chat);
+    return f.ok && chat_request_encode(served, &chat, out, e);
+}
+
 bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
@@ -149,8 +157,14 @@ bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, A
 }
 
 void api_chat_completions(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {
-        DIALECT_OPENAI, "chatcmpl-", openai_read_chat, chat_choices_free, whole, delta, end, openai_fail};
+    static const GenDialect dialect = {.errors = DIALECT_OPENAI,
+                                       .id_prefix = "chatcmpl-",
+                                       .read = openai_read_chat,
+                                       .free_state = chat_choices_free,
+                                       .whole = whole,
+                                       .delta = delta,
+                                       .end = end,
+                                       .fail = openai_fail};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

@@ -68,13 +68,25 @@ static bool read_stream(const Served *served, const json_t *body, GenPlan *plan,
 }
 
 void api_generate(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {DIALECT_NATIVE, "", read, NULL, whole, delta, end, fail};
+    static const GenDialect dialect = {.errors = DIALECT_NATIVE,
+                                       .id_prefix = "",
+                                       .read = read,
+                                       .whole = whole,
+                                       .delta = delta,
+                                       .end = end,
+                                       .fail = fail};
     (void)tail;
     generation_handle(app, x, &dialect);
 }
 
 void api_generate_stream(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {DIALECT_NATIVE, "", read_stream, NULL, whole, delta, end, fail};
+    static const GenDialect dialect = {.errors = DIALECT_NATIVE,
+                                       .id_prefix = "",
+                                       .read = read_stream,
+                                       .whole = whole,
+                                       .delta = delta,
+                                       .end = end,
+                                       .fail = fail};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

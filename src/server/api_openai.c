@@ -179,7 +179,13 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
 }
 
 void api_completions(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {DIALECT_OPENAI, "cmpl-", read, NULL, whole, delta, end, openai_fail};
+    static const GenDialect dialect = {.errors = DIALECT_OPENAI,
+                                       .id_prefix = "cmpl-",
+                                       .read = read,
+                                       .whole = whole,
+                                       .delta = delta,
+                                       .end = end,
+                                       .fail = openai_fail};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

@@ -14,7 +14,8 @@ bool sse_format(const json_t *value, Buf *out) {
 
 static bool send_bytes(Generation *g, const Buf *bytes) {
     if (!g->x) return false;
-    if (!g->started) http_start(g->x, 200, "text/event-stream; charset=utf-8");
+    const char *type = g->dialect->stream_type;
+    if (!g->started) http_start(g->x, 200, type ? type : "text/event-stream; charset=utf-8");
     g->started = true;
     if (http_send(g->x, buf_str(bytes))) return true;
     g->x = NULL;
@@ -27,6 +28,26 @@ bool stream_event(Generation *g, json_t *value) {
     bool ok = sse_format(value, &line) && send_bytes(g, &line);
     json_decref(value);
     buf_free(&line);
+    return ok;
+}
+
+bool stream_named_event(Generation *g, const char *name, json_t *value) {
+    Buf lines = {0};
+    buf_printf(&lines, "event: %s\n", name);
+    bool ok = sse_format(value, &lines) && send_bytes(g, &lines);
+    json_decref(value);
+    buf_free(&lines);
+    return ok;
+}
+
+bool stream_line(Generation *g, json_t *value) {
+    Buf line = {0};
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (text) buf_printf(&line, "%s\n", text);
+    bool ok = text && !line.failed && send_bytes(g, &line);
+    json_decref(value);
+    buf_free(&line);
+    free(text);
     return ok;
 }
 

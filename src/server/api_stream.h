@@ -1,4 +1,4 @@
-// Server-sent events: the stream of an answer, whatever its dialect.
+// The stream of an answer, whatever its dialect: server-sent events, or lines of JSON.
 //
 // The stream starts with its first event, so that a failure before the first token still has its
 // true HTTP status. A send that finds the reader too slow abandons the generation; the exchange
@@ -13,7 +13,11 @@ bool sse_format(const json_t *value, Buf *out);
 
 // Sends one event; takes the reference. false: it has been abandoned.
 bool stream_event(Generation *g, json_t *value);
-// The same for a constant, "[DONE]".
+// The same under a name, `event: name`, before the data.
+bool stream_named_event(Generation *g, const char *name, json_t *value);
+// One value a line, of a dialect whose stream_type is no SSE.
+bool stream_line(Generation *g, json_t *value);
+// An event that is a constant, "[DONE]".
 bool stream_word(Generation *g, const char *word);
 // Ends the reply; x is gone. After a failure the connection is closed.
 void stream_end(Generation *g, bool failed);

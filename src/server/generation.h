@@ -45,6 +45,7 @@ typedef struct GenDialect {
     void (*delta)(Generation *g, Request *choice, Str text);
     void (*end)(Generation *g);
     void (*fail)(Generation *g, const ApiError *e);
+    const char *stream_type; // of a stream's content; NULL: server-sent events
 } GenDialect;
 
 struct Generation {

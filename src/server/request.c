@@ -41,6 +41,10 @@ void request_free(Request *r) {
     free(r);
 }
 
+Str request_stop(const Request *r) {
+    return detok_stop(r->detok);
+}
+
 // ---- start
 
 static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, ApiError *e) {

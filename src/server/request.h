@@ -83,7 +83,8 @@ bool request_admits(const App *app, int32_t n, ApiError *e);
 
 // Submits. On failure *e says why and NULL is returned.
 Request *request_start(App *app, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e);
-void request_free(Request *r); // after sink->released
+void request_free(Request *r);      // after sink->released
+Str request_stop(const Request *r); // the stop string that has ended it; NULL: none has
 
 void request_on_event(const EngineEvent *event); // an engine event, with the Request as its user
 

@@ -1,3 +1,4 @@
+#include "server/api_anthropic.h"
 #include "server/api_benchmark.h"
 #include "server/api_embeddings.h"
 #include "server/api_info.h"
@@ -23,6 +24,8 @@ const Route routes_table[] = {
     {HTTP_GET, "/v1/models/{id}", api_model, true, "OpenAI: one model"},
     {HTTP_POST, "/v1/completions", api_completions, true, "OpenAI: continue a prompt"},
     {HTTP_POST, "/v1/chat/completions", api_chat_completions, true, "OpenAI: answer a conversation"},
+    {HTTP_POST, "/v1/messages", api_messages, true, "Anthropic: answer a conversation"},
+    {HTTP_POST, "/v1/messages/count_tokens", api_count_tokens, true, "Anthropic: how long a prompt would be"},
     {HTTP_POST, "/v1/embeddings", api_embeddings, true, "OpenAI: vectors that stand for texts"},
 };
 _Static_assert(sizeof routes_table / sizeof routes_table[0] <= METRICS_MAX_ROUTES, "metrics count by route");

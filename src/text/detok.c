@@ -169,3 +169,12 @@ void detok_finish(Detok *d, Buf *out) {
 bool detok_stopped(const Detok *d) {
     return d->stopped;
 }
+
+Str detok_stop(const Detok *d) {
+    const Stop *longest = NULL;
+    for (size_t i = 0; d->stopped && i < d->n_stops; i++) {
+        const Stop *stop = &d->stops[i];
+        if (stop->matched == stop->len && (!longest || stop->len > longest->len)) longest = stop;
+    }
+    return longest ? (Str){longest->text, longest->len} : (Str){0};
+}

@@ -31,5 +31,6 @@ bool detok_push(Detok *d, int32_t token, Buf *out);
 // The end of the generation: appends what was held back.
 void detok_finish(Detok *d, Buf *out);
 bool detok_stopped(const Detok *d);
+Str detok_stop(const Detok *d); // the stop string that has completed; NULL: none
 
 #endif

@@ -112,6 +112,25 @@ static void test_overlapping_stops(void **state) {
     tiny_close(&v);
 }
 
+static void test_which_stop(void **state) {
+    (void)state;
+    TinyVocab v = {0};
+    Tokenizer *t = open_bytes(&v);
+    static const Str stops[] = {STR("zz"), STR("cd"),
+                                STR("bcd")}; // the longest that ends where the text does
+    Detok *d = new_detok(t, stops, 3);
+    Buf out = {0};
+    for (const char *at = "abc"; *at; at++) detok_push(d, *at, &out);
+    assert_null(detok_stop(d).ptr);
+    assert_true(detok_push(d, 'd', &out));
+    assert_true(str_eq(detok_stop(d), stops[2]));
+    detok_finish(d, &out);
+    assert_true(str_eq(detok_stop(d), stops[2]));
+    detok_free(d);
+    buf_free(&out);
+    tiny_close(&v);
+}
+
 static void test_nothing_comes_after_a_stop(void **state) {
     (void)state;
     TinyVocab v = {0};
@@ -265,7 +284,8 @@ static void test_random_streams(void **state) {
 }
 
 SUITE(detok, cmocka_unit_test(test_code_points_come_out_whole), cmocka_unit_test(test_bad_bytes_are_replaced),
-      cmocka_unit_test(test_stops), cmocka_unit_test(test_overlapping_stops),
-      cmocka_unit_test(test_nothing_comes_after_a_stop), cmocka_unit_test(test_control_tokens_are_not_shown),
+      cmocka_unit_test(test_stops), cmocka_unit_test(test_which_stop),
+      cmocka_unit_test(test_overlapping_stops), cmocka_unit_test(test_nothing_comes_after_a_stop),
+      cmocka_unit_test(test_control_tokens_are_not_shown),
       cmocka_unit_test(test_held_back_no_longer_than_needed), cmocka_unit_test(test_bad_stops_are_refused),
       cmocka_unit_test(test_random_streams))
