@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,6 +90,19 @@ static void warn_if_open(const Options *o) {
     if (needs_key(o) || is_loopback(o->host)) return;
     log_event(LOG_WARN, "no_api_key", "host", o->host, "hint",
               "whoever reaches this address may use the server; see --api-key-file", NULL);
+}
+
+// A connection is a descriptor, and systems start programs with a low limit that they may raise.
+static void raise_descriptor_limit(const Options *o) {
+    enum { OTHERS = 64 }; // files, the log, the loop's own
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)o->max_connections + OTHERS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted)
+        log_f(LOG_WARN, "few_descriptors", "limit=%llu wanted=%llu", (unsigned long long)limit.rlim_cur,
+              (unsigned long long)wanted);
 }
 
 // An address that a client on this machine can connect to.
@@ -186,6 +200,7 @@ static bool serve(const Options *o, Err *err) {
     Serving s = {.options = o, .server = server_new(&config, err)};
     if (!s.server) return false;
     warn_if_open(o);
+    raise_descriptor_limit(o);
     handle_signals(s.server);
     announce(&s);
     bool ok = serve_until_stopped(&s, err);

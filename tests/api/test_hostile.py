@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hostile import GOOD, read_all, talk, watched
-from kit import SLOW, Server
+from kit import CLLM, MODEL, SLOW, Server
 
 POST = b"POST /encode HTTP/1.1\r\nHost: x\r\n"
 LIMITS = {"header-timeout-s": 1, "body-timeout-s": 1, "idle-timeout-s": 2, "min-body-rate": 10_000_000, "max-connections": 150,
@@ -213,3 +215,19 @@ def test_request_flood(server: Server) -> None:
     with watched(server, SLOW):
         for _ in range(200):
             assert talk(server.port, b"nonsense\r\n\r\n").status == 400
+
+
+@pytest.mark.parametrize("hard", [2000, 300])
+def test_descriptor_limit_is_raised(tmp_path: Path, hard: int) -> None:
+    """To what 1024 connections need, or as far as may be, with a warning."""
+    command = ["prlimit", f"--nofile=200:{hard}", str(CLLM), "serve", "--model", str(MODEL), "--port", "0"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+    end = time.monotonic() + 20 * SLOW
+    while "listening" not in (text := (tmp_path / "log").read_text(encoding="utf-8")) and time.monotonic() < end:
+        time.sleep(0.02)
+    limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
+    process.terminate()
+    assert process.wait(30 * SLOW) == 0
+    assert re.search(rf"Max open files +{min(hard, 1088)} ", limits)
+    assert ("few_descriptors limit=300 wanted=1088" in text) is (hard == 300)

@@ -32,11 +32,12 @@ def bearer(key: str) -> dict[str, str]:
 def test_open_without_a_key(locked: Server) -> None:
     assert locked.get("/health").status == 200 and locked.get("/").status == 200
     assert locked.request("HEAD", "/health").status == 200
+    assert locked.get("/assets/none").status == 404  # and not 401
     assert locked.request("OPTIONS", "/v1/chat/completions").status == 204
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/metrics"), ("GET", "/stats"), ("GET", "/model/info"), ("POST", "/generate"),
-                                              ("GET", "/nothing"), ("PUT", "/health/"), ("GET", "//health"), ("GET", "/health/../stats")])
+                                              ("GET", "/nothing"), ("PUT", "/health/"), ("GET", "//health"), ("GET", "/health/../stats"), ("GET", "/assets")])
 def test_native_refusal(locked: Server, method: str, path: str) -> None:
     reply = locked.request(method, path)
     assert reply.status == 401 and reply.json["success"] is False and "API key" in reply.json["error"]
