@@ -330,41 +330,79 @@ static void test_free_while_the_outbox_is_full(void **state) {
     tear_down(&rig);
 }
 
-// 64 clients that come, wait, cancel and come again, on two workers.
-enum { CLIENTS = 64, ROUNDS = 12 };
+// 64 clients of all priorities that come, are refused, wait, cancel and come again, on two workers.
+enum { CLIENTS = 64, ROUNDS = 12, QUEUE_TOKENS = 1500 };
+
+typedef struct Clients {
+    Rig rig;
+    Case at[CLIENTS];
+    int rounds[CLIENTS];
+    bool waits[CLIENTS]; // to be accepted
+    int n_refused;
+} Clients;
+
+// The engine's count of what waits, from what has been collected.
+static int64_t queue_tokens(const Clients *c) {
+    int64_t n = 0;
+    for (int i = 0; i < CLIENTS; i++)
+        if (c->rounds[i] < ROUNDS && !c->waits[i] && c->at[i].n_ends == 0 && c->at[i].n_got == 0)
+            n += c->at[i].request.n_prompt;
+    return n;
+}
+
+static void come(Clients *c, int i) {
+    Err err = {0};
+    const EngineRequest *r = &c->at[i].request;
+    c->waits[i] = true;
+    int64_t waiting = queue_tokens(c);
+    SubmitResult result = engine_submit(c->rig.engine, r, &c->at[i].id, &err);
+    bool fits = waiting == 0 || waiting + r->n_prompt <= QUEUE_TOKENS;
+    assert_int_equal(result, fits ? SUBMIT_OK : SUBMIT_QUEUE_FULL);
+    c->waits[i] = !fits;
+    c->n_refused += !fits;
+}
+
+static void new_request(Clients *c, int i, Rng *r) {
+    kit_random(&c->at[i], r, VOCAB, 100, 60);
+    c->at[i].request.priority = kit_below(r, 2 * ENGINE_MAX_PRIORITY + 1) - ENGINE_MAX_PRIORITY;
+    if (kit_below(r, 10) == 0) c->at[i].request.deadline_ns = clock_now_ns() + kit_below(r, 5000000);
+    come(c, i);
+}
 
 static void test_many_clients(void **state) {
     (void)state;
     Rng r = {kit_seed("engine_clients", 17)};
-    EngineConfig config = {.max_running = 24, .max_queue = 40, .row_budget = 64, .prefill_chunk = 24};
-    Case *clients = calloc(CLIENTS, sizeof *clients);
-    int rounds[CLIENTS] = {0}, active = CLIENTS;
-    Rig rig;
-    set_up(&rig, config, 2);
-    for (int i = 0; i < CLIENTS; i++) {
-        kit_random(&clients[i], &r, VOCAB, 100, 60);
-        submit(&rig, &clients[i]);
-    }
+    EngineConfig config = {.max_running = 24,
+                           .max_queue = 40,
+                           .max_queue_tokens = QUEUE_TOKENS,
+                           .row_budget = 64,
+                           .prefill_chunk = 24,
+                           .priority_step_ns = 1000000};
+    Clients *c = calloc(1, sizeof *c);
+    int active = CLIENTS;
+    assert_non_null(c);
+    set_up(&c->rig, config, 2);
+    for (int i = 0; i < CLIENTS; i++) c->waits[i] = true;
+    for (int i = 0; i < CLIENTS; i++) new_request(c, i, &r);
     while (active > 0) {
-        collect(&rig);
+        collect(&c->rig);
         for (int i = 0; i < CLIENTS; i++) {
-            Case *c = &clients[i];
-            if (rounds[i] == ROUNDS) continue;
-            if (c->n_ends == 0 && kit_below(&r, 200) == 0) engine_cancel(rig.engine, c->id);
-            if (c->n_ends == 0) continue;
-            kit_verify(c, VOCAB);
-            if (++rounds[i] == ROUNDS) {
+            Case *one = &c->at[i];
+            if (c->rounds[i] == ROUNDS) continue;
+            if (c->waits[i]) come(c, i);
+            if (c->waits[i]) continue;
+            if (one->n_ends == 0 && kit_below(&r, 200) == 0) engine_cancel(c->rig.engine, one->id);
+            if (one->n_ends == 0) continue;
+            kit_verify(one, VOCAB);
+            if (++c->rounds[i] < ROUNDS)
+                new_request(c, i, &r);
+            else
                 active--;
-                continue;
-            }
-            kit_random(c, &r, VOCAB, 100, 60);
-            if (kit_below(&r, 10) == 0) c->request.deadline_ns = clock_now_ns() + kit_below(&r, 5000000);
-            submit(&rig, c);
         }
     }
-    assert_true(engine_idle(rig.engine));
-    tear_down(&rig);
-    free(clients);
+    assert_true(engine_idle(c->rig.engine) && c->n_refused > 10);
+    tear_down(&c->rig);
+    free(c);
 }
 
 // ---- The n-th allocation fails, for every n
