@@ -4,7 +4,7 @@
 // for. How long that is depends on the machine, the model and how far into the prompt the chunk lies: from
 // next to nothing to many times a step that only decodes. So both are measured, such a step and a row of a
 // prompt, and prompts get as many rows as leave the decoding ones their share of the step's time. At least
-// LEAST_ROWS, though: each chunk reads the keys and values before it, and small ones far into a prompt
+// PACE_LEAST_ROWS, though: each chunk reads the keys and values before it, and small ones far into a prompt
 // would do little else.
 //
 // A step's time is taken to be in proportion to the number of those that decode. Where reading the weights
@@ -17,7 +17,7 @@
 
 #include "model/batch.h"
 
-enum { PACE_LEAST_ROWS = 32 };
+enum { PACE_LEAST_ROWS = 16 };
 
 typedef struct Pace {
     float seq_ns;   // of a step that only decodes, for each sequence; 0: not known yet
