@@ -21,10 +21,11 @@
 typedef struct Serving {
     const Options *options;
     Server *server;
-    Runtime runtime;    // the loader's until `loaded`
-    atomic_bool loaded; // the loader has finished, well or not
-    atomic_bool ended;  // the server does not run any more
-    ServerEntry entry;  // for `cllm ps`
+    Runtime runtime;        // the loader's until `loaded`
+    GrammarStore *grammars; // NULL: the model could not be loaded, or no memory
+    atomic_bool loaded;     // the loader has finished, well or not
+    atomic_bool ended;      // the server does not run any more
+    ServerEntry entry;      // for `cllm ps`
 } Serving;
 
 // For the handler: whom signals concern.
@@ -150,7 +151,9 @@ static void *load(void *arg) {
     Serving *s = arg;
     Err err;
     if (runtime_open(&s->runtime, s->options, &err)) {
+        s->grammars = grammar_store_new(s->runtime.tokenizer, &err);
         Service service = {.engine = s->runtime.engine,
+                           .grammars = s->grammars,
                            .tokenizer = s->runtime.tokenizer,
                            .chat_template = s->runtime.chat_template,
                            .model = s->runtime.model,
@@ -161,6 +164,7 @@ static void *load(void *arg) {
         server_fail(s->server, err.msg);
     }
     atomic_store(&s->loaded, true);
+    if (s->grammars) grammar_store_prepare(s->grammars, &err);
     if (s->runtime.context) ready_kv(s);
     return NULL;
 }
@@ -208,6 +212,7 @@ static bool serve(const Options *o, Err *err) {
     server_entry_remove(&s.entry);
     runtime_close(&s.runtime); // the engine first: it may still refer to the server's requests
     server_free(s.server);
+    grammar_store_free(s.grammars);
     return ok;
 }
 

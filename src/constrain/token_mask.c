@@ -218,8 +218,6 @@ const uint64_t *token_mask_bits(TokenMask *m) {
     return is_empty(m, bits) ? NULL : bits;
 }
 
-// ---- the text
-
 bool token_mask_feed(TokenMask *m, Str bytes) {
     for (size_t i = 0; i < bytes.len && !m->stuck; i++) {
         int32_t next = automaton_next(m->a, m->state, (uint8_t)bytes.ptr[i]);
@@ -233,6 +231,44 @@ bool token_mask_feed(TokenMask *m, Str bytes) {
     }
     return !m->stuck;
 }
+
+// ---- guesses
+
+// The byte that alone may follow, or -1. (A text that may also end here has another way.)
+static int only_byte(TokenMask *m, int32_t state) {
+    int only = -1;
+    for (int b = 0; b < 256; b++) {
+        int32_t next = automaton_next(m->a, state, (uint8_t)b);
+        if (next == AUTOMATON_DEAD) continue;
+        if (next == AUTOMATON_FULL || only >= 0) return -1;
+        only = b;
+    }
+    return automaton_accepts(m->a, state) ? -1 : only;
+}
+
+int32_t token_mask_guess(TokenMask *m, int32_t *out, int32_t most) {
+    enum { MAX_AHEAD = 64 };
+    char text[MAX_AHEAD];
+    size_t n = 0, at = 0;
+    int32_t n_out = 0;
+    if (m->stuck) return 0;
+    for (int32_t state = m->state; n < MAX_AHEAD; n++) {
+        int byte = only_byte(m, state);
+        if (byte < 0) break;
+        text[n] = (char)byte;
+        state = automaton_next(m->a, state, (uint8_t)byte);
+    }
+    while (n_out < most && at < n) {
+        Str rest = {text + at, n - at};
+        int32_t token = token_trie_longest(m->trie, rest);
+        if (token < 0) break;
+        out[n_out++] = token;
+        at += token_trie_bytes(m->trie, token).len;
+    }
+    return n_out;
+}
+
+// ---- the text
 
 static bool is_end(const TokenTrie *t, int32_t token) {
     for (size_t i = 0; i < t->n_ends; i++)

@@ -29,6 +29,10 @@ void token_mask_accept(TokenMask *m, int32_t token);
 bool token_mask_is_done(const TokenMask *m); // the text is a whole one and nothing can follow
 bool token_mask_may_end(const TokenMask *m); // the text is a whole one
 
+// Tokens that are likely to follow, at most `most`, where the grammar leaves only one way on: the longest
+// tokens of the bytes that must come. Returns how many.
+int32_t token_mask_guess(TokenMask *m, int32_t *out, int32_t most);
+
 // Goes on with bytes; false: the grammar forbids them. (For tests and tools.)
 bool token_mask_feed(TokenMask *m, Str bytes);
 

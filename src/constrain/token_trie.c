@@ -143,6 +143,35 @@ static bool build_slices(TokenTrie *t) {
     return ok;
 }
 
+static int32_t longest_in(const Trie *trie, Str text) {
+    int32_t found = -1;
+    uint32_t i = 0, end = trie->n_nodes;
+    for (size_t depth = 0; depth < text.len && i < end;) {
+        const TrieNode *node = &trie->nodes[i];
+        if (node->byte != (uint8_t)text.ptr[depth]) {
+            i = node->end;
+            continue;
+        }
+        if (node[1].first > node->first) found = trie->tokens[node->first];
+        end = node->end;
+        depth++;
+        i++;
+    }
+    return found;
+}
+
+int32_t token_trie_longest(const TokenTrie *t, Str text) {
+    int32_t longest = -1;
+    size_t len = 0;
+    for (int i = 0; i < N_TOKEN_SLICES; i++) {
+        int32_t token = longest_in(&t->slices[i], text);
+        if (token < 0 || token_trie_bytes(t, token).len <= len) continue;
+        longest = token;
+        len = token_trie_bytes(t, token).len;
+    }
+    return longest;
+}
+
 TokenTrie *token_trie_new(const Tokenizer *tokenizer, Err *err) {
     TokenTrie *t = calloc(1, sizeof *t);
     if (t) {

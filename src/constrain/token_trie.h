@@ -56,6 +56,9 @@ typedef struct TokenTrie {
 TokenTrie *token_trie_new(const Tokenizer *t, Err *err);
 void token_trie_free(TokenTrie *t); // NULL is allowed
 
+// The longest token that `text` begins with, -1: none.
+int32_t token_trie_longest(const TokenTrie *t, Str text);
+
 static inline Str token_trie_bytes(const TokenTrie *t, int32_t token) {
     uint32_t from = t->offsets[token];
     return (Str){t->bytes.ptr + from, t->offsets[token + 1] - from};

@@ -1,6 +1,7 @@
 #include "server/api_native.h"
 
 #include "base/clock.h"
+#include "server/api_constraint.h"
 #include "server/api_gen.h"
 #include "server/api_stream.h"
 
@@ -58,6 +59,7 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
     Fields f = fields_of(body, e);
     plan->params = gen_params_default(DIALECT_NATIVE, served->config);
     gen_params_read(&f, DIALECT_NATIVE, tokenizer_n_vocab(served->service.tokenizer), &plan->params);
+    api_constraint_read(served, &f, &plan->params);
     return f.ok && read_prompt(served, &f, gen_plan_add_prompt(plan));
 }
 

@@ -1,5 +1,6 @@
 #include "server/api_openai.h"
 
+#include "server/api_constraint.h"
 #include "server/api_stream.h"
 #include "server/api_texts.h"
 
@@ -82,19 +83,6 @@ void openai_refuse(Fields *f, const Unsupported *list, size_t n) {
     }
 }
 
-static bool is_text_format(const json_t *value) {
-    const char *type = json_string_value(json_object_get(value, "type"));
-    return type && strcmp(type, "text") == 0;
-}
-
-// Output constraints under the names that clients use: never generate unconstrained instead.
-static const Unsupported constraints[] = {
-    {"response_format", is_text_format}, {"grammar", openai_is_empty},
-    {"json_schema", openai_is_empty},    {"guided_json", openai_is_empty},
-    {"guided_regex", openai_is_empty},   {"guided_choice", openai_is_empty},
-    {"guided_grammar", openai_is_empty}, {"structured_outputs", openai_is_empty},
-};
-
 static void read_stream_options(Fields *f, GenParams *p) {
     json_t *options = fields_get(f, "stream_options");
     if (!options) return;
@@ -123,9 +111,9 @@ void openai_read_common(const Served *served, Fields *f, GenParams *p) {
     openai_read_model(served, f);
     fields_int(f, "n", 1, OPENAI_MAX_N, &n);
     p->n = (int32_t)n;
-    openai_refuse(f, constraints, sizeof constraints / sizeof constraints[0]);
     read_stream_options(f, p);
     gen_params_read(f, DIALECT_OPENAI, tokenizer_n_vocab(served->service.tokenizer), p);
+    api_constraint_read(served, f, p);
 }
 
 // ---- /v1/completions

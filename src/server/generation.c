@@ -161,6 +161,7 @@ static GenParams without_views(GenParams p) {
     p.sampling.n_logit_bias = 0;
     p.n_stops = 0;
     p.cache_salt = (Str){"", 0};
+    p.grammar = NULL;
     return p;
 }
 

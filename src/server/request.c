@@ -10,6 +10,8 @@
 void gen_params_free(GenParams *p) {
     free((LogitBias *)p->sampling.logit_bias);
     p->sampling.logit_bias = NULL;
+    shared_grammar_release(p->grammar);
+    p->grammar = NULL;
 }
 
 static void random_bytes(void *out, size_t n) {
@@ -116,6 +118,8 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
     int64_t timeout_ms = p->timeout_ms ? p->timeout_ms : r->app->config->default_timeout_ms;
     if (p->embed && !make_room_for_embedding(r, e)) return false;
     if (!copy_end_tokens(r, p->ignore_eos, &n_end, e)) return false;
+    Constraint *constraint = p->grammar ? shared_grammar_constraint(p->grammar, &err) : NULL;
+    if (p->grammar && !constraint) return api_error_from(e, &err, NULL);
     EngineRequest request = {
         .prompt = prompt,
         .n_prompt = r->n_prompt,
@@ -129,10 +133,13 @@ static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiErr
         .pooled = r->pooled,
         .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
         .user = r,
+        .constraint = constraint,
     };
     if (!p->seed_given) random_bytes(&request.sampling.seed, sizeof request.sampling.seed);
     SubmitResult result = engine_submit(r->app->served.service.engine, &request, &r->engine_id, &err);
-    return result == SUBMIT_OK || refused(r, result, &err, e);
+    if (result == SUBMIT_OK) return true;
+    constraint_free(constraint);
+    return refused(r, result, &err, e);
 }
 
 Request *request_start(App *app, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e) {
@@ -224,6 +231,10 @@ static void answer_by_reason(Request *r, const EngineEvent *event) {
     case FINISH_LENGTH: answer(r, event->reason); break;
     case FINISH_TIMEOUT:
         answer_failure(r, 408, "deadline_exceeded", "the request's deadline passed before it was finished");
+        break;
+    case FINISH_NO_TOKEN:
+        answer_failure(r, 400, "no_token",
+                       "no token of this model goes on as the grammar says, or the grammar is too ambiguous");
         break;
     case FINISH_SHUTDOWN: answer_failure(r, 503, "draining", "the server is shutting down"); break;
     default: answer_failure(r, 500, NULL, "the request was cancelled inside the server"); break;

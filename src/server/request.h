@@ -34,9 +34,10 @@ typedef struct GenParams {
     Str cache_salt;         // extension
     int32_t priority;       // extension
     bool stream;
-    bool include_usage; // OpenAI: a last chunk with the usage
-    bool ignore_eos;    // extension: end tokens are tokens like others (measurements)
-    int64_t timeout_ms; // extension; 0: none
+    bool include_usage;     // OpenAI: a last chunk with the usage
+    bool ignore_eos;        // extension: end tokens are tokens like others (measurements)
+    int64_t timeout_ms;     // extension; 0: none
+    SharedGrammar *grammar; // of the answer, NULL: none; gen_params_free releases it
 } GenParams;
 
 void gen_params_free(GenParams *p);

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "chat/template.h"
+#include "constrain/grammar_store.h"
 #include "engine/engine.h"
 #include "model/model.h"
 #include "server/http_conn.h"
@@ -42,6 +43,7 @@ typedef struct Service {
     Engine *engine;
     const Tokenizer *tokenizer;
     const ChatTemplate *chat_template; // NULL: the model has none; chat routes answer 400
+    GrammarStore *grammars;            // NULL: constrained requests are refused
     const Model *model;
     const char *model_path;
 } Service;

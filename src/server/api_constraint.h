@@ -1,0 +1,15 @@
+// What an answer may be, in the words of several dialects: response_format of OpenAI, json_schema and grammar
+// of llama.cpp, guided_* and structured_outputs of vLLM. All of them name one grammar.
+//
+// What cannot be held to is refused: no answer is ever less constrained than was asked for.
+// Thread: pure, as all reading.
+#ifndef CLLM_SERVER_API_CONSTRAINT_H
+#define CLLM_SERVER_API_CONSTRAINT_H
+
+#include "server/api_gen.h"
+#include "server/served.h"
+
+// Reads the fields into p->grammar. Failures stick in f.
+void api_constraint_read(const Served *served, Fields *f, GenParams *p);
+
+#endif
