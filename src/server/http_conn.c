@@ -297,7 +297,7 @@ static void on_closed(struct evhttp_connection *evcon, void *arg) {
 
 // One turn of the loop after it was accepted. Inside evhttp's own calls its connection must not be freed.
 static void arrive(HttpConn *c) {
-    const HttpConns *s = c->set;
+    HttpConns *s = c->set;
     learn_evcon(c);
     if (!c->evcon) {
         forget(c);
@@ -306,7 +306,7 @@ static void arrive(HttpConn *c) {
     c->arrived = true;
     bufferevent_decref(c->bev);
     if (!c->surplus) return;
-    log_f(LOG_INFO, "connection_refused", "open=%d", s->n - 1);
+    s->n_refused++;
     close_conn(c);
 }
 
@@ -430,6 +430,8 @@ static void on_clock(evutil_socket_t fd, short what, void *arg) {
     HttpConns *s = arg;
     int64_t now = clock_now_ns();
     HttpConn *next;
+    if (s->n_refused) log_f(LOG_INFO, "connections_refused", "count=%d open=%d", s->n_refused, s->n);
+    s->n_refused = 0;
     for (HttpConn *c = s->first; c; c = next) {
         next = c->next;
         look_at_time(c, now);

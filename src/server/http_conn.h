@@ -91,6 +91,7 @@ typedef struct HttpConns {
     HttpConn **by_fd;
     char *scratch; // a head
     int n, n_busy, n_fds;
+    int n_refused; // over the limit, since the clock ticked
     HttpAccount *bodies;
 } HttpConns;
 

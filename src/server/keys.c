@@ -23,7 +23,9 @@ typedef struct DigestList {
 } DigestList;
 
 struct Keys {
-    const char *single, *path; // borrowed; "": none
+    Digest single;
+    bool has_single;
+    const char *path; // borrowed; "": none
     DigestList list;
 };
 
@@ -31,18 +33,28 @@ static bool digest(Str key, Digest *out) {
     return EVP_Digest(key.ptr, key.len, out->bytes, NULL, EVP_sha256(), NULL) == 1;
 }
 
-static bool add_key(DigestList *list, Str key, Err *err) {
+static bool check_key(Str key, Err *err) {
     if (key.len > KEYS_MAX_LENGTH)
         return err_set(err, ERR_LIMIT, "the key is longer than %d bytes", KEYS_MAX_LENGTH);
     for (size_t i = 0; i < key.len; i++)
         if (key.ptr[i] <= ' ' || key.ptr[i] > '~')
             return err_set(err, ERR_INVALID, "the key holds a blank or a byte that is not printable ASCII");
+    return true;
+}
+
+static bool add_digest(DigestList *list, const Digest *d, Err *err) {
     Digest *items = realloc(list->items, (list->n + 1) * sizeof *items);
     if (!items) return err_set(err, ERR_NOMEM, "out of memory");
     list->items = items;
-    if (!digest(key, &items[list->n])) return err_set(err, ERR_NOMEM, "SHA-256 failed");
-    list->n++;
+    items[list->n++] = *d;
     return true;
+}
+
+static bool add_key(DigestList *list, Str key, Err *err) {
+    Digest d;
+    if (!check_key(key, err)) return false;
+    if (!digest(key, &d)) return err_set(err, ERR_NOMEM, "SHA-256 failed");
+    return add_digest(list, &d, err);
 }
 
 // ---- the file
@@ -98,15 +110,21 @@ static bool add_file(DigestList *list, const char *path, Err *err) {
 
 // ---- life
 
+static bool take_single(Keys *k, const char *single, Err *err) {
+    if (!k->has_single) return true;
+    if (!check_key(str_from(single), err)) return err_prefix(err, "--api-key");
+    return digest(str_from(single), &k->single) || err_set(err, ERR_NOMEM, "SHA-256 failed");
+}
+
 Keys *keys_new(const char *single, const char *path, Err *err) {
     Keys *k = calloc(1, sizeof *k);
     if (!k) {
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    k->single = single ? single : "";
+    k->has_single = single && *single;
     k->path = path ? path : "";
-    if (keys_reload(k, err)) return k;
+    if (take_single(k, single, err) && keys_reload(k, err)) return k;
     keys_free(k);
     return NULL;
 }
@@ -127,7 +145,7 @@ size_t keys_count(const Keys *k) {
 
 bool keys_reload(Keys *k, Err *err) {
     DigestList list = {0};
-    bool ok = !k->single[0] || add_key(&list, str_from(k->single), err) || err_prefix(err, "--api-key");
+    bool ok = !k->has_single || add_digest(&list, &k->single, err);
     if (ok && k->path[0]) ok = add_file(&list, k->path, err) || err_prefix(err, "--api-key-file");
     if (!ok) {
         free(list.items);

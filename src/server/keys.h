@@ -17,7 +17,7 @@
 
 typedef struct Keys Keys;
 
-// single, path: NULL or "" where there is none; without both, everybody is let in. Both are borrowed.
+// single, path: NULL or "" where there is none; without both, everybody is let in. The path is borrowed.
 Keys *keys_new(const char *single, const char *path, Err *err);
 void keys_free(Keys *k);           // NULL is allowed
 bool keys_required(const Keys *k); // there is at least one; NULL: none
