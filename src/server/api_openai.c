@@ -157,7 +157,7 @@ static const Unsupported completion_unsupported[] = {
     {"logprobs", is_false}, {"prompt_logprobs", NULL},
 };
 
-static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
+bool openai_read_completion(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     openai_read_common(served, &f, &plan->params);
@@ -169,7 +169,7 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
 void api_completions(App *app, HttpExchange *x, Str tail) {
     static const GenDialect dialect = {.errors = DIALECT_OPENAI,
                                        .id_prefix = "cmpl-",
-                                       .read = read,
+                                       .read = openai_read_completion,
                                        .whole = whole,
                                        .delta = delta,
                                        .end = end,

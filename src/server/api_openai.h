@@ -11,7 +11,8 @@
 void api_completions(App *app, HttpExchange *x, Str tail);
 void api_chat_completions(App *app, HttpExchange *x, Str tail); // api_chat.c
 
-// A chat completion's body: GenDialect.read, also for what other dialects' requests are translated to.
+// Bodies of both: GenDialect.read, also for what other dialects' requests are translated to.
+bool openai_read_completion(const Served *served, const json_t *body, GenPlan *plan, ApiError *e);
 bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e);
 // Only the tokens of its prompt; what the answer would be is not looked at.
 bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out, ApiError *e);

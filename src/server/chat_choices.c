@@ -18,18 +18,30 @@ void chat_choices_free(void *choices) {
     free(c);
 }
 
-bool chat_choices_read(const Served *served, json_t *chat, GenPlan *plan, ChatOwn own, ApiError *e) {
-    bool ok = chat && openai_read_chat(served, chat, plan, e);
+// The end of reading: hangs what must live as long as the plan on it.
+static bool keep(json_t *body, GenPlan *plan, ChatOwn own, bool ok, ApiError *e) {
     ChatChoices *c = plan->state;
+    if (ok && own.free && !own.data) ok = api_error_set(e, 503, NULL, NULL, "out of memory");
     if (c)
         c->own = own;
     else if (own.free)
         own.free(own.data);
-    if (chat) {
+    if (body) {
         json_decref(plan->body);
-        plan->body = chat;
+        plan->body = body;
     }
     return ok;
+}
+
+bool chat_choices_read(const Served *served, json_t *chat, GenPlan *plan, ChatOwn own, ApiError *e) {
+    return keep(chat, plan, own, chat && openai_read_chat(served, chat, plan, e), e);
+}
+
+bool chat_choices_read_text(const Served *served, json_t *text, GenPlan *plan, ChatOwn own, ApiError *e) {
+    bool ok = text && openai_read_completion(served, text, plan, e);
+    if (ok && !(plan->state = chat_choices_new(plan->params.n)))
+        ok = api_error_set(e, 503, NULL, NULL, "out of memory");
+    return keep(text, plan, own, ok, e);
 }
 
 void *chat_choices_own(const Generation *g) {

@@ -32,6 +32,8 @@ void chat_choices_free(void *choices);    // GenDialect.free_state
 // Reads a body that was translated, which becomes the plan's. `chat` may be NULL: the translation failed, and
 // *e says why. Takes `chat` and `own` in any case.
 bool chat_choices_read(const Served *served, json_t *chat, GenPlan *plan, ChatOwn own, ApiError *e);
+// The same for the body of a completion: what is answered then is text and nothing else.
+bool chat_choices_read_text(const Served *served, json_t *text, GenPlan *plan, ChatOwn own, ApiError *e);
 void *chat_choices_own(const Generation *g); // ChatOwn.data
 
 // A stream: gives the parts of what the choice says next to the sink, whose user is the Request, and when it

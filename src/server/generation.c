@@ -27,6 +27,7 @@ static void plan_free(GenPlan *p, const GenDialect *dialect) {
     gen_params_free(&p->params);
     if (p->state) dialect->free_state(p->state);
     json_decref(p->body);
+    json_decref(p->reply);
 }
 
 // ---- life
@@ -225,6 +226,10 @@ static void run(Job *job) {
 static void done(Job *job) {
     GenJob *j = (GenJob *)job;
     ApiError e = {0};
+    if (j->plan.reply) {
+        api_reply_json(job->x, j->dialect->errors, 200, json_incref(j->plan.reply));
+        return;
+    }
     Generation *g = generation_new(job->app, j->dialect, &j->plan, job->received_ns);
     if (!g) {
         api_error_set(&e, 503, NULL, NULL, "out of memory");

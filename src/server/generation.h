@@ -24,8 +24,9 @@ typedef struct GenPlan {
     GenParams params;
     TokenList *prompts; // [n_prompts]
     size_t n_prompts;
-    void *state;  // the dialect's: what its answers need to know of the request; NULL: nothing
-    json_t *body; // params has views into it
+    void *state;   // the dialect's: what its answers need to know of the request; NULL: nothing
+    json_t *body;  // params has views into it
+    json_t *reply; // there is nothing to generate: this is the answer
 } GenPlan;
 
 // One more prompt, empty. NULL: no memory.

@@ -23,7 +23,7 @@ typedef enum Outcome {
     N_OUTCOMES
 } Outcome;
 
-enum { METRICS_MAX_ROUTES = 32, METRICS_FIRST_STATUS = 200, METRICS_N_STATUSES = 400 };
+enum { METRICS_MAX_ROUTES = 64, METRICS_FIRST_STATUS = 200, METRICS_N_STATUSES = 400 };
 
 typedef struct Metrics {
     // By place in the routes' table (its length: no route) and by status, from METRICS_FIRST_STATUS on.

@@ -203,10 +203,12 @@ void request_abandon(Request *r, Outcome why) {
 
 static void note_token(Request *r, int64_t now) {
     Metrics *m = &r->app->metrics;
-    if (r->n_generated++ == 0)
+    if (r->n_generated++ == 0) {
         metrics_note_first_token(m, now - r->last_ns);
-    else
+        r->first_ns = now;
+    } else {
         metrics_note_next_token(m, now - r->last_ns);
+    }
     r->last_ns = now;
 }
 

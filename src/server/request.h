@@ -67,10 +67,11 @@ struct Request {
     bool opened;   // the sink's: its part of a stream has begun
     Buf text;      // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens, priority;
-    double *pooled;                    // params.embed: [n_embd], see EngineRequest; the mean is a sum yet
-    int32_t n_cached;                  // tokens of the prompt that the engine had already
-    Outcome outcome;                   // from sink->end or request_abandon on; stop or length at sink->end
-    int64_t start_ns, last_ns, end_ns; // received, latest token (or received), answered
+    double *pooled;             // params.embed: [n_embd], see EngineRequest; the mean is a sum yet
+    int32_t n_cached;           // tokens of the prompt that the engine had already
+    Outcome outcome;            // from sink->end or request_abandon on; stop or length at sink->end
+    int64_t start_ns, first_ns; // received, first token (0: none yet)
+    int64_t last_ns, end_ns;    // latest token (or received), answered
 
     // request.c only:
     struct Request *prev, *next;

@@ -4,6 +4,7 @@
 #include "server/api_info.h"
 #include "server/api_metrics.h"
 #include "server/api_native.h"
+#include "server/api_ollama.h"
 #include "server/api_openai.h"
 #include "server/api_page.h"
 #include "server/api_stats.h"
@@ -27,6 +28,12 @@ const Route routes_table[] = {
     {HTTP_POST, "/v1/messages", api_messages, true, "Anthropic: answer a conversation"},
     {HTTP_POST, "/v1/messages/count_tokens", api_count_tokens, true, "Anthropic: how long a prompt would be"},
     {HTTP_POST, "/v1/embeddings", api_embeddings, true, "OpenAI: vectors that stand for texts"},
+    {HTTP_POST, "/api/chat", api_ollama_chat, true, "Ollama: answer a conversation"},
+    {HTTP_POST, "/api/generate", api_ollama_generate, true, "Ollama: answer or continue a prompt"},
+    {HTTP_GET, "/api/tags", api_ollama_tags, true, "Ollama: the models"},
+    {HTTP_GET, "/api/ps", api_ollama_ps, true, "Ollama: the models that are loaded"},
+    {HTTP_POST, "/api/show", api_ollama_show, true, "Ollama: one model"},
+    {HTTP_GET, "/api/version", api_ollama_version, false, "Ollama: the version of this server"},
 };
 _Static_assert(sizeof routes_table / sizeof routes_table[0] <= METRICS_MAX_ROUTES, "metrics count by route");
 const size_t routes_count = sizeof routes_table / sizeof routes_table[0];

@@ -1,0 +1,204 @@
+#include "server/api_ollama.h"
+
+#include "base/clock.h"
+#include "server/api_openai.h"
+#include "server/api_stream.h"
+#include "server/api_texts.h"
+#include "server/chat_choices.h"
+#include "server/ollama_request.h"
+
+#include <stdlib.h>
+
+// What the answers of a request must know: the route's form, and of a stream the call that is coming.
+typedef struct Form {
+    bool generates; // /api/generate
+    json_t *name;   // of the call; NULL: none is coming
+    Buf arguments;
+} Form;
+
+static Form *form_new(bool generates) {
+    Form *f = calloc(1, sizeof *f);
+    if (f) f->generates = generates;
+    return f;
+}
+
+static void form_free(void *form) {
+    Form *f = form;
+    if (!f) return;
+    json_decref(f->name);
+    buf_free(&f->arguments);
+    free(f);
+}
+
+// ---- answers
+
+static json_t *head_json(const Generation *g) {
+    return json_pack("{s:s, s:o}", "model", g->app->served.model_id, "created_at", ollama_time(time(NULL)));
+}
+
+// Text and thinking of a reply or a line, in the route's place. NULL: there is none.
+static json_t *said_json(const Generation *g, Str text, Str thinking, json_t *calls) {
+    const Form *f = chat_choices_own(g);
+    json_t *reply = head_json(g), *said = f->generates ? reply : json_pack("{s:s}", "role", "assistant");
+    json_object_set_new(said, f->generates ? "response" : "content", json_stringn(text.ptr, text.len));
+    if (thinking.len) json_object_set_new(said, "thinking", json_stringn(thinking.ptr, thinking.len));
+    if (json_array_size(calls)) json_object_set(said, "tool_calls", calls);
+    json_decref(calls);
+    if (!f->generates) json_object_set_new(reply, "message", said);
+    json_object_set_new(reply, "done", json_false());
+    return reply;
+}
+
+// The last line has the figures, in nanoseconds.
+static void add_figures(json_t *reply, const Request *choice) {
+    int64_t first = choice->n_generated ? choice->first_ns : choice->end_ns;
+    json_t *figures = json_pack(
+        "{s:b, s:s, s:I, s:i, s:i, s:I, s:i, s:I}", "done", 1, "done_reason",
+        metrics_outcome_word(choice->outcome), "total_duration",
+        (json_int_t)(choice->end_ns - choice->start_ns), "load_duration", 0, "prompt_eval_count",
+        (int)choice->n_prompt, "prompt_eval_duration", (json_int_t)(first - choice->start_ns), "eval_count",
+        (int)choice->n_generated, "eval_duration", (json_int_t)(choice->end_ns - first));
+    json_object_update(reply, figures);
+    json_decref(figures);
+}
+
+// Arguments that are no object, as when the answer was cut off, are nothing.
+static json_t *call_json(json_t *name, Str arguments) {
+    json_t *object = json_loadb(arguments.ptr, arguments.len, 0, NULL);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        object = json_object();
+    }
+    return json_pack("{s:{s:O, s:o}}", "function", "name", name, "arguments", object);
+}
+
+static json_t *calls_json(const json_t *calls) {
+    json_t *out = json_array(), *call;
+    size_t i;
+    json_array_foreach(calls, i, call) {
+        Str arguments = json_str(json_object_get(call, "arguments"));
+        json_array_append_new(out, call_json(json_object_get(call, "name"), arguments));
+    }
+    return out;
+}
+
+static json_t *whole(const Generation *g) {
+    const Request *choice = g->choices[0];
+    ChatAnswer answer;
+    json_t *reply = NULL;
+    if (chat_choice_answer(g, choice, &answer)) {
+        reply = said_json(g, buf_str(&answer.text), buf_str(&answer.reasoning), calls_json(answer.calls));
+        add_figures(reply, choice);
+    }
+    chat_answer_free(&answer);
+    return reply;
+}
+
+// ---- streamed
+
+static bool flush_call(Generation *g, Form *f) {
+    if (!f->name) return true;
+    json_t *calls = json_pack("[o]", call_json(f->name, buf_str(&f->arguments)));
+    json_decref(f->name);
+    f->name = NULL;
+    buf_clear(&f->arguments);
+    return stream_line(g, said_json(g, (Str){"", 0}, (Str){0}, calls));
+}
+
+static void send_part(void *user, const ChatPart *part) {
+    Request *choice = user;
+    Generation *g = choice->user;
+    Form *f = chat_choices_own(g);
+    bool thinks = part->kind == CHAT_REASONING;
+    if (part->kind == CHAT_ARGUMENTS) {
+        buf_put(&f->arguments, part->text);
+        return;
+    }
+    if (!flush_call(g, f)) return;
+    if (part->kind == CHAT_CALL)
+        f->name = json_stringn(part->text.ptr, part->text.len);
+    else
+        stream_line(g,
+                    said_json(g, thinks ? (Str){"", 0} : part->text, thinks ? part->text : (Str){0}, NULL));
+}
+
+static void delta(Generation *g, Request *choice, Str text) {
+    chat_choice_push(g, choice, text, send_part);
+}
+
+static void end(Generation *g) {
+    if (!flush_call(g, chat_choices_own(g))) return;
+    json_t *last = said_json(g, (Str){"", 0}, (Str){0}, NULL);
+    add_figures(last, g->choices[0]);
+    if (stream_line(g, last)) stream_end(g, false);
+}
+
+static void fail(Generation *g, const ApiError *e) {
+    if (stream_line(g, api_error_json(e, DIALECT_OLLAMA))) stream_end(g, true);
+}
+
+// ---- requests
+
+// Without anything to answer, clients mean: load the model. It is loaded.
+static json_t *loaded_json(const Served *served, bool generates) {
+    json_t *reply = json_pack("{s:s, s:o, s:b, s:s}", "model", served->model_id, "created_at",
+                              ollama_time(time(NULL)), "done", 1, "done_reason", "load");
+    if (generates)
+        json_object_set_new(reply, "response", json_string(""));
+    else
+        json_object_set_new(reply, "message", json_pack("{s:s, s:s}", "role", "assistant", "content", ""));
+    return reply;
+}
+
+// The text of /api/generate as it is.
+static bool read_raw(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
+    return chat_choices_read_text(served, ollama_generate_to_completion(body, e), plan,
+                                  (ChatOwn){form_new(true), form_free}, e);
+}
+
+static bool read_generate(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
+    if (json_string_length(json_object_get(body, "prompt")) == 0) {
+        plan->reply = loaded_json(served, true);
+        return true;
+    }
+    if (ollama_is_raw(body)) return read_raw(served, body, plan, e);
+    return chat_choices_read(served, ollama_generate_to_chat(body, e), plan,
+                             (ChatOwn){form_new(true), form_free}, e);
+}
+
+static bool read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
+    if (json_array_size(json_object_get(body, "messages")) == 0) {
+        plan->reply = loaded_json(served, false);
+        return true;
+    }
+    return chat_choices_read(served, ollama_chat_to_chat(body, e), plan,
+                             (ChatOwn){form_new(false), form_free}, e);
+}
+
+void api_ollama_chat(App *app, HttpExchange *x, Str tail) {
+    static const GenDialect dialect = {.errors = DIALECT_OLLAMA,
+                                       .id_prefix = "chat-",
+                                       .read = read_chat,
+                                       .free_state = chat_choices_free,
+                                       .whole = whole,
+                                       .delta = delta,
+                                       .end = end,
+                                       .fail = fail,
+                                       .stream_type = "application/x-ndjson"};
+    (void)tail;
+    generation_handle(app, x, &dialect);
+}
+
+void api_ollama_generate(App *app, HttpExchange *x, Str tail) {
+    static const GenDialect dialect = {.errors = DIALECT_OLLAMA,
+                                       .id_prefix = "gen-",
+                                       .read = read_generate,
+                                       .free_state = chat_choices_free,
+                                       .whole = whole,
+                                       .delta = delta,
+                                       .end = end,
+                                       .fail = fail,
+                                       .stream_type = "application/x-ndjson"};
+    (void)tail;
+    generation_handle(app, x, &dialect);
+}

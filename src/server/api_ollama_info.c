@@ -1,0 +1,141 @@
+#include "base/version.h"
+#include "server/api_ollama.h"
+#include "server/ollama_request.h"
+#include "server/parse.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+
+json_t *ollama_time(time_t seconds) {
+    char text[32];
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}
+
+// "134.5M"
+static json_t *parameters_json(uint64_t n) {
+    if (n >= 1000000000) return json_sprintf("%.1fB", (double)n * 1e-9);
+    return json_sprintf("%.1fM", (double)n * 1e-6);
+}
+
+static json_t *details_json(const ModelInfo *m) {
+    return json_pack("{s:s, s:s, s:s, s:[s], s:o, s:s}", "parent_model", "", "format", "gguf", "family",
+                     m->arch, "families", m->arch, "parameter_size", parameters_json(m->n_params),
+                     "quantization_level", m->quantization);
+}
+
+// Clients show its beginning to tell models apart. It is not the file's, which would have to be read for it,
+// but that of what is known of the model.
+static json_t *digest_json(const Served *served) {
+    char what[320], hex[2 * SHA256_DIGEST_LENGTH + 1];
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    const ModelInfo *m = &served->model;
+    snprintf(what, sizeof what, "%s %s %s %llu %zu", served->model_id, m->arch, m->quantization,
+             (unsigned long long)m->n_params, m->weight_bytes);
+    SHA256((const unsigned char *)what, strlen(what), digest);
+    for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return json_string(hex);
+}
+
+static json_t *model_json(const App *app) {
+    const Served *s = &app->served;
+    return json_pack("{s:s, s:s, s:I, s:o, s:o}", "name", s->model_id, "model", s->model_id, "size",
+                     (json_int_t)s->model.weight_bytes, "digest", digest_json(s), "details",
+                     details_json(&s->model));
+}
+
+void api_ollama_tags(App *app, HttpExchange *x, Str tail) {
+    (void)tail;
+    json_t *model = model_json(app);
+    json_object_set_new(model, "modified_at", ollama_time(app->started));
+    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:[o]}", "models", model));
+}
+
+void api_ollama_ps(App *app, HttpExchange *x, Str tail) {
+    enum { YEAR = 365 * 24 * 3600 }; // it is never unloaded
+    (void)tail;
+    json_t *model = model_json(app);
+    json_object_set_new(model, "expires_at", ollama_time(app->started + YEAR));
+    json_object_set_new(model, "size_vram", json_integer(0));
+    json_object_set_new(model, "context_length", json_integer(app->served.context));
+    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:[o]}", "models", model));
+}
+
+void api_ollama_version(App *app, HttpExchange *x, Str tail) {
+    (void)app, (void)tail;
+    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:s}", "version", CLLM_VERSION));
+}
+
+// ---- /api/show
+
+static void add_number(json_t *info, const char *arch, const char *key, json_int_t value) {
+    char name[96];
+    snprintf(name, sizeof name, "%s.%s", arch, key);
+    json_object_set_new(info, name, json_integer(value));
+}
+
+// As in the metadata of the file.
+static json_t *model_info_json(const ModelInfo *m) {
+    json_t *info = json_pack("{s:s, s:s, s:I}", "general.architecture", m->arch, "general.basename", m->name,
+                             "general.parameter_count", (json_int_t)m->n_params);
+    add_number(info, m->arch, "context_length", m->max_context);
+    add_number(info, m->arch, "embedding_length", m->n_embd);
+    add_number(info, m->arch, "block_count", m->n_layers);
+    add_number(info, m->arch, "attention.head_count", m->n_heads);
+    add_number(info, m->arch, "attention.head_count_kv", m->n_kv_heads);
+    add_number(info, m->arch, "feed_forward_length", m->n_ff);
+    return info;
+}
+
+static json_t *capabilities_json(const Served *s) {
+    json_t *list = json_pack("[s, s]", "completion", "embedding");
+    if (s->service.chat_template) json_array_append_new(list, json_string("tools"));
+    if (s->style.reasoning) json_array_append_new(list, json_string("thinking"));
+    return list;
+}
+
+static json_t *show_json(const App *app) {
+    const Served *s = &app->served;
+    Str source = s->service.chat_template ? chat_template_source(s->service.chat_template) : STR("");
+    return json_pack("{s:s, s:s, s:s%, s:o, s:o, s:o, s:o}", "modelfile", "", "parameters", "", "template",
+                     source.ptr, source.len, "details", details_json(&s->model), "model_info",
+                     model_info_json(&s->model), "capabilities", capabilities_json(s), "modified_at",
+                     ollama_time(app->started));
+}
+
+static bool names_the_model(const Served *served, const json_t *body, ApiError *e) {
+    json_t *model = ollama_model(body);
+    Str name = json_str(model);
+    bool ok = json_is_string(model) && served_knows_model(served, name);
+    if (!json_is_string(model))
+        api_error_set(e, 400, NULL, "model", "model is missing");
+    else if (!ok)
+        api_error_set(e, 404, "model_not_found", "model",
+                      "the model \"%.*s\" is not served here; there is \"%s\"",
+                      name.len < 100 ? (int)name.len : 100, name.ptr, served->model_id);
+    json_decref(model);
+    return ok;
+}
+
+static void show_run(Job *job) {
+    json_t *body = parse_body(job->body, &job->error);
+    if (body) names_the_model(job->served, body, &job->error);
+    json_decref(body);
+}
+
+static void show_done(Job *job) {
+    api_reply_json(job->x, job->dialect, 200, show_json(job->app));
+}
+
+static void show_clear(Job *job) {
+    (void)job;
+}
+
+void api_ollama_show(App *app, HttpExchange *x, Str tail) {
+    static const JobKind kind = {sizeof(Job), show_run, show_done, show_clear};
+    (void)tail;
+    Job *job = preparer_new_job(app, x, &kind, DIALECT_OLLAMA);
+    if (job) preparer_start(job);
+}

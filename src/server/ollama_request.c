@@ -1,0 +1,200 @@
+#include "server/ollama_request.h"
+
+#include "server/json_build.h"
+#include "server/parse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool bad(ApiError *e, size_t i, const char *where, const char *what) {
+    char place[64];
+    snprintf(place, sizeof place, "messages[%zu]%s", i, where);
+    return api_error_set(e, 400, NULL, place, "%s %s", place, what);
+}
+
+static bool is_given(const json_t *value) {
+    return value && !json_is_null(value) && !(json_is_string(value) && json_string_length(value) == 0) &&
+           !(json_is_array(value) && json_array_size(value) == 0);
+}
+
+// ---- messages
+
+// Ollama's calls have no ids: they are numbered through the conversation, and results answer them in turn.
+typedef struct CallNumbers {
+    int n_calls, n_results;
+} CallNumbers;
+
+static json_t *call_id(int number) {
+    return json_sprintf("call_%d", number);
+}
+
+static bool add_call(const json_t *call, size_t i, CallNumbers *numbers, json_t *out, ApiError *e) {
+    const json_t *function = json_object_get(call, "function"), *name = json_object_get(function, "name");
+    const json_t *arguments = json_object_get(function, "arguments");
+    if (!json_is_string(name) || (arguments && !json_is_object(arguments)))
+        return bad(e, i, ".tool_calls", "must have a function with name and an object in arguments");
+    char *text = arguments ? json_dumps(arguments, JSON_COMPACT) : NULL;
+    json_array_append_new(out,
+                          json_pack("{s:o, s:s, s:{s:O, s:s}}", "id", call_id(numbers->n_calls++), "type",
+                                    "function", "function", "name", name, "arguments", text ? text : "{}"));
+    free(text);
+    return true;
+}
+
+static bool add_calls(const json_t *message, size_t i, CallNumbers *numbers, json_t *out, ApiError *e) {
+    const json_t *list = json_object_get(message, "tool_calls"), *call;
+    size_t k;
+    if (!is_given(list)) return true;
+    if (!json_is_array(list)) return bad(e, i, ".tool_calls", "must be an array");
+    json_t *calls = json_array();
+    json_object_set_new(out, "tool_calls", calls);
+    numbers->n_results = numbers->n_calls; // results answer the latest calls
+    json_array_foreach(list, k, call) {
+        if (!add_call(call, i, numbers, calls, e)) return false;
+    }
+    return true;
+}
+
+static bool add_message(const json_t *message, size_t i, CallNumbers *numbers, json_t *list, ApiError *e) {
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (!json_is_object(message)) return bad(e, i, "", "must be an object with role and content");
+    if (is_given(json_object_get(message, "images")))
+        return bad(e, i, ".images", "cannot be seen by this model; it reads text only");
+    json_t *out = json_object();
+    json_array_append_new(list, out);
+    json_copy_field(out, "role", message, "role");
+    json_copy_field(out, "content", message, "content");
+    json_copy_field(out, "reasoning_content", message, "thinking");
+    if (role && strcmp(role, "tool") == 0 && numbers->n_results < numbers->n_calls)
+        json_object_set_new(out, "tool_call_id", call_id(numbers->n_results++));
+    return add_calls(message, i, numbers, out, e);
+}
+
+static json_t *read_messages(const json_t *body, ApiError *e) {
+    const json_t *list = json_object_get(body, "messages"), *message;
+    json_t *out = json_array();
+    CallNumbers numbers = {0};
+    size_t i;
+    json_array_foreach(list, i, message) {
+        if (add_message(message, i, &numbers, out, e)) continue;
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+// ---- the rest
+
+static void read_options(const json_t *body, json_t *out) {
+    static const struct {
+        const char *from, *to;
+    } names[] = {
+        {"temperature", "temperature"},
+        {"top_k", "top_k"},
+        {"top_p", "top_p"},
+        {"min_p", "min_p"},
+        {"seed", "seed"},
+        {"stop", "stop"},
+        {"repeat_penalty", "repetition_penalty"},
+        {"presence_penalty", "presence_penalty"},
+        {"frequency_penalty", "frequency_penalty"},
+    };
+    const json_t *options = json_object_get(body, "options");
+    json_object_set_new(out, "temperature", json_real(0.8));
+    json_object_set_new(out, "top_k", json_integer(40));
+    json_object_set_new(out, "top_p", json_real(0.9));
+    json_object_set_new(out, "repetition_penalty", json_real(1.1));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        json_copy_field(out, names[i].to, options, names[i].from);
+    json_t *most = json_object_get(options, "num_predict");
+    if (most && !(json_is_integer(most) && json_integer_value(most) < 0)) // -1, -2: as long as it gets
+        json_object_set(out, "max_tokens", most);
+}
+
+static bool read_format(const json_t *body, json_t *out, ApiError *e) {
+    json_t *format = json_object_get(body, "format");
+    if (!is_given(format)) return true;
+    bool any = json_is_string(format) && strcmp(json_string_value(format), "json") == 0;
+    if (!any && !json_is_object(format))
+        return api_error_set(e, 400, NULL, "format", "format must be \"json\" or a JSON schema");
+    json_t *wanted = any ? json_pack("{s:s}", "type", "json_object")
+                         : json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema", "name",
+                                     "format", "schema", format);
+    return json_object_set_new(out, "response_format", wanted) == 0;
+}
+
+// true, false, or how much: the template decides what that means.
+static bool read_think(const json_t *body, json_t *out, ApiError *e) {
+    json_t *think = json_object_get(body, "think");
+    if (!think || json_is_null(think)) return true;
+    json_t *variables = json_object();
+    json_object_set_new(out, "chat_template_kwargs", variables);
+    if (json_is_boolean(think)) return json_object_set(variables, "enable_thinking", think) == 0;
+    if (!json_is_string(think))
+        return api_error_set(e, 400, NULL, "think", "think must be true, false, or a word such as \"high\"");
+    json_object_set_new(variables, "enable_thinking", json_true());
+    return json_object_set(variables, "reasoning_effort", think) == 0;
+}
+
+json_t *ollama_model(const json_t *body) {
+    static const Str latest = STR(":latest");
+    json_t *model = json_object_get(body, "model");
+    if (!model) model = json_object_get(body, "name"); // its older word
+    Str name = json_str(model);
+    if (!json_is_string(model) || name.len < latest.len) return json_incref(model);
+    if (!str_eq(str_skip(name, name.len - latest.len), latest)) return json_incref(model);
+    return json_stringn(name.ptr, name.len - latest.len);
+}
+
+// What both routes have in common. Takes the reference of `out`, and gives it back or NULL.
+static json_t *read_common(const json_t *body, json_t *out, ApiError *e) {
+    static const char *const same[] = {"timeout_ms", "priority", "cache_salt"};
+    json_t *model = ollama_model(body), *stream = json_object_get(body, "stream");
+    if (model) json_object_set_new(out, "model", model);
+    json_object_set(out, "stream", stream && !json_is_null(stream) ? stream : json_true());
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(out, same[i], body, same[i]);
+    read_options(body, out);
+    if (read_format(body, out, e) && read_think(body, out, e)) return out;
+    json_decref(out);
+    return NULL;
+}
+
+json_t *ollama_chat_to_chat(const json_t *body, ApiError *e) {
+    json_t *messages = read_messages(body, e);
+    if (!messages) return NULL;
+    json_t *out = json_pack("{s:o}", "messages", messages);
+    json_copy_field(out, "tools", body, "tools");
+    return read_common(body, out, e);
+}
+
+static bool refuse(const json_t *body, const char *name, const char *what, ApiError *e) {
+    return !is_given(json_object_get(body, name)) || api_error_set(e, 400, NULL, name, "%s %s", name, what);
+}
+
+static bool check_generate(const json_t *body, ApiError *e) {
+    return refuse(body, "images", "cannot be seen by this model; it reads text only", e) &&
+           refuse(body, "template", "is the model file's own here", e) &&
+           refuse(body, "context", "is no longer known to Ollama either; use /api/chat", e);
+}
+
+json_t *ollama_generate_to_chat(const json_t *body, ApiError *e) {
+    json_t *prompt = json_object_get(body, "prompt"), *system = json_object_get(body, "system");
+    if (!check_generate(body, e) || !refuse(body, "suffix", "needs raw: true", e)) return NULL;
+    json_t *messages = json_array();
+    if (is_given(system))
+        json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "system", "content", system));
+    json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "user", "content", prompt));
+    return read_common(body, json_pack("{s:o}", "messages", messages), e);
+}
+
+json_t *ollama_generate_to_completion(const json_t *body, ApiError *e) {
+    if (!check_generate(body, e)) return NULL;
+    json_t *out = json_object();
+    json_copy_field(out, "prompt", body, "prompt");
+    json_copy_field(out, "suffix", body, "suffix");
+    return read_common(body, out, e);
+}
+
+bool ollama_is_raw(const json_t *body) {
+    return json_is_true(json_object_get(body, "raw"));
+}

@@ -1,0 +1,21 @@
+// Ollama's requests as OpenAI's: what /api/chat and /api/generate say is translated, and from there on goes
+// the way of a chat completion. Ollama's own defaults of sampling stand where the request is silent.
+//
+// Thread: pure, as all reading.
+#ifndef CLLM_SERVER_OLLAMA_REQUEST_H
+#define CLLM_SERVER_OLLAMA_REQUEST_H
+
+#include "server/api_error.h"
+
+// The body of a chat completion: a new reference, NULL with *e filled.
+json_t *ollama_chat_to_chat(const json_t *body, ApiError *e);
+// Of /api/generate: its prompt is a user's message …
+json_t *ollama_generate_to_chat(const json_t *body, ApiError *e);
+// … or, if it is raw, the text to be continued: then the body of a completion.
+json_t *ollama_generate_to_completion(const json_t *body, ApiError *e);
+bool ollama_is_raw(const json_t *body);
+
+// `model` without the tag ":latest", which here all names mean. NULL: there is none.
+json_t *ollama_model(const json_t *body);
+
+#endif

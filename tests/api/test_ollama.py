@@ -1,0 +1,146 @@
+"""Ollama's API through its official client."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import ollama
+import pytest
+from kit import Server
+
+SAY = [{"role": "user", "content": "Name three colours."}]
+GREEDY = {"temperature": 0, "repeat_penalty": 1, "num_predict": 12}
+
+
+@pytest.fixture
+def lama(server: Server) -> ollama.Client:
+    return ollama.Client(host=server.url)
+
+
+@pytest.fixture
+def model(lama: ollama.Client) -> str:
+    return lama.list().models[0].model
+
+
+def chat(server: Server, messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    body = {"messages": messages, "max_tokens": 12, "temperature": 0, **more}
+    reply = server.post("/v1/chat/completions", body)
+    assert reply.status == 200, reply.body
+    return reply.json
+
+
+def test_chat(lama: ollama.Client, model: str, server: Server) -> None:
+    reply = lama.chat(model, SAY, options=GREEDY)
+    want = chat(server, SAY)
+    assert reply.message.role == "assistant" and reply.message.content == want["choices"][0]["message"]["content"]
+    assert reply.done and reply.done_reason == want["choices"][0]["finish_reason"]
+    assert reply.prompt_eval_count == want["usage"]["prompt_tokens"]
+    assert reply.eval_count == want["usage"]["completion_tokens"]
+    assert reply.total_duration == reply.prompt_eval_duration + reply.eval_duration
+    made = datetime.datetime.fromisoformat(reply.created_at)
+    assert abs((datetime.datetime.now(datetime.UTC) - made).total_seconds()) < 60
+
+
+def test_chat_stream(lama: ollama.Client, model: str) -> None:
+    whole = lama.chat(model, SAY, options=GREEDY)
+    parts = list(lama.chat(model + ":latest", SAY, options=GREEDY, stream=True))
+    assert "".join(part.message.content for part in parts) == whole.message.content
+    assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert parts[-1].done_reason == whole.done_reason and parts[-1].eval_count == whole.eval_count
+
+
+def test_streams_unless_told_otherwise(server: Server, model: str) -> None:
+    reply = server.post("/api/chat", {"model": model, "messages": SAY, "options": GREEDY})
+    assert reply.headers["content-type"] == "application/x-ndjson" and reply.body.count(b"\n") > 3
+
+
+def test_generate(lama: ollama.Client, model: str, server: Server) -> None:
+    reply = lama.generate(model, "Name three colours.", options=GREEDY)
+    assert reply.response == chat(server, SAY)["choices"][0]["message"]["content"]
+    parts = list(lama.generate(model, "Name three colours.", options=GREEDY, stream=True))
+    assert "".join(part.response for part in parts) == reply.response and parts[-1].done
+    system = [{"role": "system", "content": "Be brief."}, *SAY]
+    reply = lama.generate(model, "Name three colours.", system="Be brief.", options=GREEDY)
+    assert reply.response == chat(server, system)["choices"][0]["message"]["content"]
+    raw = lama.generate(model, "The sky is", raw=True, options=GREEDY)
+    body = {"prompt": "The sky is", "max_tokens": 12, "temperature": 0}
+    assert raw.response == server.post("/v1/completions", body).json["choices"][0]["text"]
+
+
+def test_options_are_read(lama: ollama.Client, model: str) -> None:
+    assert lama.chat(model, SAY, options={**GREEDY, "num_predict": 3}).eval_count == 3
+    whole = lama.chat(model, SAY, options=GREEDY).message.content
+    assert lama.chat(model, SAY, options={**GREEDY, "stop": [whole[4:6]]}).message.content == whole.split(whole[4:6])[0]
+    hot = {"temperature": 1.5, "num_predict": 12}
+    same = {lama.chat(model, SAY, options={**hot, "seed": 7}).message.content for _ in range(2)}
+    others = {lama.chat(model, SAY, options={**hot, "seed": seed}).message.content for seed in range(8, 12)}
+    assert len(same) == 1 and len(same | others) > 1
+
+
+def test_format(lama: ollama.Client, model: str) -> None:
+    schema = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}
+    options = {**GREEDY, "num_predict": 100}
+    answer = lama.chat(model, SAY, format=schema, options=options).message.content
+    assert json.loads(answer) in ({"colour": "red"}, {"colour": "blue"})
+    assert lama.generate(model, "An object, please.", format="json", options=options).response.startswith("{")
+
+
+def test_tools_in_history(lama: ollama.Client, model: str, server: Server) -> None:
+    call = {"function": {"name": "get_weather", "arguments": {"city": "Rome"}}}
+    turns = [
+        {"role": "user", "content": "Weather in Rome?"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [call]},
+        {"role": "tool", "content": "Sunny.", "tool_name": "get_weather"},
+    ]
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    function = {"name": "get_weather", "arguments": '{"city":"Rome"}'}
+    same = [
+        turns[0],
+        {**turns[1], "tool_calls": [{"id": "call_0", "type": "function", "function": function}]},
+        {"role": "tool", "content": "Sunny.", "tool_call_id": "call_0"},
+    ]
+    reply = lama.chat(model, turns, tools=[tool], options=GREEDY)
+    assert reply.message.content == chat(server, same, tools=[tool])["choices"][0]["message"]["content"]
+
+
+def test_models(lama: ollama.Client, model: str, server: Server) -> None:
+    (one,) = lama.list().models
+    assert one.details.format == "gguf" and one.details.family == "llama" and len(one.digest) == 64 and one.size
+    (running,) = lama.ps().models
+    assert running.model == model and running.digest == one.digest
+    shown = lama.show(model)
+    assert shown.modelinfo["general.architecture"] == "llama" and shown.modelinfo["llama.context_length"] > 0
+    assert "completion" in shown.capabilities and "<|im_start|>" in shown.template
+    assert server.get("/api/version").json["version"]
+
+
+def test_nothing_to_say_loads_the_model(lama: ollama.Client, model: str) -> None:
+    assert lama.generate(model).done_reason == "load"
+    assert lama.chat(model, []).done_reason == "load"
+
+
+def test_errors(lama: ollama.Client, model: str, server: Server) -> None:
+    for call in (lambda: lama.chat("other", SAY), lambda: lama.show("other"), lambda: lama.generate("other", "x")):
+        with pytest.raises(ollama.ResponseError) as caught:
+            call()
+        assert caught.value.status_code == 404 and "other" in caught.value.error
+    for body in (
+        {"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},
+        {"messages": [{"role": "user", "content": 3}]},
+        {"messages": SAY, "format": "xml"},
+        {"messages": SAY, "think": 3},
+        {"messages": SAY, "options": {"temperature": "hot"}},
+        {"messages": [{"role": "assistant", "content": "", "tool_calls": [{"function": {}}]}]},
+    ):
+        reply = server.post("/api/chat", body)
+        assert reply.status == 400 and set(reply.json) == {"error"}, reply.body
+    assert set(server.get("/api/chat").json) == {"error"}
+
+
+def test_abort(lama: ollama.Client, model: str, server: Server) -> None:
+    stream = lama.chat(model, SAY, options={"num_predict": 2000}, stream=True)
+    next(iter(stream))
+    stream.close()
+    server.wait_idle()
