@@ -15,11 +15,12 @@ typedef struct Facts {
     const char *state; // "" when it can be run
 } Facts;
 
-static Facts read_facts(const Library *l, const char *name) {
+static Facts read_facts(const Library *l, const LibraryModel *m) {
     char path[LIBRARY_PATH_MAX];
     Facts f = {.type = "?", .arch = "?", .state = "damaged"};
     Str arch;
-    library_path(l, name, ".gguf", path);
+    if (m->unfinished) return (Facts){.type = "-", .arch = "-", .state = "unfinished"};
+    library_path(l, m->name, ".gguf", path);
     Gguf *g = gguf_open(path, NULL);
     if (!g) return f;
     snprintf(f.type, sizeof f.type, "%s", quantization_name(g));
@@ -48,7 +49,7 @@ static void print_models(const Library *l, const LibraryModel *models, size_t n)
     for (size_t i = 0; i < n; i++) {
         char size[24];
         const ModelRecord *r = &models[i].record;
-        Facts f = read_facts(l, models[i].name);
+        Facts f = read_facts(l, &models[i]);
         format_bytes(models[i].bytes, size);
         printf("%-*s  %8s  %-8s  %-12s  %-12s  %-10.10s%s%s\n", width, models[i].name, size, f.type, f.arch,
                r->licence[0] ? r->licence : "-", r->fetched[0] ? r->fetched : "-", f.state[0] ? "  " : "",
@@ -58,12 +59,12 @@ static void print_models(const Library *l, const LibraryModel *models, size_t n)
 
 static json_t *json_model(const Library *l, const LibraryModel *m) {
     char path[LIBRARY_PATH_MAX];
-    Facts f = read_facts(l, m->name);
-    library_path(l, m->name, ".gguf", path);
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:s, s:s, s:s}", "name", m->name, "path", path,
+    Facts f = read_facts(l, m);
+    library_path(l, m->name, m->unfinished ? ".part" : ".gguf", path);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:b, s:s, s:s, s:s, s:s}", "name", m->name, "path", path,
                      "bytes", (json_int_t)m->bytes, "type", f.type, "architecture", f.arch, "runnable",
-                     !f.state[0], "source", m->record.source, "licence", m->record.licence, "sha256",
-                     m->record.sha256, "fetched", m->record.fetched);
+                     !f.state[0], "unfinished", m->unfinished, "source", m->record.source, "licence",
+                     m->record.licence, "sha256", m->record.sha256, "fetched", m->record.fetched);
 }
 
 // ---- the catalogue ----
@@ -117,7 +118,8 @@ static bool list_models(const Options *o, const Library *l, Err *err) {
     LibraryModel *models;
     size_t n;
     bool ok = library_list(l, &models, &n, err);
-    for (size_t i = 0; ok && o->quiet && i < n; i++) puts(models[i].name);
+    for (size_t i = 0; ok && o->quiet && i < n; i++)
+        if (!models[i].unfinished) puts(models[i].name);
     if (o->quiet) {
         free(models);
         return ok;

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "base/cpu.h"
+#include "base/edit_distance.h"
 #include "base/version.h"
 
 #include <signal.h>
@@ -14,6 +15,15 @@ static void print_usage(FILE *out) {
         fprintf(out, "  %-10s %s\n", c->name, c->summary);
     fputs("\n`cllm COMMAND --help` lists the options of a command; `cllm --version` tells the version.\n",
           out);
+}
+
+static int unknown(const char *name) {
+    const Command *best = commands;
+    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
+        if (edit_distance(name, c->name) < edit_distance(name, best->name)) best = c;
+    fprintf(stderr, "cllm: there is no command '%s'; did you mean %s? `cllm --help` lists all\n", name,
+            best->name);
+    return EXIT_USAGE;
 }
 
 static int print_version(void) {
@@ -30,14 +40,25 @@ static int print_version(void) {
     return 0;
 }
 
+static int print_help(const char *name) {
+    const Command *c = command_find(name);
+    if (name[0] && !c) return unknown(name);
+    if (c)
+        command_print_help(c, stdout);
+    else
+        print_usage(stdout);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of write(), not the end
     const char *name = argc > 1 ? argv[1] : "";
     const Command *c = command_find(name);
     if (c) return c->run(argc - 1, argv + 1);
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) return print_version();
-    bool help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
-    if (!help && name[0]) fprintf(stderr, "cllm: there is no command '%s'\n\n", name);
-    print_usage(help ? stdout : stderr);
-    return help ? 0 : EXIT_USAGE;
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return print_help(argc > 2 ? argv[2] : "");
+    if (name[0]) return unknown(name);
+    print_usage(stderr);
+    return EXIT_USAGE;
 }

@@ -79,23 +79,39 @@ bool library_find(const Library *l, const char *name, LibraryModel *out) {
     return true;
 }
 
-// "NAME.gguf" -> NAME
-static bool name_of_entry(const char *entry, char name[MODEL_NAME_MAX + 1]) {
-    size_t n = strlen(entry);
-    if (n < 6 || n - 5 > MODEL_NAME_MAX || strcmp(entry + n - 5, ".gguf") != 0) return false;
-    snprintf(name, MODEL_NAME_MAX + 1, "%.*s", (int)(n - 5), entry);
+// "NAME.gguf" or "NAME.part" -> NAME
+static bool name_of_entry(const char *entry, const char *suffix, char name[MODEL_NAME_MAX + 1]) {
+    size_t n = strlen(entry), k = strlen(suffix);
+    if (n <= k || n - k > MODEL_NAME_MAX || strcmp(entry + n - k, suffix) != 0) return false;
+    snprintf(name, MODEL_NAME_MAX + 1, "%.*s", (int)(n - k), entry);
+    return true;
+}
+
+static bool find_part(const Library *l, const char *name, LibraryModel *out) {
+    char path[LIBRARY_PATH_MAX];
+    struct stat info;
+    library_path(l, name, ".part", path);
+    if (!model_name_valid(name) || stat(path, &info) != 0) return false;
+    *out = (LibraryModel){.bytes = info.st_size, .unfinished = true};
+    snprintf(out->name, sizeof out->name, "%s", name);
+    library_path(l, name, ".part.json", path);
+    out->recorded = record_read(path, &out->record);
     return true;
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp(((const LibraryModel *)a)->name, ((const LibraryModel *)b)->name);
+    const LibraryModel *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : x->unfinished - y->unfinished;
 }
 
 static bool read_models(const Library *l, DIR *folder, LibraryModel **out, size_t *n) {
     for (struct dirent *entry; (entry = readdir(folder));) {
         char name[MODEL_NAME_MAX + 1];
         LibraryModel model;
-        if (!name_of_entry(entry->d_name, name) || !library_find(l, name, &model)) continue;
+        bool found = (name_of_entry(entry->d_name, ".gguf", name) && library_find(l, name, &model)) ||
+                     (name_of_entry(entry->d_name, ".part", name) && find_part(l, name, &model));
+        if (!found) continue;
         LibraryModel *grown = realloc(*out, (*n + 1) * sizeof **out);
         if (!grown) return false;
         *out = grown;

@@ -33,7 +33,8 @@ typedef struct ModelRecord {
 typedef struct LibraryModel {
     char name[MODEL_NAME_MAX + 1];
     int64_t bytes;
-    bool recorded; // `record` holds
+    bool recorded;   // `record` holds
+    bool unfinished; // there is only a part so far
     ModelRecord record;
 } LibraryModel;
 
@@ -43,7 +44,7 @@ bool library_create(const Library *l, Err *err); // the folder, and those above 
 
 void library_path(const Library *l, const char *name, const char *suffix, char out[LIBRARY_PATH_MAX]);
 bool library_find(const Library *l, const char *name, LibraryModel *out); // false: not there
-// All models by name; a folder that does not exist has none. The caller frees *out.
+// All models by name, and unfinished transfers; a folder that does not exist has none. The caller frees *out.
 bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err);
 // The model, its record, and parts of it. *freed: bytes. Fails when none is there or a transfer is under way.
 bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err);

@@ -88,11 +88,20 @@ static bool find_on_hub(Pull *p, const ModelRef *ref, HubFile *file, Err *err) {
     return set_name(p, ref->name, file->path, err);
 }
 
+// Without the name and password that an address may have.
+static void set_source(Pull *p, const char *url) {
+    const char *host = strstr(url, "://"), *start = host ? host + 3 : url;
+    size_t n = strcspn(start, "/?#");
+    const char *at = memchr(start, '@', n);
+    snprintf(p->record.source, sizeof p->record.source, "%.*s%s", (int)(start - url), url,
+             at ? at + 1 : start);
+}
+
 static bool find(Pull *p, const ModelRef *ref, HubFile *file, Err *err) {
     if (!ref->url[0]) return find_on_hub(p, ref, file, err);
     p->url = ref->url;
     p->token = "";
-    snprintf(p->record.source, sizeof p->record.source, "%s", ref->url);
+    set_source(p, ref->url);
     set_digest(p, "");
     return set_name(p, ref->name, ref->url, err);
 }

@@ -48,6 +48,7 @@ def test_usage_and_version() -> None:
     usage = cllm("--help")
     assert usage.returncode == 0
     assert all(f"\n  {name} " in usage.stdout for name in ("serve", "run", "pull", "list", "inspect", "tokenize", "template"))
+    assert cllm("help").stdout == usage.stdout and cllm("help", "pull").stdout == cllm("pull", "--help").stdout
     version = cllm("--version")
     assert re.fullmatch(r"cllm \d+\.\d+\.\d+, commit \w+, CPU \w+ \(this machine has: scalar( \w+)*\)\n", version.stdout)
     assert "CPU scalar" in cllm("--version", env={"CLLM_CPU": "scalar"}).stdout
@@ -68,7 +69,8 @@ def test_help_lists_every_option(command: str) -> None:
     ("args", "code", "message"),
     [
         ((), 2, "usage: cllm COMMAND"),
-        (("sevre",), 2, "there is no command 'sevre'"),
+        (("sevre",), 2, "there is no command 'sevre'; did you mean serve?"),
+        (("help", "sevre"), 2, "there is no command 'sevre'; did you mean serve?"),
         (("serve", "--prot", "1"), 2, "cllm serve: unknown option --prot; did you mean --port?"),
         (("serve", "--port", "70000"), 2, "cllm serve: --port: 70000 is out of range (0 to 65535)"),
         (("serve",), 1, "cllm serve: no model is named: give --model FILE"),

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 from fake_hub import COMMIT, FakeHub, tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +149,8 @@ def test_addresses_files_and_names(library: Library, tmp_path: Path) -> None:
     library.pull(local, "--name", "mine")
     library.pull(f"file://{tmp_path}/odd%20name%20%231.gguf", "--name", "mine-too", "--sha256", DIGEST.upper())
     assert library.record("mine-too")["verified"] is True
+    library.pull(url(library).replace("://", "://ann:secret@"), "--name", "closed")
+    assert library.record("closed")["source"] == url(library)
     assert {"tiny.model.gguf", "mine.gguf", "mine-too.gguf"} <= library.names()
     assert "cannot be a name in the library" in library.refused(local, "--name", "../mine")
     assert "cannot be a name in the library" in library.refused(local, "--name", "Mine")
@@ -190,6 +194,8 @@ def test_it_goes_on_where_it_broke_off(library: Library) -> None:
     library.hub.plan = [("drop", 50_000)]
     assert library.refused(address, "--retries", "0")
     assert library.names() == {"tiny.part", "tiny.part.json"}
+    assert library.cllm("list").stdout.splitlines()[1].split() == ["tiny", "50.0", "kB", "-", "-", "-", "-", "unfinished"]
+    assert library.cllm("list", "--quiet").stdout == ""
     library.pull(address)
     ranges = [r.headers.get("Range") for r in library.hub.fetched()]
     assert ranges == [None, "bytes=50000-"] and library.hub.fetched()[1].headers["If-Range"]
@@ -364,6 +370,13 @@ def test_the_usual_folder(library: Library, tmp_path: Path) -> None:
         assert (folder / "qwen3-0.6b.gguf").exists()
 
 
+def served(port: int) -> str:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/v1/models", timeout=5).json()["data"][0]["id"]
+    except (requests.RequestException, KeyError, IndexError):
+        return ""
+
+
 def test_models_by_name(library: Library) -> None:
     answer = ["-p", "The capital of France is", "--raw", "-n", "4", "--temperature", "0"]
     library.hub.files["bartowski/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct-Q8_0.gguf"] = SMOLLM2.read_bytes()
@@ -372,5 +385,14 @@ def test_models_by_name(library: Library) -> None:
     n = len(library.hub.requests)
     again = library.cllm("run", "smollm2-135m", *answer)
     assert again.stdout == first.stdout and again.stderr == "" and len(library.hub.requests) == n
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = library.start("serve", "smollm2-135m", "--port", str(port), "--threads", "1")
+    try:
+        wait_until(lambda: served(port) == "smollm2-135m")
+    finally:
+        server.kill()
+        server.communicate()
     unknown = library.cllm("run", "smollm2-135", *answer)
     assert unknown.returncode == 1 and "did you mean smollm2-135m?" in unknown.stderr
