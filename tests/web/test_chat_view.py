@@ -162,6 +162,41 @@ def test_history(open_page: Opener) -> None:
     expect(page.locator(".conversation")).to_have_text("Singers")
 
 
+def test_a_reload_keeps_what_was_written(open_page: Opener, server: Server) -> None:
+    page = open_page(settings={"max_tokens": 2000})
+    ask(page, STORY)
+    page.wait_for_function("() => document.querySelector('article.assistant .said').innerText.length > 60")
+    page.wait_for_timeout(1200)  # it is kept every second
+    begin = squeeze(answers(page).inner_text())[:40]
+    page.reload()
+    expect(answers(page)).to_contain_text(begin)
+    server.wait_idle()  # a page that has gone frees its work
+
+
+def test_without_storage(open_page: Opener) -> None:
+    page = open_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }});"
+        "Object.defineProperty(window, 'indexedDB', {value: undefined});"
+    )
+    page.reload()
+    expect(page.get_by_text("This browser keeps no data")).to_be_visible()
+    fake_stream(page, {"content": "Here."})
+    ask(page, "Hello?")
+    wait_done(page)
+    page.get_by_role("button", name="theme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_loading_server(open_page: Opener) -> None:
+    page = open_page()
+    page.route("**/health", lambda route: route.fulfill(status=503, json={"success": False, "error": "loading"}))
+    page.reload()
+    expect(page.locator("#server")).to_have_text("Server: the model is loading")
+    page.unroute("**/health")
+    page.locator(".server.healthy").wait_for()
+
+
 def test_another_window_sees_the_conversation(open_page: Opener) -> None:
     page = open_page()
     other = page.context.new_page()

@@ -11,6 +11,7 @@ import { settingsPanel } from "./settings_panel.js";
 import { forget, loadAll, onChangeElsewhere, openStore, save } from "./store.js";
 import { partsOf } from "./thinking.js";
 
+const KEPT_EVERY_MS = 1000; // an answer that is being written: a page that is closed loses no more
 const NEAR_END = 80; // pixels from the end of the page within which it follows new text
 
 export class Chat {
@@ -293,11 +294,16 @@ export class Chat {
     this.draw();
     this.input.focus();
     this.status.textContent = "The answer is being written.";
-    await answer.run(this.connection.model, () => this.#grown(message));
+    await answer.run(this.connection.model, () => this.#grown(answer));
     this.#finished(answer);
   }
 
-  #grown(message) {
+  #grown(answer) {
+    const { conversation, message } = answer;
+    if (performance.now() - answer.keptAt > KEPT_EVERY_MS && this.conversations.includes(conversation)) {
+      answer.keptAt = performance.now();
+      this.#keep(conversation);
+    }
     const view = this.views.get(message);
     if (!view) return; // another conversation is shown
     const follows = this.#follows();

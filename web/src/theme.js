@@ -3,11 +3,13 @@
 const KEY = "cllm.theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
+let picked = null; // for browsers whose storage is switched off
+
 function chosen() {
   try {
-    return localStorage.getItem(KEY);
+    return localStorage.getItem(KEY) ?? picked;
   } catch {
-    return null; // storage is switched off
+    return picked;
   }
 }
 
@@ -21,11 +23,11 @@ function apply() {
 dark.addEventListener("change", apply);
 addEventListener("storage", apply);
 addEventListener("cllm:choose-theme", (event) => {
+  picked = event.detail;
   try {
-    localStorage.setItem(KEY, event.detail);
+    localStorage.setItem(KEY, picked);
   } catch {
-    document.documentElement.dataset.theme = event.detail;
-    dispatchEvent(new Event("cllm:theme"));
+    // kept for the session
   }
   apply();
 });
