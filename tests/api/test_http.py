@@ -39,7 +39,7 @@ def test_wrong_method_for_openai(server: Server) -> None:
     assert reply.status == 405 and reply.json["error"]["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
+@pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9", b"1.2", b"1.4444"])
 def test_only_http_1(server: Server, version: bytes) -> None:
     answer = talk(server, b"GET /health HTTP/" + version + b"\r\nHost: x\r\n\r\n")
     assert answer.split(b"\r\n")[0] in (b"HTTP/1.1 505 HTTP Version Not Supported", b"HTTP/1.1 400 Bad Request"), answer
