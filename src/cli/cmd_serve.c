@@ -6,6 +6,7 @@
 #include "cli/fetch.h"
 #include "cli/runtime.h"
 #include "cli/server_list.h"
+#include "server/event_setup.h"
 #include "server/server.h"
 
 #include <pthread.h>
@@ -200,6 +201,7 @@ static void announce(Serving *s) {
 
 static bool serve(const Options *o, Err *err) {
     if (!runtime_open_log(o, err) || !runtime_check_model(o, err)) return false;
+    event_setup();
     ServerConfig config = server_config(o);
     Serving s = {.options = o, .server = server_new(&config, err)};
     if (!s.server) return false;

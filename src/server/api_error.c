@@ -1,5 +1,7 @@
 #include "server/api_error.h"
 
+#include "server/json_memory.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,33 +73,39 @@ json_t *api_error_json(const ApiError *e, Dialect dialect) {
                      api_error_type(e->status), "param", e->param[0] ? e->param : NULL, "code", e->code);
 }
 
-static void reply_dump(HttpExchange *x, int status, json_t *value) {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(value);
-    if (text)
-        http_reply(x, status, "application/json", str_from(text));
-    else
-        http_reply(x, 500, "text/plain", STR("out of memory\n"));
-    free(text);
-}
-
 void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e) {
+    json_memory_begin();
+    Buf text = {0};
+    json_t *error = api_error_json(e, dialect);
+    bool whole = json_memory_dump(error, &text);
+    json_decref(error);
     if (e->retry_after_s > 0) {
         char seconds[16];
         snprintf(seconds, sizeof seconds, "%d", e->retry_after_s);
         http_set_header(x, "Retry-After", seconds);
     }
-    reply_dump(x, e->status, api_error_json(e, dialect));
+    if (whole)
+        http_reply(x, e->status, "application/json", buf_str(&text));
+    else
+        http_reply(x, 503, "text/plain", STR("out of memory\n"));
+    buf_free(&text);
+}
+
+void api_no_memory_reply(HttpExchange *x, Dialect dialect) {
+    ApiError e;
+    api_error_set(&e, 503, NULL, NULL, "out of memory");
+    api_error_reply(x, dialect, &e);
 }
 
 void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value) {
-    ApiError e;
-    if (value) {
-        reply_dump(x, status, value);
-        return;
-    }
-    api_error_set(&e, 500, NULL, NULL, "the reply could not be built (out of memory)");
-    api_error_reply(x, dialect, &e);
+    Buf text = {0};
+    bool whole = json_memory_dump(value, &text);
+    json_decref(value);
+    if (whole)
+        http_reply(x, status, "application/json", buf_str(&text));
+    else
+        api_no_memory_reply(x, dialect);
+    buf_free(&text);
 }
 
 json_t *api_data_json(json_t *data) {

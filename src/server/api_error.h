@@ -32,7 +32,8 @@ const char *api_error_type(int status); // "invalid_request_error", …
 
 json_t *api_error_json(const ApiError *e, Dialect dialect);                // a new reference, NULL: no memory
 void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e); // ends the exchange
-// Replies with a JSON value; takes the reference. NULL (no memory) becomes a 500.
+void api_no_memory_reply(HttpExchange *x, Dialect dialect);                // 503
+// Replies with a JSON value; takes the reference. What is not whole for lack of memory becomes a 503.
 void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value);
 // The native envelope {"success":true,"data":…}; takes the reference. NULL (no memory) stays NULL.
 json_t *api_data_json(json_t *data);

@@ -249,7 +249,7 @@ void api_metrics(App *app, HttpExchange *x, Str tail) {
     put_families(&s, families, COUNT(families), "");
     if (app->config->metrics_aliases) put_aliases(&s);
     if (out.failed)
-        http_reply(x, 500, "text/plain", STR("out of memory\n"));
+        api_no_memory_reply(x, DIALECT_NATIVE);
     else
         http_reply(x, 200, PROM_CONTENT_TYPE, buf_str(&out));
     buf_free(&out);

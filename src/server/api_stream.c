@@ -1,15 +1,25 @@
 #include "server/api_stream.h"
 
-#include <stdlib.h>
+#include "server/json_memory.h"
 
 bool sse_format(const json_t *value, Buf *out) {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    if (!text) return false;
+    if (!value) return false;
     buf_puts(out, "data: ");
-    buf_puts(out, text);
+    bool whole = json_memory_dump(value, out);
     buf_puts(out, "\n\n");
-    free(text);
-    return !out->failed;
+    return whole && !out->failed;
+}
+
+// An event could not be made: the stream would go on with a hole. It is cut, or refused before its first
+// byte.
+static bool give_up(Generation *g) {
+    HttpExchange *x = g->x;
+    generation_abandon(g, OUTCOME_CANCELLED);
+    if (x && g->started)
+        http_drop(x);
+    else if (x)
+        api_no_memory_reply(x, g->dialect->errors);
+    return false;
 }
 
 static bool send_bytes(Generation *g, const Buf *bytes) {
@@ -25,7 +35,7 @@ static bool send_bytes(Generation *g, const Buf *bytes) {
 
 bool stream_event(Generation *g, json_t *value) {
     Buf line = {0};
-    bool ok = sse_format(value, &line) && send_bytes(g, &line);
+    bool ok = sse_format(value, &line) ? send_bytes(g, &line) : give_up(g);
     json_decref(value);
     buf_free(&line);
     return ok;
@@ -54,7 +64,7 @@ bool stream_line(Generation *g, json_t *value) {
 bool stream_word(Generation *g, const char *word) {
     Buf line = {0};
     buf_printf(&line, "data: %s\n\n", word);
-    bool ok = !line.failed && send_bytes(g, &line);
+    bool ok = !line.failed ? send_bytes(g, &line) : give_up(g);
     buf_free(&line);
     return ok;
 }

@@ -1,8 +1,8 @@
 // The stream of an answer, whatever its dialect: server-sent events, or lines of JSON.
 //
 // The stream starts with its first event, so that a failure before the first token still has its
-// true HTTP status. A send that finds the reader too slow abandons the generation; the exchange
-// is then gone and the caller just returns.
+// true HTTP status. A send that finds the reader too slow, or no memory, abandons the generation; the
+// exchange is then gone and the caller just returns.
 #ifndef CLLM_SERVER_API_STREAM_H
 #define CLLM_SERVER_API_STREAM_H
 

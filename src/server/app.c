@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "server/json_memory.h"
 
 void app_init(App *app, const ServerConfig *config) {
+    json_memory_watch();
     *app = (App){.config = config, .started = time(NULL), .started_ns = clock_now_ns()};
     served_init(&app->served, config);
 }

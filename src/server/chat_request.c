@@ -45,7 +45,7 @@ static json_t *flatten_parts(const json_t *parts, size_t i, ApiError *e) {
         }
         buf_put(&text, (Str){json_string_value(words), json_string_length(words)});
     }
-    result = json_stringn(buf_str(&text).ptr, text.len);
+    result = text.failed ? NULL : json_stringn(buf_str(&text).ptr, text.len);
     if (!result) api_error_set(e, 503, NULL, NULL, "out of memory");
 free_text:
     buf_free(&text);

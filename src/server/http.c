@@ -10,6 +10,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
@@ -42,6 +43,7 @@ struct HttpExchange {
     void *user;
     Str body;
     bool too_large, started;
+    bool broken; // no memory: what would be told is not whole
 };
 
 struct Http {
@@ -57,6 +59,8 @@ struct Http {
 enum {
     HTTP_RESUME_MS = 200,
     HTTP_WATCH_MS = 50,
+    HTTP_HEAD_ROOM = 4096,
+    HTTP_CHUNK_ROOM = 128,     // what frames a chunk
     HTTP_SEND_BUFFER = 131072, // the kernel would take megabytes for a reader who has stopped reading
 };
 
@@ -99,19 +103,21 @@ static void on_reply_complete(struct evhttp_request *req, void *arg) {
 static void on_request(struct evhttp_request *req, void *arg) {
     Http *h = arg;
     HttpConn *c = http_conn_of(&h->conns, evhttp_request_get_connection(req));
-    HttpExchange *x = c && c->phase == CONN_BODY ? calloc(1, sizeof *x) : NULL; // screened, that is
+    struct evbuffer *in = evhttp_request_get_input_buffer(req);
+    size_t n = evbuffer_get_length(in);
+    bool too_large = n > h->config.limits.max_body_bytes;
+    const char *body = too_large || !n ? "" : (const char *)evbuffer_pullup(in, -1);
+    bool screened = c && c->phase == CONN_BODY;
+    HttpExchange *x = screened && body ? calloc(1, sizeof *x) : NULL;
     if (!x) {
         evhttp_send_reply(req, 503, "Service Unavailable", NULL);
         return;
     }
-    *x = (HttpExchange){.http = h, .conn = c, .req = req};
+    *x = (HttpExchange){.http = h, .conn = c, .req = req, .too_large = too_large};
+    x->body = (Str){body, too_large ? 0 : n};
     c->exchange = x;
     http_conn_begin_reply(c);
     evhttp_request_set_on_complete_cb(req, on_reply_complete, c);
-    struct evbuffer *in = evhttp_request_get_input_buffer(req);
-    size_t n = evbuffer_get_length(in);
-    x->too_large = n > h->config.limits.max_body_bytes;
-    if (!x->too_large && n) x->body = (Str){(const char *)evbuffer_pullup(in, -1), n};
     h->calls.handle(x, h->calls.user);
 }
 
@@ -156,18 +162,20 @@ Str http_path(const HttpExchange *x) {
 
 // A body is the evbuffer in which it arrived. It lies in one piece, and moving it to another evbuffer
 // moves no byte.
-HttpBody *http_take_body(HttpExchange *x, Str *view) {
+bool http_take_body(HttpExchange *x, HttpBody **body, Str *view) {
     HttpBody *own = x->body.len ? calloc(1, sizeof *own) : NULL;
-    *view = (Str){"", 0};
-    if (!own || !(own->bytes = evbuffer_new())) {
+    if (x->body.len && (!own || !(own->bytes = evbuffer_new()))) {
         free(own);
-        return NULL;
+        return false;
     }
-    evbuffer_add_buffer(own->bytes, evhttp_request_get_input_buffer(x->req));
-    own->share = http_conn_hand_over(x->conn);
+    if (own) {
+        evbuffer_add_buffer(own->bytes, evhttp_request_get_input_buffer(x->req));
+        own->share = http_conn_hand_over(x->conn);
+    }
+    *body = own;
     *view = x->body;
     x->body = (Str){"", 0};
-    return own;
+    return true;
 }
 
 void http_free_body(HttpBody *body) {
@@ -218,7 +226,11 @@ static const char *reason_phrase(int status) {
 void http_set_header(HttpExchange *x, const char *name, const char *value) {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(x->req);
     evhttp_remove_header(headers, name);
-    evhttp_add_header(headers, name, value);
+    x->broken |= evhttp_add_header(headers, name, value) != 0;
+}
+
+static struct evbuffer *output_of(const HttpExchange *x) {
+    return bufferevent_get_output(x->conn->bev);
 }
 
 // What Access-Control-Allow-Origin says to this origin. NULL: nothing.
@@ -245,12 +257,12 @@ bool http_origin_allowed(const HttpExchange *x) {
     return allowed_origin(x->http, http_header(x, "Origin")) != NULL;
 }
 
-static void begin_reply(HttpExchange *x, int status, const char *content_type) {
+static void begin_reply(HttpExchange *x, const char *content_type) {
     const Http *h = x->http;
-    h->calls.answered(x->tag, status, h->calls.user);
     const char *origin = allowed_origin(h, http_header(x, "Origin"));
     if (content_type) http_set_header(x, "Content-Type", content_type);
-    if (answers_by_origin(h)) evhttp_add_header(evhttp_request_get_output_headers(x->req), "Vary", "Origin");
+    if (answers_by_origin(h))
+        x->broken |= evhttp_add_header(evhttp_request_get_output_headers(x->req), "Vary", "Origin") != 0;
     if (!origin) return;
     http_set_header(x, "Access-Control-Allow-Origin", origin);
     http_set_header(x, "Access-Control-Expose-Headers", "Retry-After");
@@ -262,17 +274,28 @@ static HttpConn *exchange_end(HttpExchange *x) {
     return c;
 }
 
+static void put_body(HttpExchange *x, Str body, struct evbuffer *out) {
+    char length[32];
+    snprintf(length, sizeof length, "%zu", body.len);
+    http_set_header(x, "Content-Length", length);
+    if (http_method(x) != HTTP_HEAD) x->broken |= !out || evbuffer_add(out, body.ptr, body.len) != 0;
+}
+
+// evhttp writes the head line by line and does not look whether it could; with the room at hand it can. What
+// is not whole all the same becomes a 503 without a body.
 void http_reply(HttpExchange *x, int status, const char *content_type, Str body) {
     struct evhttp_request *req = x->req;
-    begin_reply(x, status, content_type);
+    begin_reply(x, content_type);
     struct evbuffer *out = evbuffer_new();
-    if (status != 204 && status != 304) {
-        char length[32];
-        snprintf(length, sizeof length, "%zu", body.len);
-        http_set_header(x, "Content-Length", length);
-        if (out && http_method(x) != HTTP_HEAD) evbuffer_add(out, body.ptr, body.len);
-    }
+    if (status != 204 && status != 304) put_body(x, body, out);
     if (x->too_large) http_set_header(x, "Connection", "close");
+    x->broken |= evbuffer_expand(output_of(x), HTTP_HEAD_ROOM) != 0;
+    if (x->broken) {
+        status = 503;
+        evhttp_clear_headers(evhttp_request_get_output_headers(req));
+        if (out) evbuffer_drain(out, evbuffer_get_length(out));
+    }
+    x->http->calls.answered(x->tag, status, x->http->calls.user);
     HttpConn *c = exchange_end(x);
     evhttp_send_reply(req, status, reason_phrase(status), out);
     http_conn_flush(c);
@@ -316,30 +339,49 @@ void http_keep(HttpExchange *x, HttpGone gone, void *user) {
 }
 
 void http_start(HttpExchange *x, int status, const char *content_type) {
-    begin_reply(x, status, content_type);
+    x->http->calls.answered(x->tag, status, x->http->calls.user);
+    begin_reply(x, content_type);
     http_set_header(x, "Cache-Control", "no-cache");
     http_set_header(x, "X-Accel-Buffering", "no");
     x->started = true;
+    x->broken |= evbuffer_expand(output_of(x), HTTP_HEAD_ROOM) != 0;
     evhttp_send_reply_start(x->req, status, reason_phrase(status));
+    bool told = evhttp_find_header(evhttp_request_get_output_headers(x->req), "Transfer-Encoding") != NULL;
+    x->broken |= x->req->chunked && !told;
+}
+
+void http_drop(HttpExchange *x) {
+    x->gone = NULL;
+    evhttp_connection_free(x->conn->evcon);
+}
+
+// evhttp frames a chunk without looking whether it could; so the room is there before.
+static bool add_chunk(HttpExchange *x, Str bytes) {
+    struct evbuffer *chunk = evbuffer_new();
+    bool ok = chunk && !x->broken && evbuffer_expand(output_of(x), HTTP_CHUNK_ROOM) == 0 &&
+              evbuffer_expand(chunk, bytes.len + HTTP_CHUNK_ROOM) == 0 &&
+              evbuffer_add(chunk, bytes.ptr, bytes.len) == 0;
+    if (ok) evhttp_send_reply_chunk(x->req, chunk);
+    if (chunk) evbuffer_free(chunk);
+    return ok;
 }
 
 bool http_send(HttpExchange *x, Str bytes) {
     CHECK(x->started);
     if (bytes.len == 0) return true;
-    struct evbuffer *chunk = evbuffer_new();
-    bool added = chunk && evbuffer_add(chunk, bytes.ptr, bytes.len) == 0;
-    if (added) evhttp_send_reply_chunk(x->req, chunk);
-    if (chunk) evbuffer_free(chunk);
-    size_t pending = evbuffer_get_length(bufferevent_get_output(x->conn->bev));
-    if (added && pending <= x->http->config.max_pending_bytes) return true;
-    x->gone = NULL;
-    evhttp_connection_free(x->conn->evcon);
+    if (add_chunk(x, bytes) && evbuffer_get_length(output_of(x)) <= x->http->config.max_pending_bytes)
+        return true;
+    http_drop(x);
     return false;
 }
 
 void http_end(HttpExchange *x, bool close_connection) {
     struct evhttp_request *req = x->req;
     if (close_connection) http_set_header(x, "Connection", "close"); // evhttp looks at it when it has flushed
+    if (x->broken || evbuffer_expand(output_of(x), HTTP_CHUNK_ROOM) != 0) {
+        http_drop(x);
+        return;
+    }
     http_conn_flush(exchange_end(x));
     evhttp_send_reply_end(req);
 }

@@ -68,8 +68,8 @@ HttpMethod http_method(const HttpExchange *x);
 const char *http_method_name(HttpMethod m);
 Str http_path(const HttpExchange *x); // as sent: not percent-decoded, without the query
 // The body, which from then on is the caller's and outlives the exchange; free it on the loop's thread. *view
-// shows it. NULL: there is none.
-HttpBody *http_take_body(HttpExchange *x, Str *view);
+// shows it; without one both are empty. false: no memory.
+bool http_take_body(HttpExchange *x, HttpBody **body, Str *view);
 void http_free_body(HttpBody *body); // NULL is allowed
 bool http_body_too_large(const HttpExchange *x);
 const char *http_header(const HttpExchange *x, const char *name); // NULL: not sent
@@ -85,10 +85,11 @@ void http_reply(HttpExchange *x, int status, const char *content_type, Str body)
 void http_keep(HttpExchange *x, HttpGone gone, void *user);
 
 // A streamed reply of a kept exchange: start, any number of sends, end. Not from inside the
-// handler. http_send returns false when the reader is too slow: the connection has been dropped, x
-// is invalid and `gone` is not called.
+// handler. http_send returns false when the reader is too slow or memory ran out: the connection has been
+// dropped, x is invalid and `gone` is not called.
 void http_start(HttpExchange *x, int status, const char *content_type);
 bool http_send(HttpExchange *x, Str bytes);
 void http_end(HttpExchange *x, bool close_connection);
+void http_drop(HttpExchange *x); // closes the connection in the middle of the reply; `gone` is not called
 
 #endif

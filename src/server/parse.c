@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 // jansson recurses on nesting, and so does everything that walks the value later; and it makes an object of
 // each value. Every value but the first stands behind one of { [ , :, and every colon behind one of { and ,
@@ -35,6 +36,14 @@ bool parse_is_bounded(Str s, size_t *n_values, ApiError *e) {
     return true;
 }
 
+// jansson reads past the end of a long string that found no room to grow, so that what it may need for one
+// is tried out before.
+static bool has_room(size_t n_body) {
+    void *probe = malloc(2 * n_body + 64);
+    free(probe);
+    return probe != NULL;
+}
+
 json_t *parse_body(Str body, ApiError *e) {
     json_error_t at;
     size_t n_values = 0;
@@ -43,6 +52,10 @@ json_t *parse_body(Str body, ApiError *e) {
         return NULL;
     }
     if (!parse_is_bounded(body, &n_values, e)) return NULL;
+    if (!has_room(body.len)) {
+        api_error_set(e, 503, NULL, NULL, "out of memory");
+        return NULL;
+    }
     json_t *root = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &at);
     if (!root) {
         api_error_set(e, 400, NULL, NULL, "invalid JSON at line %d column %d: %s", at.line, at.column,

@@ -1,6 +1,7 @@
 #include "server/preparer.h"
 
 #include "base/clock.h"
+#include "server/json_memory.h"
 #include "server/request.h"
 
 #include <event2/event.h>
@@ -48,6 +49,13 @@ static void free_job(Job *job) {
     free(job);
 }
 
+// What memory was too short for may have been read in part.
+static void run_job(Job *job) {
+    json_memory_begin();
+    job->kind->run(job);
+    if (json_memory_failed()) api_error_set(&job->error, 503, NULL, NULL, "out of memory");
+}
+
 // ---- the thread
 
 static Job *wait_for_job(Preparer *p) {
@@ -80,7 +88,7 @@ static void *preparer_main(void *arg) {
             free_job(job);
             continue;
         }
-        if (!atomic_load(&job->dropped)) job->kind->run(job);
+        if (!atomic_load(&job->dropped)) run_job(job);
         hand_back(p, job);
     }
     return NULL;
@@ -89,6 +97,7 @@ static void *preparer_main(void *arg) {
 // ---- the loop
 
 static void finish(Job *job) {
+    json_memory_begin();
     if (job->x && job->error.status)
         api_error_reply(job->x, job->dialect, &job->error);
     else if (job->x)
@@ -121,10 +130,9 @@ static void on_client_gone(void *user) {
 
 Job *preparer_new_job(struct App *app, HttpExchange *x, const JobKind *kind, Dialect dialect) {
     Job *job = calloc(1, kind->size);
-    if (!job) {
-        ApiError e;
-        api_error_set(&e, 503, NULL, NULL, "out of memory");
-        api_error_reply(x, dialect, &e);
+    if (!job || !http_take_body(x, &job->body_owner, &job->body)) {
+        free(job);
+        api_no_memory_reply(x, dialect);
         return NULL;
     }
     job->kind = kind;
@@ -133,14 +141,13 @@ Job *preparer_new_job(struct App *app, HttpExchange *x, const JobKind *kind, Dia
     job->received_ns = clock_now_ns();
     job->app = app;
     job->x = x;
-    job->body_owner = http_take_body(x, &job->body);
     return job;
 }
 
 void preparer_start(Job *job) {
     Preparer *p = job->app->preparer;
     if (job->body.len < PREPARER_SMALL_BODY) {
-        job->kind->run(job);
+        run_job(job);
     } else if (request_admits(job->app, p->n_jobs + 1, &job->error)) {
         http_keep(job->x, on_client_gone, job);
         p->n_jobs++;

@@ -148,9 +148,9 @@ static bool add_bos(const PromptEncoder *p, Str text, TokenList *out) {
     int32_t bos = tokenizer_bos(p->tokenizer);
     Buf raw = {0};
     tokenizer_decode_token(p->tokenizer, bos, true, &raw);
-    bool has = raw.len > 0 && str_starts_with(text, buf_str(&raw));
+    bool known = !raw.failed, has = raw.len > 0 && str_starts_with(text, buf_str(&raw));
     buf_free(&raw);
-    return has || token_list_push(out, bos);
+    return known && (has || token_list_push(out, bos));
 }
 
 bool prompt_encode_text(const PromptEncoder *p, Str text, bool special, bool bos, TokenList *out, Err *err) {
@@ -251,18 +251,21 @@ bool prompt_encode_guarded(const PromptEncoder *p, Str text, const Guard *guard,
     }
 }
 
-static json_t *token_text(const PromptEncoder *p, int32_t id) {
+// Bytes that are no text become the empty string.
+static bool set_token_text(const PromptEncoder *p, json_t *variables, const char *name, int32_t id) {
     Buf raw = {0};
     if (id >= 0) tokenizer_decode_token(p->tokenizer, id, true, &raw);
-    json_t *text = json_stringn(buf_str(&raw).ptr, raw.len);
+    json_t *text = raw.failed ? NULL : json_stringn(buf_str(&raw).ptr, raw.len);
+    if (!text && !raw.failed) text = json_string("");
     buf_free(&raw);
-    return text ? text : json_string("");
+    return json_object_set_new(variables, name, text) == 0;
 }
 
 bool prompt_render_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, Buf *out,
                         Err *err) {
-    json_object_set_new(variables, "bos_token", token_text(p, tokenizer_bos(p->tokenizer)));
-    json_object_set_new(variables, "eos_token", token_text(p, tokenizer_eos(p->tokenizer)));
+    if (!set_token_text(p, variables, "bos_token", tokenizer_bos(p->tokenizer)) ||
+        !set_token_text(p, variables, "eos_token", tokenizer_eos(p->tokenizer)))
+        return err_set(err, ERR_NOMEM, "out of memory");
     if (!chat_template_render(t, variables, out, err)) return false;
     return !out->failed || err_set(err, ERR_NOMEM, "out of memory");
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/json_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,20 +178,23 @@ fail:
 
 // ---- the one end
 
-static void answer(Request *r, FinishReason reason) {
-    r->answered = true;
-    r->outcome = (Outcome)reason;
-    r->end_ns = clock_now_ns();
-    detok_finish(r->detok, &r->text);
-    r->sink->end(r);
-}
-
 static void answer_failure(Request *r, int status, const char *code, const char *message) {
     ApiError e;
     r->answered = true;
     r->end_ns = clock_now_ns();
     api_error_set(&e, status, code, NULL, "%s", message);
     r->sink->fail(r, &e);
+}
+
+static void answer(Request *r, FinishReason reason) {
+    r->answered = true;
+    r->outcome = (Outcome)reason;
+    r->end_ns = clock_now_ns();
+    detok_finish(r->detok, &r->text);
+    if (r->text.failed)
+        answer_failure(r, 503, NULL, "out of memory");
+    else
+        r->sink->end(r);
 }
 
 void request_abandon(Request *r, Outcome why) {
@@ -266,6 +270,7 @@ static void on_end(Request *r, const EngineEvent *event) {
 
 void request_on_event(const EngineEvent *event) {
     Request *r = event->user;
+    json_memory_begin();
     r->n_cached = event->n_cached;
     if (event->kind == ENGINE_TOKEN)
         on_token(r, event->token);

@@ -2,9 +2,7 @@
 
 #include "base/num.h"
 #include "server/app.h"
-
-#include <event2/http.h>
-#include <stdlib.h>
+#include "server/json_memory.h"
 
 static bool path_matches(const char *pattern, Str path, Str *tail) {
     const char *open = strchr(pattern, '{');
@@ -90,11 +88,30 @@ static bool screen(const HttpHead *head, HttpRefusal *r, void *user) {
 static char *refusal_json(const HttpRefusal *r, void *user) {
     (void)user;
     ApiError e;
+    json_memory_begin();
     api_error_set(&e, r->status, r->code, NULL, "%s", r->message);
     json_t *value = api_error_json(&e, r->path.len ? router_dialect(r->path) : DIALECT_OPENAI);
-    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    Buf text = {0};
+    bool whole = json_memory_dump(value, &text);
     json_decref(value);
-    return text;
+    if (!whole) buf_free(&text);
+    return text.ptr;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// What is no escape stays as it is.
+static void percent_decode(Str s, Buf *out) {
+    for (size_t i = 0; i < s.len; i++) {
+        int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+        buf_putc(out, low >= 0 ? (char)(high << 4 | low) : s.ptr[i]);
+        if (low >= 0) i += 2;
+    }
 }
 
 static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
@@ -111,10 +128,13 @@ static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
         api_error_reply(x, dialect, &e);
         return;
     }
-    size_t n = 0;
-    char *decoded = tail.len ? evhttp_uridecode(tail.ptr, 0, &n) : NULL; // paths are NUL-terminated
-    route->handler(app, x, decoded ? (Str){decoded, n} : (Str){"", 0});
-    free(decoded);
+    Buf decoded = {0};
+    percent_decode(tail, &decoded);
+    if (decoded.failed)
+        api_no_memory_reply(x, dialect);
+    else
+        route->handler(app, x, buf_str(&decoded));
+    buf_free(&decoded);
 }
 
 static void handle(HttpExchange *x, void *app) {
@@ -122,7 +142,14 @@ static void handle(HttpExchange *x, void *app) {
     Str path = http_path(x), tail;
     Buf allow = {0};
     ApiError e;
-    switch (router_find(routes_table, routes_count, http_method(x), path, &found, &tail, &allow)) {
+    json_memory_begin();
+    RouteResult result = router_find(routes_table, routes_count, http_method(x), path, &found, &tail, &allow);
+    if (allow.failed) {
+        api_no_memory_reply(x, router_dialect(path));
+        buf_free(&allow);
+        return;
+    }
+    switch (result) {
     case ROUTE_FOUND:
         http_set_tag(x, found);
         call(app, x, found, tail);

@@ -31,6 +31,7 @@ typedef struct Fault {
 } Fault;
 
 static Fault *faults; // NULL: nothing fails
+static bool stops;    // FAULT_ABORT: stop there instead, for a debugger
 
 // The C library's own, under the names that it keeps for replacements.
 extern void *__libc_malloc(size_t size);
@@ -64,6 +65,7 @@ __attribute__((constructor)) static void attach(void) {
     real_pipe2 = dlsym(RTLD_NEXT, "pipe2");
     real_epoll = dlsym(RTLD_NEXT, "epoll_create1");
     real_open = dlsym(RTLD_NEXT, "open");
+    stops = getenv("FAULT_ABORT") != NULL;
     const char *path = getenv("FAULT");
     int fd = path ? real_open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0) return;
@@ -79,6 +81,7 @@ static bool fails(int kind, int error) {
     int64_t left = atomic_load(&f->countdown);
     while (left > 0 && !(left == 1 && f->lasting) && !atomic_compare_exchange_weak(&f->countdown, &left, left - 1)) continue;
     if (left != 1) return false;
+    if (stops) abort();
     atomic_fetch_add(&f->failed, 1);
     errno = error;
     return true;
