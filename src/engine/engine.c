@@ -61,6 +61,7 @@ struct Engine {
     SeqLine live;           // in order of arrival
     int64_t n_queue_tokens; // of the prompts of those whose first token has not been collected
     uint64_t last_id;
+    Seq *ended; // freed with the next poll: its last event may show log-probabilities
     bool closed, stop_sent;
 };
 
@@ -172,6 +173,7 @@ static bool make_room(Engine *e, Err *err) {
 }
 
 static void free_parts(Engine *e) {
+    seq_free(e->ended);
     for (int32_t i = 0; i < e->live.n; i++) seq_free(e->live.at[i]);
     seq_line_destroy(&e->live);
     queue_destroy(&e->inbox);
@@ -256,6 +258,10 @@ static SubmitResult check_request(const Engine *e, const EngineRequest *r, Err *
                 ENGINE_MAX_PRIORITY);
         return SUBMIT_BAD;
     }
+    if (r->n_top < 0 || r->n_top > LOGPROBS_MAX_TOP) {
+        err_set(err, ERR_INVALID, "n_top is %d; it must be 0 … %d", r->n_top, LOGPROBS_MAX_TOP);
+        return SUBMIT_BAD;
+    }
     if (r->cache_salt.len > ENGINE_MAX_SALT) {
         err_set(err, ERR_INVALID, "cache_salt has %zu bytes; it may have %d", r->cache_salt.len,
                 ENGINE_MAX_SALT);
@@ -269,12 +275,13 @@ static SubmitResult check_request(const Engine *e, const EngineRequest *r, Err *
     return check_tokens(e, r, err) ? SUBMIT_OK : SUBMIT_BAD;
 }
 
-// A prompt that nobody waits before is taken, however long it is: it would be refused forever.
+// A prompt that nobody waits before is taken, however long it is, and with it its companions: they would be
+// refused forever.
 static bool has_room(const Engine *e, const EngineRequest *r, Err *err) {
     if (e->live.n == e->max_live)
         return err_set(err, ERR_LIMIT, "%d requests are running or waiting already (max_running + max_queue)",
                        e->max_live);
-    if (e->max_queue_tokens == 0 || e->n_queue_tokens == 0 ||
+    if (e->max_queue_tokens == 0 || e->n_queue_tokens == 0 || r->companion ||
         e->n_queue_tokens + r->n_prompt <= e->max_queue_tokens)
         return true;
     return err_set(
@@ -313,6 +320,8 @@ static void wake_if_stalled(Engine *e) {
 }
 
 bool engine_poll(Engine *e, EngineEvent *out) {
+    seq_free(e->ended);
+    e->ended = NULL;
     if (!queue_take(&e->outbox, out)) {
         clear_fd(e->outbox_fd);
         if (!queue_take(&e->outbox, out)) return false;
@@ -322,7 +331,7 @@ bool engine_poll(Engine *e, EngineEvent *out) {
     if (out->kind == ENGINE_END) {
         int32_t i = seq_line_find(&e->live, out->id);
         CHECK(i >= 0);
-        seq_free(e->live.at[i]);
+        e->ended = e->live.at[i];
         seq_line_remove(&e->live, i);
     }
     return true;

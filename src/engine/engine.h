@@ -15,6 +15,7 @@
 #include "base/histogram.h"
 #include "base/str.h"
 #include "base/workers.h"
+#include "engine/logprobs.h"
 #include "engine/sampler.h"
 #include "model/batch.h"
 
@@ -50,6 +51,10 @@ typedef struct EngineRequest {
     double *pooled;   //   whatever the prefix cache has. [n_embd] of batch.h, borrowed until END
     int64_t deadline_ns;    // clock_now_ns() time at which it ends with FINISH_TIMEOUT; 0 = none
     void *user;             // comes back in its events
+    bool logprobs;          // those of the tokens generated are wanted,
+    bool prompt_logprobs;   //   and of the prompt's, all of which is computed then
+    int32_t n_top;          //   each with so many of the likeliest, 0 … LOGPROBS_MAX_TOP
+    bool companion;         // belongs to the one submitted before, with which max_queue_tokens was asked
     Constraint *constraint; // NULL: none; with SUBMIT_OK it belongs to the engine
 } EngineRequest;
 
@@ -77,16 +82,22 @@ typedef struct EngineEvent {
     EngineEventKind kind;
     uint64_t id;
     void *user;
-    int32_t token;       // TOKEN
-    FinishReason reason; // END
-    int32_t n_prompt;    // both: tokens of the prompt
-    int32_t n_cached;    // both: tokens of the prompt that were not computed, as their KV was found
-    int32_t n_generated; // both: TOKEN events delivered, this one included
-    int32_t n_drafted;   // END: guesses computed for it
-    int32_t n_accepted;  // END: those that came true
-    int64_t queued_ns;   // END: time from submit to the first row computed (or to the end)
-    int64_t prefill_ns;  // END: from then to the first token
-    int64_t decode_ns;   // END: from then to the end
+    int32_t token; // TOKEN
+    // With log-probabilities, until the next engine_poll. Rows are of 1 + n_top: the token's own, then the
+    // likeliest.
+    const TokenLogprob *logprobs; // TOKEN: its row, if wanted
+    const TokenLogprob
+        *prompt_logprobs; // the first TOKEN or END: [n_prompt] rows, if wanted and computed; the
+                          //   first row means nothing
+    FinishReason reason;  // END
+    int32_t n_prompt;     // both: tokens of the prompt
+    int32_t n_cached;     // both: tokens of the prompt that were not computed, as their KV was found
+    int32_t n_generated;  // both: TOKEN events delivered, this one included
+    int32_t n_drafted;    // END: guesses computed for it
+    int32_t n_accepted;   // END: those that came true
+    int64_t queued_ns;    // END: time from submit to the first row computed (or to the end)
+    int64_t prefill_ns;   // END: from then to the first token
+    int64_t decode_ns;    // END: from then to the end
 } EngineEvent;
 
 // A consistent-enough snapshot for health and statistics, readable from any thread at any time

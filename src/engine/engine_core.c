@@ -22,15 +22,24 @@ typedef struct Sampling {
     int32_t n;         // tokens chosen: `chosen` from first_row on
 } Sampling;
 
+// A row of logits that tells the log-probability of a prompt's token.
+typedef struct Scoring {
+    Seq *seq;
+    int32_t row, position; // of the step's logits; of the token
+} Scoring;
+
 struct EngineCore {
     StepModel model;
     Workers *workers;
     EngineSink sink;
     Sched sched;
     EngineStats stats;
-    SamplerScratch **scratch; // [n_workers]
+    SamplerScratch **scratch;  // [n_workers]
+    LogprobScratch **logprobs; // [n_workers]
     int32_t n_workers;
-    Sampling *samplings;   // [max_running], in the order of their rows
+    Sampling *samplings; // [max_running], in the order of their rows
+    Scoring *scorings;   // [max_logits]
+    int32_t n_scorings;
     int32_t *chosen;       // [max_logits] a token for each row of logits that was used
     const LogitsRow *rows; // the step's
     RowPrice price;
@@ -64,9 +73,13 @@ static bool check_config(const EngineConfig *c, const StepModel *m, Err *err) {
 
 static bool new_scratch(EngineCore *c, Err *err) {
     c->scratch = calloc((size_t)c->n_workers, sizeof c->scratch[0]);
-    if (!c->scratch) return err_set(err, ERR_NOMEM, "engine: no memory for %d workers", c->n_workers);
+    c->logprobs = calloc((size_t)c->n_workers, sizeof c->logprobs[0]);
+    if (!c->scratch || !c->logprobs)
+        return err_set(err, ERR_NOMEM, "engine: no memory for %d workers", c->n_workers);
     for (int32_t i = 0; i < c->n_workers; i++)
-        if (!(c->scratch[i] = sampler_scratch_new(c->model.n_vocab, err))) return false;
+        if (!(c->scratch[i] = sampler_scratch_new(c->model.n_vocab, err)) ||
+            !(c->logprobs[i] = logprob_scratch_new(c->model.n_vocab, err)))
+            return false;
     return true;
 }
 
@@ -89,11 +102,12 @@ EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, 
     c->n_workers = workers_count(workers);
     row_price_init(&c->price);
     EngineConfig used = usable(config, model);
-    if (!sched_init(&c->sched, &used, model->n_blocks, err)) goto free_core;
+    if (!sched_init(&c->sched, &used, model, err)) goto free_core;
     if (!new_scratch(c, err)) goto free_core;
     c->samplings = calloc((size_t)config->max_running, sizeof c->samplings[0]);
     c->chosen = calloc((size_t)model->max_logits, sizeof c->chosen[0]);
-    if (c->samplings && c->chosen) return c;
+    c->scorings = calloc((size_t)model->max_logits, sizeof c->scorings[0]);
+    if (c->samplings && c->chosen && c->scorings) return c;
 no_memory:
     err_set(err, ERR_NOMEM, "engine: no memory");
 free_core:
@@ -104,9 +118,13 @@ free_core:
 void engine_core_free(EngineCore *c) {
     if (!c) return;
     sched_destroy(&c->sched);
-    if (c->scratch)
-        for (int32_t i = 0; i < c->n_workers; i++) sampler_scratch_free(c->scratch[i]);
+    for (int32_t i = 0; i < c->n_workers; i++) {
+        if (c->scratch) sampler_scratch_free(c->scratch[i]);
+        if (c->logprobs) logprob_scratch_free(c->logprobs[i]);
+    }
     free(c->scratch);
+    free(c->logprobs);
+    free(c->scorings);
     free(c->samplings);
     free(c->chosen);
     free(c);
@@ -121,6 +139,11 @@ void engine_core_add(EngineCore *c, Seq *s) {
     c->stats.requests++;
 }
 
+// The log-probabilities of its prompt, once they are all there.
+static const TokenLogprob *scored(const Seq *s) {
+    return s->scores && s->first_token_ns ? s->logprobs : NULL;
+}
+
 static void end(EngineCore *c, Seq *s, FinishReason reason) {
     int64_t at = now(c);
     int64_t first_row = s->first_row_ns ? s->first_row_ns : at;
@@ -132,6 +155,7 @@ static void end(EngineCore *c, Seq *s, FinishReason reason) {
         .id = s->id,
         .user = s->user,
         .reason = reason,
+        .prompt_logprobs = scored(s),
         .n_prompt = s->n_prompt,
         .n_cached = s->n_cached,
         .n_generated = seq_n_generated(s),
@@ -170,17 +194,41 @@ int64_t engine_core_next_deadline(const EngineCore *c) {
     return next;
 }
 
+static void score(void *ctx, int task, int worker) {
+    EngineCore *c = ctx;
+    const Scoring *p = &c->scorings[task];
+    logprobs_load(c->logprobs[worker], c->rows[p->row].all);
+    logprobs_take(c->logprobs[worker], p->seq->tokens[p->position], p->seq->n_top,
+                  seq_logprobs(p->seq, p->position));
+}
+
+// The sampler spoils the row, so its log-probabilities are taken up before.
+static int32_t choose(EngineCore *c, const Seq *s, int32_t row, int32_t nth, int worker) {
+    if (s->logprobs) logprobs_load(c->logprobs[worker], c->rows[row].all);
+    int32_t token = sampler_next(s->sampler, &c->rows[row], c->scratch[worker]);
+    if (s->logprobs && token != SAMPLER_NO_TOKEN)
+        logprobs_take(c->logprobs[worker], token, s->n_top, seq_logprobs(s, s->len + nth));
+    return token;
+}
+
 static void sample(void *ctx, int task, int worker) {
     EngineCore *c = ctx;
     Sampling *p = &c->samplings[task];
     const Seq *s = p->seq;
-    bool guessed = true; // the row that comes next follows what was chosen
+    bool guessed = s->max_tokens > 0; // the row that comes next follows what was chosen
     for (p->n = 0; guessed; p->n++) {
         int32_t row = p->first_row + p->n;
-        int32_t token = c->chosen[row] = sampler_next(s->sampler, &c->rows[row], c->scratch[worker]);
+        int32_t token = c->chosen[row] = choose(c, s, row, p->n, worker);
         guessed = p->n < s->n_draft && s->tokens[s->len + p->n] == token && !seq_is_end_token(s, token) &&
                   !seq_is_done(s);
     }
+}
+
+// Its prompt has been computed.
+static void note_first_token(EngineCore *c, Seq *s) {
+    if (s->first_token_ns) return;
+    s->first_token_ns = now(c);
+    c->stats.prompt_tokens += (uint64_t)s->n_prompt;
 }
 
 // last: what follows it is not yet known. false: it has ended.
@@ -190,10 +238,6 @@ static bool deliver(EngineCore *c, Seq *s, int32_t token, bool last) {
         return false;
     }
     CHECK(token >= 0 && token < c->model.n_vocab);
-    if (!s->first_token_ns) {
-        s->first_token_ns = now(c);
-        c->stats.prompt_tokens += (uint64_t)s->n_prompt;
-    }
     if (seq_is_end_token(s, token)) {
         end(c, s, FINISH_STOP);
         return false;
@@ -204,6 +248,8 @@ static bool deliver(EngineCore *c, Seq *s, int32_t token, bool last) {
                          .id = s->id,
                          .user = s->user,
                          .token = token,
+                         .logprobs = s->logprobs ? seq_logprobs(s, s->len - 1) : NULL,
+                         .prompt_logprobs = scored(s),
                          .n_prompt = s->n_prompt,
                          .n_cached = s->n_cached,
                          .n_generated = seq_n_generated(s)};
@@ -226,6 +272,11 @@ static void count_drafts(EngineCore *c, Seq *s, int32_t n_accepted) {
 // Makes the chosen tokens known. All but the last were guessed, so they are computed already.
 static void settle(EngineCore *c, const Sampling *p) {
     Seq *s = p->seq;
+    note_first_token(c, s);
+    if (s->max_tokens == 0) {
+        end(c, s, FINISH_LENGTH);
+        return;
+    }
     count_drafts(c, s, p->n - 1);
     for (int32_t i = 0; i < p->n; i++)
         if (!deliver(c, s, c->chosen[p->first_row + i], i == p->n - 1)) return;
@@ -238,21 +289,24 @@ static void note_first_row(EngineCore *c, Seq *s, int64_t began) {
     if (c->sched.prefix) c->stats.prefix_query_tokens += (uint64_t)s->n_prompt;
 }
 
-static void end_without_tokens(EngineCore *c, Seq *s) {
-    c->stats.prompt_tokens += (uint64_t)s->n_prompt;
-    end(c, s, FINISH_LENGTH);
+// Each row tells the token after its own.
+static void note_scorings(EngineCore *c, Seq *s, int32_t first_row) {
+    for (int32_t i = 0; i < s->n_rows && s->computed + i + 1 < s->n_prompt; i++)
+        c->scorings[c->n_scorings++] = (Scoring){s, first_row + i, s->computed + i + 1};
 }
 
 // What the forward pass has made true. Returns the number of sequences whose logits exist.
 static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
     int32_t n_samplings = 0, row = 0;
+    c->n_scorings = 0;
     for (int32_t i = 0; i < b->n_seqs; i++) {
         Seq *s = c->sched.planned[i];
         if (!s->first_row_ns) note_first_row(c, s, began);
+        if (seq_is_scoring(s)) note_scorings(c, s, row);
         sched_note_computed(&c->sched, s, s->computed + s->n_rows - s->n_draft);
-        if (b->seqs[i].n_logits) c->samplings[n_samplings++] = (Sampling){.seq = s, .first_row = row};
         row += b->seqs[i].n_logits;
-        if (s->max_tokens == 0 && s->computed == s->len) end_without_tokens(c, s);
+        if (s->computed == s->len)
+            c->samplings[n_samplings++] = (Sampling){.seq = s, .first_row = row - s->n_draft - 1};
     }
     return n_samplings;
 }
@@ -264,6 +318,7 @@ bool engine_core_step(EngineCore *c) {
     int64_t began = now(c);
     c->rows = c->model.forward(c->model.self, b);
     int32_t n_samplings = account(c, b, began);
+    workers_run(c->workers, score, c, c->n_scorings);
     workers_run(c->workers, sample, c, n_samplings);
     for (int32_t i = 0; i < n_samplings; i++) settle(c, &c->samplings[i]);
     c->stats.steps++;

@@ -9,10 +9,12 @@
 typedef struct Bias {
     int32_t token, nth; // in the order of the request
     float bias;
+    int32_t until; // it counts for so many tokens
 } Bias;
 
-// Bias and penalties change the logits of the listed tokens only: those with a bias and those that occur
-// in the prompt and the text. Lists are sized at the start for the most tokens that can occur.
+// Bias and penalties change the logits of the listed tokens only: those with a bias, which a ban is too, and
+// those that occur in the prompt and the text. Lists are sized at the start for the most tokens that can
+// occur.
 struct SamplerState {
     SamplingParams params; // without logit_bias
     Bias *bias;            // [n_bias] by token; of one token, in the order of the request
@@ -20,6 +22,7 @@ struct SamplerState {
     Constraint *constraint; // borrowed; NULL: none
     Rng rng;
     bool penalties;
+    int32_t n_chosen;
     int32_t n_vocab;
     int32_t n_listed, capacity;
     int32_t *listed; // [capacity] ascending
@@ -42,7 +45,7 @@ static bool check_bias(const SamplingParams *p, Err *err) {
             return err_set(err, ERR_INVALID, "logit_bias of token %d must be a number",
                            p->logit_bias[i].token);
     }
-    return true;
+    return p->min_tokens >= 0 || err_set(err, ERR_INVALID, "min_tokens is %d", p->min_tokens);
 }
 
 bool sampling_params_check(const SamplingParams *p, Err *err) {
@@ -66,17 +69,27 @@ static int by_token(const void *a, const void *b) {
     return x->nth < y->nth ? -1 : 1;
 }
 
+static void ban_late_tokens(SamplerState *s, const SamplingParams *p) {
+    for (int32_t i = 0; i < p->n_late_tokens; i++) {
+        int32_t token = p->late_tokens[i];
+        if (token < 0 || token >= s->n_vocab) continue;
+        s->bias[s->n_bias++] = (Bias){token, p->n_logit_bias + i, -INFINITY, p->min_tokens};
+    }
+}
+
 static bool copy_bias(SamplerState *s, const SamplingParams *p, Err *err) {
-    if (p->n_logit_bias == 0) return true;
-    s->bias = malloc((size_t)p->n_logit_bias * sizeof s->bias[0]);
+    int32_t n = p->n_logit_bias + (p->min_tokens > 0 ? p->n_late_tokens : 0);
+    if (n == 0) return true;
+    s->bias = malloc((size_t)n * sizeof s->bias[0]);
     if (!s->bias) return err_set(err, ERR_NOMEM, "no memory for logit_bias");
     for (int32_t i = 0; i < p->n_logit_bias; i++) {
         const LogitBias *b = &p->logit_bias[i];
         if (b->token >= s->n_vocab)
             return err_set(err, ERR_INVALID, "logit_bias: token %d; the vocabulary has 0 … %d", b->token,
                            s->n_vocab - 1);
-        s->bias[s->n_bias++] = (Bias){b->token, i, b->bias};
+        s->bias[s->n_bias++] = (Bias){b->token, i, b->bias, INT32_MAX};
     }
+    if (p->min_tokens > 0) ban_late_tokens(s, p);
     qsort(s->bias, (size_t)s->n_bias, sizeof s->bias[0], by_token);
     return true;
 }
@@ -117,6 +130,8 @@ SamplerState *sampler_new(const SamplingParams *p, const int32_t *prompt, int32_
     s->params = *p;
     s->params.logit_bias = NULL;
     s->params.n_logit_bias = 0;
+    s->params.late_tokens = NULL;
+    s->params.n_late_tokens = 0;
     s->rng.state = p->seed;
     s->n_vocab = n_vocab;
     s->penalties = p->repetition_penalty != 1 || p->presence_penalty != 0 || p->frequency_penalty != 0;
@@ -164,8 +179,10 @@ static float *logit_of(const LogitsRow *row, int32_t token, int32_t *at) {
 static void adjust(const SamplerState *s, const LogitsRow *row) {
     for (int32_t i = 0, at = 0, b = 0; i < s->n_listed; i++) {
         float *logit = logit_of(row, s->listed[i], &at);
-        for (; b < s->n_bias && s->bias[b].token == s->listed[i]; b++)
+        for (; b < s->n_bias && s->bias[b].token == s->listed[i]; b++) {
+            if (s->n_chosen >= s->bias[b].until) continue;
             *logit = s->bias[b].bias <= -100 ? -INFINITY : *logit + s->bias[b].bias;
+        }
         if (s->counts[i] != NOT_IN_TEXT) *logit = penalised(&s->params, s->counts[i], *logit);
     }
 }
@@ -245,6 +262,8 @@ int32_t sampler_next(SamplerState *s, const LogitsRow *row, SamplerScratch *scra
     CHECK(scratch->n_vocab == s->n_vocab);
     adjust(s, row);
     int32_t token = s->constraint ? choose_allowed(s, row, scratch) : choose(s, row, scratch);
-    if (s->penalties && token != SAMPLER_NO_TOKEN) count_token(s, token);
+    if (token == SAMPLER_NO_TOKEN) return token;
+    if (s->penalties) count_token(s, token);
+    s->n_chosen++;
     return token;
 }

@@ -1,10 +1,10 @@
 // From logits to the next token.
 //
-// Order of operations (the field's usual one): logit_bias, repetition / presence / frequency
-// penalties, the constraint's mask, temperature, top_k, top_p, min_p, draw. The kept set of top_k and top_p
-// is found by partial selection; the vocabulary is never sorted as a whole. Ties go to the lower token id.
-// The draw walks the kept tokens in id order with one uniform number, so the result is a function
-// of (logits, parameters, generator state) alone.
+// Order of operations (the field's usual one): logit_bias (and the ban of what is too early), repetition /
+// presence / frequency penalties, the constraint's mask, temperature, top_k, top_p, min_p, draw. The kept set
+// of top_k and top_p is found by partial selection; the vocabulary is never sorted as a whole. Ties go to the
+// lower token id. The draw walks the kept tokens in id order with one uniform number, so the result is a
+// function of (logits, parameters, generator state) alone.
 //
 // Thread: a SamplerState belongs to one sequence; different states may be used in parallel.
 #ifndef CLLM_ENGINE_SAMPLER_H
@@ -35,6 +35,9 @@ typedef struct SamplingParams {
     uint64_t seed;
     const LogitBias *logit_bias; // [n_logit_bias], copied by sampler_new
     int32_t n_logit_bias;
+    int32_t min_tokens;         // so many are chosen
+    const int32_t *late_tokens; //   before any of these [n_late_tokens] may be; copied by sampler_new
+    int32_t n_late_tokens;
 } SamplingParams;
 
 // The parameters that change nothing and choose greedily.

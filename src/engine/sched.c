@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err) {
+bool sched_init(Sched *s, const EngineConfig *config, const StepModel *model, Err *err) {
+    int32_t n_blocks = model->n_blocks;
     *s = (Sched){
         .max_running = config->max_running,
         .row_budget = config->row_budget,
         .prefill_chunk = config->prefill_chunk,
         .spec_rows = config->spec_rows,
         .decode_share = config->decode_share,
+        .max_logits = model->max_logits,
     };
     if (!seq_line_init(&s->line, config->max_running + config->max_queue, err)) return false;
     if (!(s->pool = kv_pool_new(n_blocks, config->prefix_blocks, err))) goto fail;
@@ -212,11 +214,14 @@ static void hand_out_rows(Sched *s) {
         int32_t most = pace_prompt_rows(&s->pace, n_decoding, s->decode_share);
         if (budget > most) budget = most;
     }
+    int32_t logits = s->max_logits - s->n_running; // beyond one row for each that runs
     for (int32_t i = 0; i < s->n_running && budget > 0; i++) {
         int32_t want = missing(s->line.at[i]);
         if (want == 1 || waits_for_block(s, i)) continue;
         if (want > s->prefill_chunk) want = s->prefill_chunk;
+        if (seq_is_scoring(s->line.at[i]) && want > logits + 1) want = logits + 1;
         grant(s, i, want < budget ? want : budget, &budget);
+        if (seq_is_scoring(s->line.at[i])) logits -= s->line.at[i]->n_rows - 1;
     }
 }
 
@@ -252,15 +257,19 @@ static void fill_with_drafts(Sched *s) {
     }
 }
 
-// A sampler lists the tokens that it must see for its next choice only: the rows behind guesses are whole.
-static void want_logits(const Seq *q, int32_t n, LogitsWant *wants) {
-    for (int32_t i = 0; i < n; i++) wants[i] = i == 0 ? sampler_want(q->sampler) : (LogitsWant){0};
-}
-
-// A row for each guess, and one behind the last known token if more are to come.
+// The rows that need logits: that of the last known token and those of guesses behind it; where the prompt's
+// log-probabilities are wanted, all.
 static int32_t n_logits_of(const Seq *q) {
     int32_t behind = q->computed + q->n_rows - q->len;
+    if (seq_is_scoring(q)) return q->n_rows;
     return behind < 0 || q->max_tokens == 0 ? 0 : behind + 1;
+}
+
+// A sampler lists the tokens that it must see for its next choice only: the rows behind guesses are whole,
+// and so are those that give log-probabilities.
+static void want_logits(const Seq *q, int32_t n, LogitsWant *wants) {
+    for (int32_t i = 0; i < n; i++)
+        wants[i] = i == 0 && !q->logprobs ? sampler_want(q->sampler) : (LogitsWant){0};
 }
 
 static void lay_out(Sched *s) {

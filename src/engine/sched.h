@@ -57,7 +57,7 @@
 #include "engine/seq.h"
 
 typedef struct Sched {
-    int32_t max_running, row_budget, prefill_chunk, spec_rows, decode_share;
+    int32_t max_running, row_budget, prefill_chunk, spec_rows, decode_share, max_logits;
     Pace pace;
     KvPool *pool;     // owned
     KvPrefix *prefix; // owned; NULL: nothing is shared
@@ -76,7 +76,7 @@ typedef struct Sched {
 } Sched;
 
 // The config must have been checked (engine_core_new does).
-bool sched_init(Sched *s, const EngineConfig *config, int32_t n_blocks, Err *err);
+bool sched_init(Sched *s, const EngineConfig *config, const StepModel *model, Err *err);
 void sched_destroy(Sched *s); // the line must be empty; also of a zeroed Sched
 
 void sched_add(Sched *s, Seq *q);             // takes its place in the line

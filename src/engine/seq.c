@@ -5,6 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Rows that are never written to cost no memory: the system gives it page by page.
+static bool new_logprobs(Seq *s, const EngineRequest *r, Err *err) {
+    if (!r->logprobs && !r->prompt_logprobs) return true;
+    s->scores = r->prompt_logprobs;
+    s->n_top = r->n_top;
+    size_t rows = (size_t)s->max_tokens + (s->scores ? (size_t)s->n_prompt : 0), size;
+    if (num_mul(rows + 1, (size_t)(1 + s->n_top) * sizeof s->logprobs[0], &size)) s->logprobs = malloc(size);
+    return s->logprobs || err_set(err, ERR_NOMEM, "no memory for the log-probabilities of a request");
+}
+
+TokenLogprob *seq_logprobs(const Seq *s, int32_t position) {
+    int32_t row = s->scores ? position : position - s->n_prompt;
+    return s->logprobs + (size_t)row * (size_t)(1 + s->n_top);
+}
+
 Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64_t now_ns, Err *err) {
     int32_t n_tokens = r->n_prompt + r->max_tokens;
     size_t n_data = (size_t)n_tokens + (size_t)seq_blocks_for(n_tokens), size;
@@ -38,7 +53,8 @@ Seq *seq_new(const EngineRequest *r, uint64_t id, const SeqTraits *traits, int64
         s->salt = (Str){salt, r->cache_salt.len};
     }
     s->sampler = sampler_new(&r->sampling, r->prompt, r->n_prompt, r->max_tokens, traits->n_vocab, err);
-    if (!s->sampler || (traits->drafts && !(s->drafter = draft_new(n_tokens, err)))) {
+    if (!s->sampler || !new_logprobs(s, r, err) ||
+        (traits->drafts && !(s->drafter = draft_new(n_tokens, err)))) {
         seq_free(s);
         return NULL;
     }
@@ -51,6 +67,7 @@ void seq_free(Seq *s) {
     if (!s) return;
     CHECK(s->n_blocks == 0);
     constraint_free(s->constraint);
+    free(s->logprobs);
     draft_free(s->drafter);
     sampler_free(s->sampler);
     free(s);

@@ -41,17 +41,20 @@ typedef struct Seq {
     const int32_t *end_tokens; // [n_end_tokens], borrowed from the request
     int32_t n_end_tokens;
     int32_t n_prompt, max_tokens;
-    int32_t len;       // tokens known: n_prompt + tokens generated
-    int32_t computed;  // tokens whose KV exists; < len while it lives (between steps)
-    int32_t n_blocks;  // blocks held, covering at least `computed` positions
-    int32_t n_indexed; // of those, from the first on: in the index
-    int32_t n_cached;  // tokens of the prompt whose KV was found when it first ran
-    Pooling pooling;   // NONE: `pooled` is not used
-    double *pooled;    // borrowed from the request
-    bool resumed;      // it has lost its blocks before
-    int32_t n_rows;    // rows planned in the current step, those of guesses included
-    int32_t n_draft;   // guesses in the current step: tokens[len … len + n_draft - 1]
-    bool told;         // they are the constraint's, not the drafter's
+    int32_t len;            // tokens known: n_prompt + tokens generated
+    int32_t computed;       // tokens whose KV exists; < len while it lives (between steps)
+    int32_t n_blocks;       // blocks held, covering at least `computed` positions
+    int32_t n_indexed;      // of those, from the first on: in the index
+    int32_t n_cached;       // tokens of the prompt whose KV was found when it first ran
+    Pooling pooling;        // NONE: `pooled` is not used
+    double *pooled;         // borrowed from the request
+    bool resumed;           // it has lost its blocks before
+    int32_t n_rows;         // rows planned in the current step, those of guesses included
+    int32_t n_draft;        // guesses in the current step: tokens[len … len + n_draft - 1]
+    bool told;              // they are the constraint's, not the drafter's
+    bool scores;            // the log-probabilities of the prompt's tokens are wanted
+    int32_t n_top;          // likeliest tokens in a row of log-probabilities
+    TokenLogprob *logprobs; // owned; NULL: none are wanted; see seq_logprobs
     int64_t deadline_ns, submit_ns;
     int64_t first_row_ns, first_token_ns; // 0: not yet
     int32_t n_drafted, n_accepted;        // guesses so far, and those that came true
@@ -72,9 +75,14 @@ static inline int32_t seq_blocks_for(int32_t n_tokens) {
     return (n_tokens + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
 }
 
+// The rows of its prompt are still to tell log-probabilities.
+static inline bool seq_is_scoring(const Seq *s) {
+    return s->scores && s->len == s->n_prompt;
+}
+
 // Its rows are wanted themselves, not only their keys and values: nothing may be taken from the prefix cache.
 static inline bool seq_wants_all_rows(const Seq *s) {
-    return s->pooling != POOLING_NONE;
+    return s->pooling != POOLING_NONE || seq_is_scoring(s);
 }
 
 static inline int32_t seq_n_generated(const Seq *s) {
@@ -99,6 +107,9 @@ int32_t seq_n_shared_blocks(const Seq *s, const KvPool *pool, const KvPrefix *pr
 void seq_index_blocks(Seq *s, KvPool *pool, KvPrefix *prefix);
 // The key of its block at `index`; all 16 tokens must be known, `parent` be the block before.
 KvKey seq_block_key(const Seq *s, int32_t index, int32_t parent);
+
+// The place of the log-probabilities of the token at `position`, of the prompt only if it scores.
+TokenLogprob *seq_logprobs(const Seq *s, int32_t position);
 
 bool seq_is_end_token(const Seq *s, int32_t token);
 bool seq_is_done(const Seq *s); // its constraint lets nothing follow what was chosen

@@ -29,6 +29,7 @@ void rig_init(CoreRig *rig, const CoreShape *shape) {
     rig->traits = (SeqTraits){shape->n_vocab, true, shape->config.priority_step_ns};
     rig->model =
         fake_model_new(shape->n_vocab, shape->max_context, shape->n_blocks, shape->config.row_budget);
+    if (shape->max_logits) rig->model->step.max_logits = shape->max_logits;
     rig->model->called = tick;
     rig->model->ctx = rig;
     rig->workers = workers_new(1, &err);

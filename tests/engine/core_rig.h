@@ -25,6 +25,7 @@ typedef struct CoreRig {
 typedef struct CoreShape {
     EngineConfig config;
     int32_t n_vocab, n_blocks, max_context;
+    int32_t max_logits; // 0: as many as rows
 } CoreShape;
 
 void rig_init(CoreRig *rig, const CoreShape *shape);

@@ -53,10 +53,19 @@ void kit_random(Case *c, Rng *r, int32_t n_vocab, int32_t max_prompt, int32_t ma
     for (int32_t i = 0; i < KIT_END_TOKENS; i++) c->end_tokens[i] = kit_below(r, n_vocab);
 }
 
+static void take_logprobs(Case *c, const EngineEvent *event) {
+    assert_int_equal(event->kind == ENGINE_TOKEN && c->request.logprobs, event->logprobs != NULL);
+    if (event->logprobs) c->got_logprobs[c->n_got] = event->logprobs[0];
+    if (!event->prompt_logprobs || c->n_scored > 0) return;
+    for (c->n_scored = 1; c->n_scored < c->request.n_prompt; c->n_scored++)
+        c->prompt_logprobs[c->n_scored] = event->prompt_logprobs[c->n_scored * (1 + c->request.n_top)];
+}
+
 void kit_take_event(const EngineEvent *event) {
     Case *c = event->user;
     assert_true(event->id == c->id);
     assert_int_equal(c->n_ends, 0);
+    take_logprobs(c, event);
     if (event->kind == ENGINE_TOKEN) {
         assert_true(c->n_got < c->request.max_tokens);
         c->got[c->n_got++] = event->token;

@@ -15,7 +15,8 @@ typedef struct Case {
     uint64_t id;
     int64_t rank; // the rig's
     int32_t got[KIT_MAX_TOKENS];
-    int32_t n_got, n_ends;
+    TokenLogprob got_logprobs[KIT_MAX_TOKENS], prompt_logprobs[KIT_MAX_TOKENS]; // if wanted
+    int32_t n_got, n_ends, n_scored;
     EngineEvent end;
 } Case;
 
