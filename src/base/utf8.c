@@ -89,3 +89,9 @@ void utf8_sanitize(Str s, Buf *out) {
         s = str_skip(s, utf8_step(s).n);
     }
 }
+
+size_t utf8_n_chars(Str s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
+    return n;
+}

@@ -32,6 +32,8 @@ bool utf8_valid(Str s);
 // Number of bytes of `s` that form whole valid UTF-8 or surely invalid bytes; what remains (at most
 // 3 bytes) is the possible start of a code point.
 size_t utf8_complete_prefix(Str s);
+// Code points of a valid text.
+size_t utf8_n_chars(Str s);
 // Appends s with every invalid part replaced by U+FFFD.
 void utf8_sanitize(Str s, Buf *out);
 

@@ -85,10 +85,9 @@ typedef struct EngineEvent {
     int32_t token; // TOKEN
     // With log-probabilities, until the next engine_poll. Rows are of 1 + n_top: the token's own, then the
     // likeliest.
-    const TokenLogprob *logprobs; // TOKEN: its row, if wanted
-    const TokenLogprob
-        *prompt_logprobs; // the first TOKEN or END: [n_prompt] rows, if wanted and computed; the
-                          //   first row means nothing
+    const TokenLogprob *logprobs;        // TOKEN: its row, if wanted
+    const TokenLogprob *prompt_logprobs; // [n_prompt] rows, if wanted and computed; the first one names its
+                                         //   token only
     FinishReason reason;  // END
     int32_t n_prompt;     // both: tokens of the prompt
     int32_t n_cached;     // both: tokens of the prompt that were not computed, as their KV was found

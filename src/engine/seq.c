@@ -12,7 +12,10 @@ static bool new_logprobs(Seq *s, const EngineRequest *r, Err *err) {
     s->n_top = r->n_top;
     size_t rows = (size_t)s->max_tokens + (s->scores ? (size_t)s->n_prompt : 0), size;
     if (num_mul(rows + 1, (size_t)(1 + s->n_top) * sizeof s->logprobs[0], &size)) s->logprobs = malloc(size);
-    return s->logprobs || err_set(err, ERR_NOMEM, "no memory for the log-probabilities of a request");
+    if (!s->logprobs) return err_set(err, ERR_NOMEM, "no memory for the log-probabilities of a request");
+    if (!s->scores) return true;
+    for (int32_t i = 0; i <= s->n_top; i++) s->logprobs[i] = (TokenLogprob){i ? -1 : s->tokens[0], 0};
+    return true;
 }
 
 TokenLogprob *seq_logprobs(const Seq *s, int32_t position) {

@@ -84,7 +84,7 @@ static void start_more(Benchmark *b) {
         char id[32];
         snprintf(id, sizeof id, "bench-%lld", (long long)b->n_started);
         const TokenList *prompt = &b->prompts[(size_t)b->n_started % b->n_prompts];
-        RequestSpec spec = {id, &b->params, prompt->ids, prompt->n, clock_now_ns()};
+        RequestSpec spec = {id, &b->params, prompt->ids, prompt->n, clock_now_ns(), false};
         Request *r = request_start(b->app, &bench_sink, b, &spec, &e);
         if (r) {
             b->n_started++;

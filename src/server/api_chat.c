@@ -2,6 +2,7 @@
 #include "server/api_openai.h"
 #include "server/chat_choices.h"
 #include "server/chat_request.h"
+#include "server/openai_logprobs.h"
 
 // ---- answers
 
@@ -42,7 +43,12 @@ static json_t *whole_choice(const Generation *g, const Request *choice, const ch
     return json_pack("{s:o}", "message", message);
 }
 
-static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", whole_choice};
+static json_t *logprobs(const Generation *g, Request *choice, OpenAiPart part) {
+    if (!choice->opened && choice->outcome == OUTCOME_NONE) return NULL;
+    return openai_chat_logprobs(g->app->served.service.tokenizer, &choice->log, part.first, part.end);
+}
+
+static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", whole_choice, logprobs};
 
 static json_t *whole(const Generation *g) {
     return openai_whole(g, &chat_kind);
@@ -71,8 +77,8 @@ static void send_part(void *user, const ChatPart *part) {
 // The first chunk of a choice carries the role.
 static void open_choice(Generation *g, Request *choice) {
     json_t *own = json_pack("{s:{s:s, s:s}}", "delta", "role", "assistant", "content", "");
-    choice->opened = true;
     openai_send(g, &chat_kind, choice, own, NULL);
+    choice->opened = true;
 }
 
 static void delta(Generation *g, Request *choice, Str text) {
@@ -100,8 +106,6 @@ static bool is_text_only(const json_t *value) {
 }
 
 static const Unsupported chat_unsupported[] = {
-    {"logprobs", openai_is_empty},
-    {"top_logprobs", openai_is_empty},
     {"functions", openai_is_empty},
     {"function_call", is_unforced},
     {"modalities", is_text_only},
@@ -119,12 +123,50 @@ static void read_reasoning_format(Fields *f, ChatRequest *chat) {
         fields_fail(f, "reasoning_format", "must be auto or none");
 }
 
+static void read_logprobs(Fields *f, GenParams *p) {
+    int64_t n_top = 0;
+    fields_bool(f, "logprobs", &p->logprobs);
+    fields_int(f, "top_logprobs", 0, LOGPROBS_MAX_TOP, &n_top);
+    if (n_top > 0 && !p->logprobs) fields_fail(f, "top_logprobs", "needs logprobs to be true");
+    p->n_top = (int32_t)n_top;
+}
+
+static void set_default(json_t *variables, const char *name, json_t *value) {
+    if (json_object_get(variables, name))
+        json_decref(value);
+    else
+        json_object_set_new(variables, name, value);
+}
+
+// Templates have three names for thinking or not. What chat_template_kwargs says comes first.
+static void read_thinking(Fields *f, json_t *variables) {
+    Str effort = {0};
+    bool thinks = true;
+    fields_str(f, "reasoning_effort", &effort);
+    if (effort.ptr) {
+        thinks = !str_eq(effort, STR("none"));
+        if (thinks) set_default(variables, "reasoning_effort", json_stringn(effort.ptr, effort.len));
+    }
+    fields_bool(f, "enable_thinking", &thinks);
+    if (!effort.ptr && !fields_get(f, "enable_thinking")) return;
+    set_default(variables, "enable_thinking", json_boolean(thinks));
+    set_default(variables, "thinking", json_boolean(thinks));
+}
+
+// A new reference; NULL: f has failed, or no memory, and then nothing is set.
+static json_t *read_variables(Fields *f) {
+    json_t *given = fields_get(f, "chat_template_kwargs");
+    if (given && !json_is_object(given))
+        fields_fail(f, "chat_template_kwargs", "must be an object, not %s", json_kind(given));
+    json_t *variables = f->ok ? json_object() : NULL;
+    if (given) json_object_update(variables, given);
+    read_thinking(f, variables);
+    return variables;
+}
+
 static void read_chat(Fields *f, ChatRequest *chat) {
     chat->messages = fields_get(f, "messages");
-    chat->variables = fields_get(f, "chat_template_kwargs");
     fields_bool(f, "add_generation_prompt", &chat->add_generation_prompt);
-    if (chat->variables && !json_is_object(chat->variables))
-        fields_fail(f, "chat_template_kwargs", "must be an object, not %s", json_kind(chat->variables));
     read_reasoning_format(f, chat);
     chat_tools_read(f, &chat->tools);
 }
@@ -135,9 +177,13 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     ChatChoices *choices = plan->state = chat_choices_new(plan->params.n);
     if (!prompt || !choices) fields_fail(f, "messages", "do not fit into memory");
     read_chat(f, &chat);
-    return f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
-           (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
-            fields_fail(f, "tools", "do not fit into memory"));
+    json_t *variables = read_variables(f);
+    chat.variables = variables;
+    bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
+              (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
+               fields_fail(f, "tools", "do not fit into memory"));
+    json_decref(variables);
+    return ok;
 }
 
 bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out, ApiError *e) {
@@ -152,6 +198,7 @@ bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, A
     Fields f = fields_of(body, e);
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     openai_read_common(served, &f, &plan->params);
+    read_logprobs(&f, &plan->params);
     openai_refuse(&f, chat_unsupported, sizeof chat_unsupported / sizeof chat_unsupported[0]);
     return f.ok && read_conversation(served, &f, plan);
 }

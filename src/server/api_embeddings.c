@@ -92,6 +92,7 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
     if (!state) return api_error_set(e, 503, NULL, NULL, "out of memory");
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     plan->params.embed = true;
+    plan->params.max_tokens = 0;
     openai_read_model(served, &f);
     read_format(&f, state);
     check_dimensions(served, &f);

@@ -9,11 +9,15 @@ GenParams gen_params_default(Dialect dialect, const ServerConfig *config) {
     if (dialect == DIALECT_NATIVE)
         return (GenParams){
             .sampling = {.temperature = 0.7f, .top_p = 0.9f, .repetition_penalty = 1.1f},
+            .least_tokens = 1,
+            .max_tokens = -1,
             .default_tokens = 100,
             .n = 1,
         };
     return (GenParams){
         .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
+        .least_tokens = 1,
+        .max_tokens = -1,
         .default_tokens = config->default_max_tokens,
         .n = 1,
     };
@@ -88,6 +92,34 @@ static void read_priority(Fields *f, GenParams *p) {
     p->priority = (int32_t)priority;
 }
 
+static void read_stop_tokens(Fields *f, int32_t n_vocab, GenParams *p) {
+    const json_t *list = fields_get(f, "stop_token_ids"), *item;
+    size_t i;
+    if (!list) return;
+    if (!json_is_array(list) || json_array_size(list) > GEN_MAX_STOP_TOKENS) {
+        fields_fail(f, "stop_token_ids", "must be an array of at most %d token ids", GEN_MAX_STOP_TOKENS);
+        return;
+    }
+    json_array_foreach(list, i, item) {
+        json_int_t id = json_integer_value(item);
+        if (!json_is_integer(item) || id < 0 || id >= n_vocab)
+            fields_fail(f, "stop_token_ids",
+                        "must have token ids between 0 and %d, but element %zu is not one", (int)n_vocab - 1,
+                        i);
+        else
+            p->stop_tokens[p->n_stop_tokens++] = (int32_t)id;
+    }
+}
+
+static void read_lengths(Fields *f, Dialect dialect, GenParams *p) {
+    int64_t min_tokens = 0;
+    fields_int(f, "max_tokens", p->least_tokens, INT32_MAX, &p->max_tokens);
+    if (dialect == DIALECT_OPENAI)
+        fields_int(f, "max_completion_tokens", p->least_tokens, INT32_MAX, &p->max_tokens);
+    fields_int(f, "min_tokens", 0, p->max_tokens >= 0 ? p->max_tokens : INT32_MAX, &min_tokens);
+    p->sampling.min_tokens = (int32_t)min_tokens;
+}
+
 void gen_params_read_limits(Fields *f, GenParams *p) {
     read_priority(f, p);
     fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, &p->timeout_ms);
@@ -96,8 +128,8 @@ void gen_params_read_limits(Fields *f, GenParams *p) {
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p) {
     read_sampling(f, dialect, p);
     read_logit_bias(f, n_vocab, p);
-    fields_int(f, "max_tokens", 1, INT32_MAX, &p->max_tokens);
-    if (dialect == DIALECT_OPENAI) fields_int(f, "max_completion_tokens", 1, INT32_MAX, &p->max_tokens);
+    read_lengths(f, dialect, p);
+    read_stop_tokens(f, n_vocab, p);
     fields_str_list(f, "stop", DETOK_MAX_STOPS, p->stops, &p->n_stops);
     read_cache_salt(f, p);
     gen_params_read_limits(f, p);

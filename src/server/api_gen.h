@@ -9,7 +9,8 @@
 GenParams gen_params_default(Dialect dialect, const ServerConfig *config);
 
 // Reads temperature, top_p, top_k, min_p, the penalties, logit_bias, seed, stop, max_tokens, stream,
-// timeout_ms, cache_salt and ignore_eos over the defaults in *p. Failures stick in f.
+// min_tokens, stop_token_ids, timeout_ms, cache_salt and ignore_eos over the defaults in *p. Failures stick
+// in f.
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p);
 
 // Those of them that have nothing to do with generating: timeout_ms and priority.

@@ -2,7 +2,6 @@
 
 #include "server/api_constraint.h"
 #include "server/api_stream.h"
-#include "server/api_texts.h"
 
 // ---- answers
 
@@ -18,12 +17,16 @@ static json_t *head_json(const Generation *g, const char *object) {
                      "model", g->app->served.model_id);
 }
 
-// Takes the choice's own fields; adds what every choice has.
-static json_t *choice_json(const Request *choice, json_t *own, const char *finish) {
+static json_t *logprobs_json(const Generation *g, const OpenAiKind *kind, Request *choice, OpenAiPart part) {
+    return g->params.logprobs ? kind->logprobs(g, choice, part) : NULL;
+}
+
+// Takes the choice's own fields and its log-probabilities (NULL: none); adds what every choice has.
+static json_t *choice_json(const Request *choice, json_t *own, json_t *logprobs, const char *finish) {
     json_t *json = json_pack("{s:i}", "index", (int)choice->index);
     json_object_update(json, own);
     json_decref(own);
-    json_object_set_new(json, "logprobs", json_null());
+    json_object_set_new(json, "logprobs", logprobs ? logprobs : json_null());
     json_object_set_new(json, "finish_reason", finish ? json_string(finish) : json_null());
     return json;
 }
@@ -31,26 +34,36 @@ static json_t *choice_json(const Request *choice, json_t *own, const char *finis
 json_t *openai_whole(const Generation *g, const OpenAiKind *kind) {
     json_t *reply = head_json(g, kind->object), *choices = json_array();
     for (int32_t i = 0; i < g->n_choices; i++) {
-        const Request *choice = g->choices[i];
+        Request *choice = g->choices[i];
+        OpenAiPart all = {.opening = true, .first = 0, .end = choice->log.n_shown};
         const char *finish = metrics_outcome_word(choice->outcome);
         json_t *own = kind->whole(g, choice, &finish);
-        json_array_append_new(choices, choice_json(choice, own, finish));
+        json_array_append_new(choices, choice_json(choice, own, logprobs_json(g, kind, choice, all), finish));
     }
     json_object_set_new(reply, "choices", choices);
     json_object_set_new(reply, "usage", usage_json(g));
     return reply;
 }
 
+// usage: NULL: none of its own.
 static bool send_chunk(Generation *g, const OpenAiKind *kind, json_t *choices, json_t *usage) {
     json_t *chunk = head_json(g, kind->chunk_object);
     json_object_set_new(chunk, "choices", choices);
-    if (g->params.include_usage) json_object_set_new(chunk, "usage", usage ? usage : json_null());
+    if (!usage && g->params.running_usage) usage = usage_json(g);
+    if (usage || g->params.include_usage) json_object_set_new(chunk, "usage", usage ? usage : json_null());
     return stream_event(g, chunk);
 }
 
-bool openai_send(Generation *g, const OpenAiKind *kind, const Request *choice, json_t *own,
-                 const char *finish) {
-    return send_chunk(g, kind, json_pack("[o]", choice_json(choice, own, finish)), NULL);
+static json_t *untold_logprobs(const Generation *g, const OpenAiKind *kind, Request *choice) {
+    if (!choice->opened) return logprobs_json(g, kind, choice, (OpenAiPart){true, 0, 0});
+    OpenAiPart part = {false, choice->log.n_told, choice->log.n_shown};
+    choice->log.n_told = part.end;
+    return part.first < part.end ? logprobs_json(g, kind, choice, part) : NULL;
+}
+
+bool openai_send(Generation *g, const OpenAiKind *kind, Request *choice, json_t *own, const char *finish) {
+    json_t *logprobs = untold_logprobs(g, kind, choice);
+    return send_chunk(g, kind, json_pack("[o]", choice_json(choice, own, logprobs, finish)), NULL);
 }
 
 void openai_end(Generation *g, const OpenAiKind *kind) {
@@ -90,10 +103,10 @@ static void read_stream_options(Fields *f, GenParams *p) {
         fields_fail(f, "stream_options", "must be an object, not %s", json_kind(options));
         return;
     }
-    json_t *usage = json_object_get(options, "include_usage");
-    if (usage && !json_is_boolean(usage) && !json_is_null(usage))
-        fields_fail(f, "stream_options", "has include_usage that must be true or false");
-    p->include_usage = json_is_true(usage);
+    Fields own = fields_of(options, f->error);
+    fields_bool(&own, "include_usage", &p->include_usage);
+    fields_bool(&own, "continuous_usage_stats", &p->running_usage);
+    f->ok = f->ok && own.ok;
 }
 
 void openai_read_model(const Served *served, Fields *f) {
@@ -114,66 +127,4 @@ void openai_read_common(const Served *served, Fields *f, GenParams *p) {
     read_stream_options(f, p);
     gen_params_read(f, DIALECT_OPENAI, tokenizer_n_vocab(served->service.tokenizer), p);
     api_constraint_read(served, f, p);
-}
-
-// ---- /v1/completions
-
-static json_t *text_choice(Str text) {
-    return json_pack("{s:s%}", "text", text.ptr, text.len);
-}
-
-static json_t *whole_choice(const Generation *g, const Request *choice, const char **finish) {
-    (void)g, (void)finish;
-    return text_choice(buf_str(&choice->text));
-}
-
-static const OpenAiKind completion_kind = {"text_completion", "text_completion", whole_choice};
-
-static json_t *whole(const Generation *g) {
-    return openai_whole(g, &completion_kind);
-}
-
-static void delta(Generation *g, Request *choice, Str text) {
-    if (text.len && !openai_send(g, &completion_kind, choice, text_choice(text), NULL)) return;
-    if (choice->outcome == OUTCOME_NONE) return;
-    openai_send(g, &completion_kind, choice, text_choice((Str){"", 0}),
-                metrics_outcome_word(choice->outcome));
-}
-
-static void end(Generation *g) {
-    openai_end(g, &completion_kind);
-}
-
-static bool is_one(const json_t *value) {
-    return json_is_integer(value) && json_integer_value(value) == 1;
-}
-
-static bool is_false(const json_t *value) {
-    return json_is_false(value);
-}
-
-static const Unsupported completion_unsupported[] = {
-    {"best_of", is_one},    {"echo", is_false},        {"suffix", openai_is_empty},
-    {"logprobs", is_false}, {"prompt_logprobs", NULL},
-};
-
-bool openai_read_completion(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
-    Fields f = fields_of(body, e);
-    plan->params = gen_params_default(DIALECT_OPENAI, served->config);
-    openai_read_common(served, &f, &plan->params);
-    openai_refuse(&f, completion_unsupported,
-                  sizeof completion_unsupported / sizeof completion_unsupported[0]);
-    return f.ok && api_read_texts(served, &f, "prompt", api_encode_prompt, (size_t)served->max_live, plan);
-}
-
-void api_completions(App *app, HttpExchange *x, Str tail) {
-    static const GenDialect dialect = {.errors = DIALECT_OPENAI,
-                                       .id_prefix = "cmpl-",
-                                       .read = openai_read_completion,
-                                       .whole = whole,
-                                       .delta = delta,
-                                       .end = end,
-                                       .fail = openai_fail};
-    (void)tail;
-    generation_handle(app, x, &dialect);
 }

@@ -8,7 +8,7 @@
 #include "server/api_gen.h"
 #include "server/generation.h"
 
-void api_completions(App *app, HttpExchange *x, Str tail);
+void api_completions(App *app, HttpExchange *x, Str tail);      // api_completions.c
 void api_chat_completions(App *app, HttpExchange *x, Str tail); // api_chat.c
 
 // Bodies of both: GenDialect.read, also for what other dialects' requests are translated to.
@@ -21,6 +21,12 @@ bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out
 
 enum { OPENAI_MAX_N = 128 };
 
+// A part of an answer: what its opening has, and tokens first … end-1 of the choice's log.
+typedef struct OpenAiPart {
+    bool opening;
+    int32_t first, end;
+} OpenAiPart;
+
 // How a route's answers differ.
 typedef struct OpenAiKind {
     const char *object;       // of a whole answer
@@ -28,13 +34,15 @@ typedef struct OpenAiKind {
     // A choice's fields beside index and finish_reason, a new reference: of a whole answer, which may tell
     // another *finish than the outcome's word.
     json_t *(*whole)(const Generation *g, const Request *choice, const char **finish);
+    json_t *(*logprobs)(const Generation *g, Request *choice, OpenAiPart part); // a new reference; NULL: none
 } OpenAiKind;
 
 // What a GenDialect of OpenAI's answers by.
 json_t *openai_whole(const Generation *g, const OpenAiKind *kind);
-// A chunk of one choice; takes the reference of its own fields. finish: NULL before the last.
-bool openai_send(Generation *g, const OpenAiKind *kind, const Request *choice, json_t *own,
-                 const char *finish);
+// A chunk of one choice; takes the reference of its own fields. It tells the log-probabilities of the tokens
+// that are shown and have not been told yet; the first one of a choice, before `opened`, tells those of its
+// opening. finish: NULL before the last.
+bool openai_send(Generation *g, const OpenAiKind *kind, Request *choice, json_t *own, const char *finish);
 void openai_end(Generation *g, const OpenAiKind *kind);
 void openai_fail(Generation *g, const ApiError *e);
 

@@ -141,7 +141,7 @@ static bool start_choice(Generation *g, GenParams params, ApiError *e) {
         snprintf(id, sizeof id, "%s/%d", g->id, (int)index);
     else
         snprintf(id, sizeof id, "%s", g->id);
-    RequestSpec spec = {id, &params, prompt->ids, prompt->n, g->received_ns};
+    RequestSpec spec = {id, &params, prompt->ids, prompt->n, g->received_ns, index > 0 && !params.embed};
     Request *choice = request_start(g->app, params.stream ? &stream_sink : &whole_sink, g, &spec, e);
     if (!choice) return false;
     choice->index = index;

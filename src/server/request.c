@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "server/json_memory.h"
 
 #include <stdio.h>
@@ -38,6 +39,8 @@ static void unlink_request(Request *r) {
 
 void request_free(Request *r) {
     buf_free(&r->text);
+    token_log_free(&r->prompt_log);
+    token_log_free(&r->log);
     detok_free(r->detok);
     free(r->end_tokens);
     free(r->pooled);
@@ -53,15 +56,14 @@ Str request_stop(const Request *r) {
 static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, ApiError *e) {
     int64_t context = r->app->served.context;
     int64_t prompt = (int64_t)n_prompt, room = context - prompt;
-    int64_t wanted = p->embed ? 0 : p->max_tokens ? p->max_tokens : 1;
+    int64_t wanted = p->max_tokens >= 0 ? p->max_tokens : 1;
     if (wanted > room)
         return api_error_set(
             e, 400, "context_length_exceeded", NULL,
             "the context is %lld tokens, but this request needs %lld (%lld in the prompt, %lld to "
             "generate)",
             (long long)context, (long long)(prompt + wanted), (long long)prompt, (long long)wanted);
-    if (!p->embed && !p->max_tokens)
-        wanted = p->default_tokens && p->default_tokens < room ? p->default_tokens : room;
+    if (p->max_tokens < 0) wanted = p->default_tokens && p->default_tokens < room ? p->default_tokens : room;
     r->max_tokens = (int32_t)wanted;
     r->n_prompt = (int32_t)n_prompt;
     return true;
@@ -99,12 +101,15 @@ static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e
     }
 }
 
-static bool copy_end_tokens(Request *r, bool ignore, size_t *n, ApiError *e) {
-    const int32_t *ids = tokenizer_end_tokens(r->app->served.service.tokenizer, n);
-    if (ignore) *n = 0;
-    r->end_tokens = malloc((*n + 1) * sizeof *r->end_tokens);
+static bool copy_end_tokens(Request *r, const GenParams *p, int32_t *n, ApiError *e) {
+    size_t n_own;
+    const int32_t *own = tokenizer_end_tokens(r->app->served.service.tokenizer, &n_own);
+    if (p->ignore_eos) n_own = 0;
+    r->end_tokens = malloc((n_own + (size_t)p->n_stop_tokens + 1) * sizeof *r->end_tokens);
     if (!r->end_tokens) return api_error_set(e, 503, NULL, NULL, "out of memory");
-    if (*n) memcpy(r->end_tokens, ids, *n * sizeof *ids);
+    if (n_own) memcpy(r->end_tokens, own, n_own * sizeof *own);
+    memcpy(r->end_tokens + n_own, p->stop_tokens, (size_t)p->n_stop_tokens * sizeof *own);
+    *n = (int32_t)n_own + p->n_stop_tokens;
     return true;
 }
 
@@ -113,29 +118,36 @@ static bool make_room_for_embedding(Request *r, ApiError *e) {
     return r->pooled || api_error_set(e, 503, NULL, NULL, "out of memory");
 }
 
-static bool submit(Request *r, const GenParams *p, const int32_t *prompt, ApiError *e) {
+static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
     Err err = {0};
-    size_t n_end = 0;
+    const GenParams *p = spec->params;
+    int32_t n_end = 0;
     int64_t timeout_ms = p->timeout_ms ? p->timeout_ms : r->app->config->default_timeout_ms;
     if (p->embed && !make_room_for_embedding(r, e)) return false;
-    if (!copy_end_tokens(r, p->ignore_eos, &n_end, e)) return false;
+    if (!copy_end_tokens(r, p, &n_end, e)) return false;
     Constraint *constraint = p->grammar ? shared_grammar_constraint(p->grammar, &err) : NULL;
     if (p->grammar && !constraint) return api_error_from(e, &err, NULL);
     EngineRequest request = {
-        .prompt = prompt,
+        .prompt = spec->prompt,
         .n_prompt = r->n_prompt,
         .max_tokens = r->max_tokens,
         .sampling = p->sampling,
         .end_tokens = r->end_tokens,
-        .n_end_tokens = (int32_t)n_end,
+        .n_end_tokens = n_end,
         .cache_salt = p->cache_salt,
         .priority = p->priority,
         .pooling = p->embed ? r->app->served.pooling : POOLING_NONE,
         .pooled = r->pooled,
         .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
+        .logprobs = p->logprobs,
+        .prompt_logprobs = p->prompt_logprobs,
+        .n_top = p->n_top,
+        .companion = spec->companion,
         .user = r,
         .constraint = constraint,
     };
+    request.sampling.late_tokens = r->end_tokens;
+    request.sampling.n_late_tokens = n_end;
     if (!p->seed_given) random_bytes(&request.sampling.seed, sizeof request.sampling.seed);
     SubmitResult result = engine_submit(r->app->served.service.engine, &request, &r->engine_id, &err);
     if (result == SUBMIT_OK) return true;
@@ -165,7 +177,10 @@ Request *request_start(App *app, const RequestSink *sink, void *user, const Requ
         goto fail;
     }
     detok_show(r->detok, p->shown);
-    if (!submit(r, p, spec->prompt, e)) goto fail;
+    detok_ignore_stops(r->detok, p->sampling.min_tokens);
+    if (p->prompt_logprobs) r->prompt_log.width = 1 + p->n_top;
+    if (p->logprobs) r->log.width = 1 + p->n_top;
+    if (!submit(r, spec, e)) goto fail;
     link_request(r);
     log_f(LOG_INFO, "request_start", "id=%s prompt_tokens=%d max_tokens=%d stream=%d", r->id,
           (int)r->n_prompt, (int)r->max_tokens, p->stream);
@@ -178,6 +193,13 @@ fail:
 
 // ---- the one end
 
+// What is at `from` and behind it in r->text is shown now.
+static void note_shown(Request *r, size_t from) {
+    if (!r->log.width) return;
+    r->n_shown_chars += utf8_n_chars(str_skip(buf_str(&r->text), from));
+    token_log_show(&r->log, r->n_shown_chars);
+}
+
 static void answer_failure(Request *r, int status, const char *code, const char *message) {
     ApiError e;
     r->answered = true;
@@ -187,10 +209,13 @@ static void answer_failure(Request *r, int status, const char *code, const char 
 }
 
 static void answer(Request *r, FinishReason reason) {
+    size_t from = r->text.len;
     r->answered = true;
     r->outcome = (Outcome)reason;
     r->end_ns = clock_now_ns();
     detok_finish(r->detok, &r->text);
+    note_shown(r, from);
+    if (!detok_stopped(r->detok)) r->log.n_shown = r->log.n; // also those without any text
     if (r->text.failed)
         answer_failure(r, 503, NULL, "out of memory");
     else
@@ -216,11 +241,14 @@ static void note_token(Request *r, int64_t now) {
     r->last_ns = now;
 }
 
-static void on_token(Request *r, int32_t token) {
+static void on_token(Request *r, const EngineEvent *event) {
     if (r->answered) return;
     note_token(r, clock_now_ns());
-    bool stopped = detok_push(r->detok, token, &r->text);
-    if (r->text.failed) {
+    size_t from = r->text.len;
+    bool logged = !r->log.width || token_log_add(&r->log, event->logprobs, detok_n_chars(r->detok));
+    bool stopped = detok_push(r->detok, event->token, &r->text);
+    note_shown(r, from);
+    if (r->text.failed || !logged) {
         answer_failure(r, 503, NULL, "out of memory");
     } else if (stopped) {
         answer(r, FINISH_STOP);
@@ -268,12 +296,22 @@ static void on_end(Request *r, const EngineEvent *event) {
     r->sink->released(r);
 }
 
+static void take_prompt_logprobs(Request *r, const EngineEvent *event) {
+    if (!event->prompt_logprobs || r->prompt_log.n > 0 || r->answered) return;
+    for (int32_t i = 0; i < r->n_prompt; i++)
+        if (!token_log_add(&r->prompt_log, event->prompt_logprobs + (ptrdiff_t)i * r->prompt_log.width, 0)) {
+            answer_failure(r, 503, NULL, "out of memory");
+            return;
+        }
+}
+
 void request_on_event(const EngineEvent *event) {
     Request *r = event->user;
     json_memory_begin();
     r->n_cached = event->n_cached;
+    take_prompt_logprobs(r, event);
     if (event->kind == ENGINE_TOKEN)
-        on_token(r, event->token);
+        on_token(r, event);
     else
         on_end(r, event);
 }

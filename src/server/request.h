@@ -16,18 +16,27 @@
 #include "base/buf.h"
 #include "engine/engine.h"
 #include "server/app.h"
+#include "server/token_log.h"
 #include "text/detok.h"
 
 typedef struct Request Request;
 
 // What a client asked for. The stops and the salt are views that must live through request_start.
+enum { GEN_MAX_STOP_TOKENS = 64 };
+
 typedef struct GenParams {
     SamplingParams sampling; // logit_bias: gen_params_free frees it
     bool seed_given;
-    int64_t max_tokens;     // 0: not given
+    int64_t least_tokens;   // what max_tokens may be at least: 0 or 1
+    int64_t max_tokens;     // -1: not given
     int64_t default_tokens; // when not given; 0: what the context leaves
     Str stops[DETOK_MAX_STOPS];
     size_t n_stops;
+    int32_t stop_tokens[GEN_MAX_STOP_TOKENS]; // beside the model's end tokens
+    int32_t n_stop_tokens;
+    bool logprobs;          // of each token generated,
+    bool prompt_logprobs;   //   and of the prompt's,
+    int32_t n_top;          //   with so many of the likeliest, 0 … LOGPROBS_MAX_TOP
     int32_t n;              // choices of each prompt
     bool embed;             // nothing is generated: the prompts' embeddings are wanted
     const TokenList *shown; // control tokens that have a text in the answer; NULL: none
@@ -35,6 +44,7 @@ typedef struct GenParams {
     int32_t priority;       // extension
     bool stream;
     bool include_usage;     // OpenAI: a last chunk with the usage
+    bool running_usage;     // extension: every chunk has the usage so far
     bool ignore_eos;        // extension: end tokens are tokens like others (measurements)
     int64_t timeout_ms;     // extension; 0: none
     SharedGrammar *grammar; // of the answer, NULL: none; gen_params_free releases it
@@ -55,6 +65,7 @@ typedef struct RequestSpec {
     const int32_t *prompt; // copied
     size_t n_prompt;
     int64_t received_ns;
+    bool companion; // is admitted with the one before
 } RequestSpec;
 
 struct Request {
@@ -68,6 +79,8 @@ struct Request {
     Buf text;      // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens, priority;
     double *pooled;             // params.embed: [n_embd], see EngineRequest; the mean is a sum yet
+    TokenLog prompt_log;        // of the prompt, if wanted: from the first token on, without places
+    TokenLog log;               // of the text, if wanted
     int32_t n_cached;           // tokens of the prompt that the engine had already
     Outcome outcome;            // from sink->end or request_abandon on; stop or length at sink->end
     int64_t start_ns, first_ns; // received, first token (0: none yet)
@@ -76,6 +89,7 @@ struct Request {
     // request.c only:
     struct Request *prev, *next;
     Detok *detok;
+    size_t n_shown_chars;
     uint64_t engine_id;
     int32_t *end_tokens; // borrowed by the engine
 };

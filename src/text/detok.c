@@ -28,6 +28,8 @@ struct Detok {
     const TokenList *shown; // control tokens with a text; NULL: none
     Buf raw, held;
     bool stopped;
+    int32_t n_blind; // tokens to come in which stops are not looked for
+    size_t n_chars;
     size_t n_stops;
     Stop stops[DETOK_MAX_STOPS];
 };
@@ -118,11 +120,12 @@ static void release(Detok *d, size_t n, Buf *out) {
 }
 
 // Takes the first n bytes of raw into held; releases what may be shown.
-static bool advance(Detok *d, size_t n, Buf *out) {
+static bool advance(Detok *d, size_t n, bool blind, Buf *out) {
     size_t from = d->held.len;
     utf8_sanitize(str_sub(buf_str(&d->raw), 0, n), &d->held);
     buf_drop_front(&d->raw, n);
-    for (size_t i = from; i < d->held.len; i++) {
+    d->n_chars += utf8_n_chars(str_skip(buf_str(&d->held), from));
+    for (size_t i = from; i < d->held.len && !blind; i++) {
         size_t stop = step_all(d, d->held.ptr[i]);
         if (stop == 0) continue;
         release(d, i + 1 - stop, out);
@@ -154,16 +157,26 @@ bool detok_push(Detok *d, int32_t token, Buf *out) {
     if (d->stopped) return true;
     tokenizer_decode_token(d->t, token, is_shown(d, token), &d->raw);
     if (out_of_memory(d, out)) return false;
-    bool stopped = advance(d, utf8_complete_prefix(buf_str(&d->raw)), out);
+    bool blind = d->n_blind > 0;
+    d->n_blind -= blind;
+    bool stopped = advance(d, utf8_complete_prefix(buf_str(&d->raw)), blind, out);
     (void)out_of_memory(d, out);
     return stopped;
 }
 
 void detok_finish(Detok *d, Buf *out) {
     if (d->stopped || out_of_memory(d, out)) return;
-    if (!advance(d, d->raw.len, out)) release(d, d->held.len, out);
+    if (!advance(d, d->raw.len, d->n_blind > 0, out)) release(d, d->held.len, out);
     for (size_t i = 0; i < d->n_stops; i++) d->stops[i].matched = 0;
     (void)out_of_memory(d, out);
+}
+
+void detok_ignore_stops(Detok *d, int32_t n_tokens) {
+    d->n_blind = n_tokens;
+}
+
+size_t detok_n_chars(const Detok *d) {
+    return d->n_chars;
 }
 
 bool detok_stopped(const Detok *d) {

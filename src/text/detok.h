@@ -33,4 +33,9 @@ void detok_finish(Detok *d, Buf *out);
 bool detok_stopped(const Detok *d);
 Str detok_stop(const Detok *d); // the stop string that has completed; NULL: none
 
+// Stop strings count only where they begin behind the first n tokens. Before the first push.
+void detok_ignore_stops(Detok *d, int32_t n_tokens);
+// Code points of the text so far, shown or held back; one that is not yet complete does not count.
+size_t detok_n_chars(const Detok *d);
+
 #endif

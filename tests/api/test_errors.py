@@ -81,10 +81,25 @@ def test_bad_messages(server: Server, messages: Any) -> None:
     assert openai_error(server, CHAT, {"messages": messages}, 400)["param"].startswith("messages")
 
 
+OPENAI_TYPES = [
+    (CHAT, "logprobs", 1, "true or false"), (CHAT, "top_logprobs", 21, "between 0 and 20"),
+    (CHAT, "reasoning_effort", 3, "string"), (CHAT, "enable_thinking", "yes", "true or false"),
+    (CHAT, "chat_template_kwargs", [], "object"), (CHAT, "max_tokens", 0, "between 1 and"),
+    ("/v1/completions", "logprobs", True, "integer"), ("/v1/completions", "logprobs", 21, "between 0 and 20"),
+    ("/v1/completions", "echo", "x", "true or false"), ("/v1/completions", "max_tokens", -1, "between 0 and"),
+    (CHAT, "stream_options", 1, "object"),
+]
+
+
+@pytest.mark.parametrize(("path", "field", "value", "words"), OPENAI_TYPES)
+def test_wrong_openai_fields(server: Server, path: str, field: str, value: Any, words: str) -> None:
+    error = openai_error(server, path, {"messages": USER, "prompt": "x", field: value}, 400)
+    assert error["param"] == field and words in error["message"]
+
+
 UNSUPPORTED = [
-    (CHAT, "logprobs", True), (CHAT, "top_logprobs", 3), (CHAT, "tool_choice", "required"), (CHAT, "modalities", ["audio"]),
-    ("/v1/completions", "best_of", 2), ("/v1/completions", "echo", True),
-    ("/v1/completions", "logprobs", 0), ("/v1/completions", "suffix", "x"),
+    (CHAT, "top_logprobs", 3), (CHAT, "tool_choice", "required"), (CHAT, "modalities", ["audio"]),
+    ("/v1/completions", "best_of", 2), ("/v1/completions", "suffix", "x"), ("/v1/completions", "prompt_logprobs", 1),
 ]
 
 

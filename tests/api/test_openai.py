@@ -91,7 +91,8 @@ def test_forms_of_the_same_chat(server: Server) -> None:
     assert text([system, {**user, "content": parts}]) == plain
     assert text([{**system, "role": "developer"}, user]) == plain
     neutral = {"n": 1, "logit_bias": {}, "tools": [], "tool_choice": "auto", "response_format": {"type": "text"},
-               "logprobs": False, "seed": None, "stop": None, "user": "someone", "unknown_field": {"a": 1},
+               "logprobs": False, "seed": None, "stop": None, "user": "someone", "metadata": {"a": "b"}, "store": True,
+               "service_tier": "auto", "parallel_tool_calls": True, "top_logprobs": None, "unknown_field": {"a": 1},
                "presence_penalty": 0, "frequency_penalty": 0, "max_completion_tokens": 8, "chat_template_kwargs": {}}
     assert text([system, user], **neutral) == plain
 
