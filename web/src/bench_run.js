@@ -29,11 +29,18 @@ async function readAll(signal) {
 
 // Tells how far the level is, by the engine's count of tokens, until it is stopped.
 function watch(before, wanted, progress) {
-  const timer = setInterval(async () => {
+  let timer = 0;
+  const look = async () => {
     const stats = await native("stats").catch(() => null);
+    if (timer === null) return;
     if (stats) progress(Math.min(1, (stats.generated_tokens - before.generated_tokens) / wanted));
-  }, POLL_MS);
-  return () => clearInterval(timer);
+    timer = setTimeout(look, POLL_MS);
+  };
+  look();
+  return () => {
+    clearTimeout(timer);
+    timer = null;
+  };
 }
 
 function quantilesOf(before, after, name) {

@@ -3,6 +3,7 @@
 import { getJson, native } from "./api.js";
 
 const PAUSE_MS = 3000;
+const PATIENCE_MS = 5000; // a server answers this at any load
 
 export class Connection extends EventTarget {
   state = "connecting"; // then "healthy", "loading", "draining", "locked" (a key is wanted) or "away"
@@ -19,14 +20,16 @@ export class Connection extends EventTarget {
   // Now, and from then on.
   async check() {
     clearTimeout(this.timer);
-    if (document.hidden) return;
-    this.timer = setTimeout(() => this.check(), PAUSE_MS);
+    if (document.hidden || this.asking) return;
+    this.asking = true;
     this.#become(await this.#ask());
+    this.asking = false;
+    this.timer = setTimeout(() => this.check(), PAUSE_MS);
   }
 
   async #ask() {
     try {
-      await native("health");
+      await native("health", { signal: AbortSignal.timeout(PATIENCE_MS) });
       if (this.state !== "healthy") await this.#askModel();
       return "healthy";
     } catch (error) {

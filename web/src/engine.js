@@ -168,18 +168,26 @@ export class Engine {
 
   async #poll() {
     clearTimeout(this.timer);
-    if (!this.active || document.hidden) return;
-    this.timer = setTimeout(() => this.#poll(), PAUSE_MS);
+    if (!this.active || document.hidden || this.reading) return;
+    this.reading = true;
     try {
       const [stats, metrics] = await Promise.all([native("stats"), getText("metrics")]);
       this.problem.hidden = true;
       this.#samples.add(stats, parseHistograms(metrics));
       this.#draw();
     } catch (error) {
-      this.problem.hidden = false;
-      this.problem.textContent = error.message;
-      this.connection.check();
+      this.#fail(error);
     }
+    this.reading = false;
+    this.timer = setTimeout(() => this.#poll(), PAUSE_MS);
+  }
+
+  // Said once, not every second.
+  #fail(error) {
+    if (!this.problem.hidden && this.problem.textContent === error.message) return;
+    this.problem.hidden = false;
+    this.problem.textContent = error.message;
+    this.connection.check();
   }
 
   #draw() {

@@ -12,6 +12,7 @@ export class EngineSamples {
   add(stats, histograms) {
     const last = this.latest;
     if (last && stats.uptime < last.at) this.#samples = []; // another process
+    if (last) last.stats.sequences = []; // only the latest are shown
     this.#samples.push({ stats, histograms, at: stats.uptime });
     while (this.#samples[0].at < stats.uptime - KEPT_S - WINDOW_S) this.#samples.shift();
   }
