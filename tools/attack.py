@@ -28,7 +28,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 KEY = "sk-attack"
-POST = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n".encode()
+POST = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {KEY}\r\n".encode()
 
 
 @dataclass
@@ -194,8 +194,7 @@ async def smuggled(target: Target) -> Counter[str]:
 
 async def requests(target: Target) -> Counter[str]:
     body = b'{"prompt":"Once","max_tokens":2000,"timeout_ms":%d}' % int(1000 * target.seconds)
-    head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-    return await crowd(target, 800, head, body, wait=target.seconds + 60)
+    return await crowd(target, 800, sized(len(body)), body, wait=target.seconds + 60)
 
 
 ATTACKS: dict[str, Callable[[Target], Awaitable[Counter[str]]]] = {
@@ -304,7 +303,7 @@ async def run(target: Target, name: str, attack: Callable[[Target], Awaitable[Co
 def start(args: argparse.Namespace, folder: Path) -> Target:
     """The server, ready."""
     log = folder / "log"
-    command = [str(args.bin), "serve", "--model", str(args.model), "--port", "0", "--api-key", KEY, *args.flags]
+    command = [str(args.bin), "serve", "--model", str(args.model), "--port", "0", "--api-key", KEY, "--kv-ready-mb", "0", *args.flags]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=out)
     while not (found := re.search(r"listening port=(\d+)(?s:.*) ready ", log.read_text(encoding="utf-8"))):

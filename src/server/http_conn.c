@@ -183,10 +183,20 @@ static void look_at_head(HttpConn *c) {
         begin_body(c, &head, there);
 }
 
+// What came buys time, but none to hoard: the end of a body that came fast may not be kept back for long.
+static void grant_time(HttpConn *c, size_t n_bytes) {
+    const HttpLimits *l = &c->set->limits;
+    if (!c->deadline_ns || !l->min_body_rate) return;
+    int64_t most = after_s(l->body_timeout_s);
+    c->deadline_ns += (int64_t)(n_bytes * 1000000000ull / l->min_body_rate);
+    if (c->deadline_ns > most) c->deadline_ns = most;
+}
+
 // Chunks cost more bytes than they carry. What they carry is limited when it is whole, and by evhttp.
 static void look_at_body(HttpConn *c, size_t n_more) {
     const HttpLimits *l = &c->set->limits;
     c->body_bytes += n_more;
+    grant_time(c, n_more);
     count_body(c, c->body_bytes);
     if (c->chunked && c->body_bytes / 2 > l->max_body_bytes + HTTP_FREE_BODY)
         refuse(c, 413, "body_too_large", "the request body is too large");
@@ -412,11 +422,7 @@ void http_conn_next(HttpConn *c) {
 // ---- the clock
 
 static void look_at_time(HttpConn *c, int64_t now) {
-    const HttpLimits *l = &c->set->limits;
-    int64_t credit = 0;
-    if (c->phase == CONN_BODY && l->min_body_rate)
-        credit = (int64_t)(c->body_bytes / l->min_body_rate) * 1000000000;
-    if (!c->evcon || !c->deadline_ns || now < c->deadline_ns + credit) return;
+    if (!c->evcon || !c->deadline_ns || now < c->deadline_ns) return;
     if (c->phase == CONN_BODY)
         refuse(c, 408, NULL, "the request body came too slowly");
     else if (c->phase == CONN_HEAD && evbuffer_get_length(input_of(c)) > 0)

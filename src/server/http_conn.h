@@ -12,11 +12,11 @@
 //   LEAVING  evhttp is asleep, the answer is on its way, and what still comes is dropped for a while, since
 //            a client that is cut off while it sends may not read the answer
 //
-// A head has header_timeout_s (from the connection's begin, or from its first byte on a connection that has
-// been used), a body body_timeout_s and a second more for each min_body_rate bytes that came, and a reader
-// the idle time and the same; a clock that ticks once a second looks after all of them. The bytes of all
-// bodies that are in memory have one limit; the first HTTP_FREE_BODY of each connection do not count, so that
-// who fills the memory with large ones does not keep out ordinary ones.
+// A head has header_timeout_s, from the connection's begin, or from its first byte on a connection that has
+// been used. A body may fall behind min_body_rate by body_timeout_s. A reader of an answer that is complete
+// has the idle time and what that rate grants. A clock that ticks once a second looks after all of them. The
+// bytes of all bodies that are in memory have one limit; the first HTTP_FREE_BODY of each connection do not
+// count, so that who fills the memory with large ones does not keep out ordinary ones.
 //
 // Thread: the event loop's.
 #ifndef CLLM_SERVER_HTTP_CONN_H

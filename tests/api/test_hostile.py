@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -136,6 +136,16 @@ def test_slow_bodies(server: Server) -> None:
         answers = [read_all(sock) for sock in socks]
         assert time.monotonic() - start < 5 * SLOW
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
+
+
+def test_the_end_of_a_fast_body_is_not_waited_for(make_server: Callable[..., Server]) -> None:
+    server = make_server("--body-timeout-s", "1", "--min-body-rate", "1000")
+    answer = talk(server.port, sized(60_000), b" " * 50_000)
+    assert answer.status == 408 and answer.seconds < 10 * SLOW
+    body = json.dumps({"text": "a b c d " * 500}).encode()
+    slow = talk(server.port, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body),
+                *[body[i : i + 400] for i in range(0, len(body), 400)], pause=0.2)
+    assert slow.status == 200 and slow.seconds > 1.5  # slow enough for the timeout, fast enough for the rate
 
 
 def test_a_connection_that_says_nothing(server: Server) -> None:
