@@ -7,6 +7,7 @@
 #include "server/api_ollama.h"
 #include "server/api_openai.h"
 #include "server/api_page.h"
+#include "server/api_responses.h"
 #include "server/api_stats.h"
 #include "server/router.h"
 
@@ -25,6 +26,7 @@ const Route routes_table[] = {
     {HTTP_GET, "/v1/models/{id}", api_model, true, "OpenAI: one model"},
     {HTTP_POST, "/v1/completions", api_completions, true, "OpenAI: continue a prompt"},
     {HTTP_POST, "/v1/chat/completions", api_chat_completions, true, "OpenAI: answer a conversation"},
+    {HTTP_POST, "/v1/responses", api_responses, true, "OpenAI: answer a conversation, in items"},
     {HTTP_POST, "/v1/messages", api_messages, true, "Anthropic: answer a conversation"},
     {HTTP_POST, "/v1/messages/count_tokens", api_count_tokens, true, "Anthropic: how long a prompt would be"},
     {HTTP_POST, "/v1/embeddings", api_embeddings, true, "OpenAI: vectors that stand for texts"},
