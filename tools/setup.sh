@@ -178,6 +178,16 @@ install_python() {
   cp "$wanted" "$stamp"
 }
 
+# The public test suite of JSON schemas comes in the source package of the validator.
+install_schema_tests() {
+  local wanted
+  wanted=$(grep '^jsonschema==' tests/requirements.txt)
+  [ -e ".venv/schema-tests/jsonschema-${wanted#*==}.tar.gz" ] && return 0
+  say "fetching the source package of $wanted"
+  retry .venv/bin/pip download --quiet --disable-pip-version-check --retries 5 --no-deps --no-binary jsonschema \
+    --dest .venv/schema-tests "$wanted" >&2 </dev/null || die "pip could not download the source of $wanted"
+}
+
 install_packages
 install_compiler
 install_sanitizers
@@ -186,6 +196,7 @@ case $what in
   venv) make_venv && install_npm ;;
   tools) install_python tools/requirements.txt ;;
   peers) make_venv && install_peer_tools ;;
-  tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_npm ;;
+  tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_schema_tests &&
+    install_npm ;;
   *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac

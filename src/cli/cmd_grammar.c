@@ -44,18 +44,14 @@ static bool step(Automaton *a, int32_t *state, uint8_t byte) {
     return next != AUTOMATON_FULL;
 }
 
-static const char *fit_of(const Grammar *g, Str text) {
-    Automaton *a = automaton_new(g, NULL);
-    int32_t state = a ? automaton_start(a) : AUTOMATON_FULL;
+static const char *fit_of(Automaton *a, Str text) {
+    if (a->n_states > AUTOMATON_MAX_STATES / 2) automaton_keep(a, AUTOMATON_DEAD);
+    int32_t state = automaton_start(a);
     bool ok = state != AUTOMATON_FULL;
     for (size_t i = 0; i < text.len && ok && state != AUTOMATON_DEAD; i++)
         ok = step(a, &state, (uint8_t)text.ptr[i]);
-    const char *fit = !ok                           ? "too ambiguous"
-                      : state == AUTOMATON_DEAD     ? "no"
-                      : automaton_accepts(a, state) ? "yes"
-                                                    : "so far";
-    automaton_free(a);
-    return fit;
+    if (!ok) return "too ambiguous";
+    return state == AUTOMATON_DEAD ? "no" : automaton_accepts(a, state) ? "yes" : "so far";
 }
 
 // A byte that may follow, mostly one that people write; in a long text rather one that closes something.
@@ -78,27 +74,25 @@ static int random_byte(Automaton *a, int32_t *state, Rng *rng, bool close) {
 }
 
 // false: it did not come to an end.
-static bool try_sample(const Grammar *g, Rng *rng, Buf *out) {
-    Automaton *a = automaton_new(g, NULL);
-    int32_t state = a ? automaton_start(a) : AUTOMATON_FULL;
-    bool done = false, ok = state != AUTOMATON_FULL;
-    while (ok && !done && out->len < MAX_SAMPLE) {
-        bool accepts = automaton_accepts(a, state);
-        done = accepts && (automaton_is_final(a, state) || out->len > LONG_SAMPLE || rng_uniform(rng) < 0.2);
-        if (done) break;
+static bool try_sample(Automaton *a, Rng *rng, Buf *out) {
+    if (a->n_states > AUTOMATON_MAX_STATES / 2) automaton_keep(a, AUTOMATON_DEAD);
+    int32_t state = automaton_start(a);
+    bool ok = state != AUTOMATON_FULL;
+    while (ok && out->len < MAX_SAMPLE) {
+        bool enough = out->len > LONG_SAMPLE || rng_uniform(rng) < 0.2;
+        if (automaton_accepts(a, state) && (enough || automaton_is_final(a, state))) return true;
         if (a->n_states > AUTOMATON_MAX_STATES / 2) state = automaton_keep(a, state);
         int byte = random_byte(a, &state, rng, out->len > LONG_SAMPLE);
         ok = byte >= 0 && step(a, &state, (uint8_t)byte);
         if (ok) buf_putc(out, (char)byte);
     }
-    automaton_free(a);
-    return done;
+    return false;
 }
 
-static bool sample(const Grammar *g, Rng *rng, Buf *out) {
+static bool sample(Automaton *a, Rng *rng, Buf *out) {
     for (int i = 0; i < MAX_TRIES; i++) {
         buf_clear(out);
-        if (try_sample(g, rng, out)) return true;
+        if (try_sample(a, rng, out)) return true;
     }
     return false;
 }
@@ -136,35 +130,37 @@ static Grammar *grammar_of_options(const Options *o, Err *err) {
     return g;
 }
 
-static bool print_samples(const Grammar *g, const Options *o, Err *err) {
+static bool print_samples(Automaton *a, const Options *o, Err *err) {
     Rng rng = {o->seed >= 0 ? (uint64_t)o->seed : (uint64_t)clock_now_ns()};
     Buf text = {0};
     bool ok = true;
     for (int64_t i = 0; i < o->samples && ok; i++) {
-        ok = sample(g, &rng, &text) || err_set(err, ERR_LIMIT, "no random text came to an end");
+        ok = sample(a, &rng, &text) || err_set(err, ERR_LIMIT, "no random text came to an end");
         if (ok) printf("%.*s\n", (int)text.len, text.ptr ? text.ptr : "");
     }
     buf_free(&text);
     return ok;
 }
 
-static void judge_lines(const Grammar *g) {
+static void judge_lines(Automaton *a) {
     char *line = NULL;
     size_t cap = 0;
     for (ssize_t n; (n = getline(&line, &cap, stdin)) > 0;) {
         if (line[n - 1] == '\n') n--;
-        printf("%s\t%.*s\n", fit_of(g, (Str){line, (size_t)n}), (int)n, line);
+        printf("%s\t%.*s\n", fit_of(a, (Str){line, (size_t)n}), (int)n, line);
     }
     free(line);
 }
 
 static bool run_one(const Options *o, Err *err) {
     Grammar *g = grammar_of_options(o, err);
-    bool ok = g != NULL;
+    Automaton *a = g ? automaton_new(g, err) : NULL;
+    bool ok = a != NULL;
     if (ok && o->samples)
-        ok = print_samples(g, o, err);
+        ok = print_samples(a, o, err);
     else if (ok)
-        judge_lines(g);
+        judge_lines(a);
+    automaton_free(a);
     grammar_free(g);
     return ok;
 }
@@ -182,21 +178,21 @@ static Grammar *grammar_of_line(const json_t *item, Err *err) {
     return NULL;
 }
 
-static json_t *fits_json(const Grammar *g, const json_t *texts) {
+static json_t *fits_json(Automaton *a, const json_t *texts) {
     json_t *fits = json_array();
     const json_t *text;
     size_t i;
     json_array_foreach(texts, i, text) json_array_append_new(
-        fits, json_string(fit_of(g, (Str){json_string_value(text), json_string_length(text)})));
+        fits, json_string(fit_of(a, (Str){json_string_value(text), json_string_length(text)})));
     return fits;
 }
 
-static json_t *samples_json(const Grammar *g, const json_t *item) {
+static json_t *samples_json(Automaton *a, const json_t *item) {
     Rng rng = {(uint64_t)json_integer_value(json_object_get(item, "seed"))};
     json_t *samples = json_array();
     Buf text = {0};
     for (json_int_t n = json_integer_value(json_object_get(item, "samples")); n > 0; n--)
-        if (sample(g, &rng, &text))
+        if (sample(a, &rng, &text))
             json_array_append_new(samples, json_stringn(text.ptr ? text.ptr : "", text.len));
     buf_free(&text);
     return samples;
@@ -208,11 +204,13 @@ static json_t *answer_line(const char *line, size_t len) {
     json_t *item = json_loadb(line, len, JSON_ALLOW_NUL, &why), *answer;
     if (!item) err_set(&err, ERR_INVALID, "not JSON: %s", why.text);
     Grammar *g = item ? grammar_of_line(item, &err) : NULL;
-    if (g)
-        answer = json_pack("{s:b, s:o, s:o}", "ok", 1, "fits", fits_json(g, json_object_get(item, "texts")),
-                           "samples", samples_json(g, item));
+    Automaton *a = g ? automaton_new(g, &err) : NULL;
+    if (a)
+        answer = json_pack("{s:b, s:o, s:o}", "ok", 1, "fits", fits_json(a, json_object_get(item, "texts")),
+                           "samples", samples_json(a, item));
     else
         answer = json_pack("{s:b, s:s}", "ok", 0, "error", err.msg);
+    automaton_free(a);
     grammar_free(g);
     json_decref(item);
     return answer;

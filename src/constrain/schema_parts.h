@@ -11,7 +11,7 @@
 enum {
     SCHEMA_NOTHING = -1, // as RxId: no value fits
     SCHEMA_MAX_DEPTH = 240,
-    SCHEMA_MAX_MADE = 20000
+    SCHEMA_MAX_MADE = 5000
 };
 
 typedef enum SchemaType {
