@@ -58,15 +58,21 @@ static uint32_t mix(uint32_t h, int32_t value) {
 
 static int32_t settle(Automaton *a);
 
+// The state without places; the tables are all zeros.
+static void begin(Automaton *a) {
+    AutomatonTables *t = a->tables;
+    a->n_states = FIRST_STATE;
+    t->n_places = t->n_frames = t->n_found = 0;
+    t->overflow = false;
+    CHECK(settle(a) == AUTOMATON_DEAD);
+}
+
 static void clear(Automaton *a) {
     AutomatonTables *t = a->tables;
     memset(a->table, 0, (size_t)a->n_states * (size_t)a->g->n_classes * sizeof *a->table);
     memset(t->state_slots, 0, sizeof t->state_slots);
     memset(t->frame_slots, 0, sizeof t->frame_slots);
-    a->n_states = FIRST_STATE;
-    t->n_places = t->n_frames = t->n_found = 0;
-    t->overflow = false;
-    CHECK(settle(a) == AUTOMATON_DEAD); // the state without places
+    begin(a);
 }
 
 // ---- stacks
@@ -302,7 +308,7 @@ Automaton *automaton_new(const Grammar *g, Err *err) {
         a->tables = calloc(1, sizeof *a->tables);
         a->table = calloc((size_t)AUTOMATON_MAX_STATES * (size_t)g->n_classes, sizeof *a->table);
         if (a->tables && a->table) {
-            clear(a);
+            begin(a);
             return a;
         }
     }

@@ -334,8 +334,9 @@ TokenMask *token_mask_new(const TokenTrie *trie, const Grammar *g, Err *err) {
         goto fail;
     }
     m->state = m->start = automaton_start(m->a);
-    if (m->start == AUTOMATON_FULL) {
-        err_set(err, ERR_LIMIT, "the grammar is too ambiguous");
+    if (m->start == AUTOMATON_FULL || m->start == AUTOMATON_DEAD) {
+        err_set(err, ERR_LIMIT, "the grammar is too %s to begin with",
+                m->start == AUTOMATON_DEAD ? "deep" : "ambiguous");
         goto fail;
     }
     return m;
