@@ -1,6 +1,5 @@
 #include "grammar_kit.h"
 
-#include "constrain/automaton.h"
 #include "constrain/gbnf.h"
 
 Grammar *grammar_of_rules(Rules *r, Err *err) {
@@ -13,9 +12,7 @@ Grammar *grammar_of_gbnf(const char *text, Err *err) {
     return grammar_of_rules(gbnf_parse(str_from(text), err), err);
 }
 
-Fit grammar_fit(const Grammar *g, Str text) {
-    Automaton *a = automaton_new(g, NULL);
-    CHECK(a);
+Fit automaton_fit(Automaton *a, Str text) {
     int32_t state = automaton_start(a);
     for (size_t i = 0; i < text.len && state > AUTOMATON_DEAD; i++) {
         int32_t next = automaton_next(a, state, (uint8_t)text.ptr[i]);
@@ -26,7 +23,13 @@ Fit grammar_fit(const Grammar *g, Str text) {
         state = next;
     }
     CHECK(state != AUTOMATON_FULL);
-    Fit fit = state == AUTOMATON_DEAD ? FIT_NOT : automaton_accepts(a, state) ? FIT_WHOLE : FIT_PREFIX;
+    return state == AUTOMATON_DEAD ? FIT_NOT : automaton_accepts(a, state) ? FIT_WHOLE : FIT_PREFIX;
+}
+
+Fit grammar_fit(const Grammar *g, Str text) {
+    Automaton *a = automaton_new(g, NULL);
+    CHECK(a);
+    Fit fit = automaton_fit(a, text);
     automaton_free(a);
     return fit;
 }

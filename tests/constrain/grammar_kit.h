@@ -2,7 +2,7 @@
 #ifndef CLLM_TESTS_GRAMMAR_KIT_H
 #define CLLM_TESTS_GRAMMAR_KIT_H
 
-#include "constrain/grammar.h"
+#include "constrain/automaton.h"
 
 Grammar *grammar_of_gbnf(const char *text, Err *err); // NULL: refused
 // Takes the rules.
@@ -10,6 +10,7 @@ Grammar *grammar_of_rules(Rules *r, Err *err);
 
 typedef enum Fit { FIT_NOT, FIT_PREFIX, FIT_WHOLE } Fit; // of a text: not at all, so far, as a whole
 
+Fit automaton_fit(Automaton *a, Str text); // which may be asked many times
 Fit grammar_fit(const Grammar *g, Str text);
 
 #endif

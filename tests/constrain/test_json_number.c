@@ -8,7 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static Grammar *compile(RxId (*rx)(Rules *r, const NumberBounds *b), const NumberBounds *b) {
+static Automaton *automaton_of(Rules *r) {
+    Err err = {0};
+    Grammar *g = grammar_of_rules(r, &err);
+    if (!g) fail_msg("%s", err.msg);
+    Automaton *a = automaton_new(g, &err);
+    assert_non_null(a);
+    return a;
+}
+
+static Automaton *compile(RxId (*rx)(Rules *r, const NumberBounds *b), const NumberBounds *b) {
     Rules *r = rules_new(NULL);
     int32_t root = rules_add(r, STR("root"));
     RxId id = rx(r, b);
@@ -17,10 +26,13 @@ static Grammar *compile(RxId (*rx)(Rules *r, const NumberBounds *b), const Numbe
         return NULL;
     }
     rules_define(r, root, id);
-    Err err = {0};
-    Grammar *g = grammar_of_rules(r, &err);
-    if (!g) fail_msg("%s", err.msg);
-    return g;
+    return automaton_of(r);
+}
+
+static void close_automaton(Automaton *a) {
+    if (!a) return;
+    grammar_free((Grammar *)a->g);
+    automaton_free(a);
 }
 
 static int64_t pick(Rng *rng) {
@@ -43,8 +55,8 @@ static bool within(const NumberBounds *b, double v) {
     return !b->has_max || (b->below_max ? v < (double)b->max : v <= (double)b->max);
 }
 
-static void check(const Grammar *g, const char *text, bool wanted, const NumberBounds *b) {
-    if ((g && grammar_fit(g, str_from(text)) == FIT_WHOLE) != wanted)
+static void check(Automaton *a, const char *text, bool wanted, const NumberBounds *b) {
+    if ((a && automaton_fit(a, str_from(text)) == FIT_WHOLE) != wanted)
         fail_msg("%s should%s be within %" PRId64 " (%d%d) … %" PRId64 " (%d%d)", text, wanted ? "" : " not",
                  b->min, b->has_min, b->above_min, b->max, b->has_max, b->below_max);
 }
@@ -54,28 +66,28 @@ static void test_whole(void **state) {
     Rng rng = {5};
     for (int round = 0; round < 60; round++) {
         NumberBounds b = random_bounds(&rng, false);
-        Grammar *g = compile(json_number_whole, &b);
+        Automaton *a = compile(json_number_whole, &b);
         for (int64_t v = -1250; v <= 2500; v += v > -160 && v < 160 ? 1 : 7) {
             char text[32];
             snprintf(text, sizeof text, "%" PRId64, v);
-            check(g, text, within(&b, (double)v), &b);
+            check(a, text, within(&b, (double)v), &b);
         }
-        check(g, "-0", false, &b);
-        check(g, "007", false, &b);
-        check(g, "-", false, &b);
-        grammar_free(g);
+        check(a, "-0", false, &b);
+        check(a, "007", false, &b);
+        check(a, "-", false, &b);
+        close_automaton(a);
     }
 }
 
 static void test_large(void **state) {
     (void)state;
     NumberBounds b = {true, true, -99999999999999999, 100000000000000000, false, false};
-    Grammar *g = compile(json_number_whole, &b);
-    check(g, "100000000000000000", true, &b);
-    check(g, "100000000000000001", false, &b);
-    check(g, "-99999999999999999", true, &b);
-    check(g, "-100000000000000000", false, &b);
-    grammar_free(g);
+    Automaton *a = compile(json_number_whole, &b);
+    check(a, "100000000000000000", true, &b);
+    check(a, "100000000000000001", false, &b);
+    check(a, "-99999999999999999", true, &b);
+    check(a, "-100000000000000000", false, &b);
+    close_automaton(a);
 }
 
 static void test_decimals(void **state) {
@@ -83,7 +95,7 @@ static void test_decimals(void **state) {
     Rng rng = {6};
     for (int round = 0; round < 60; round++) {
         NumberBounds b = random_bounds(&rng, true);
-        Grammar *g = compile(json_number_within, &b);
+        Automaton *a = compile(json_number_within, &b);
         for (int i = 0; i < 120; i++) {
             char text[40];
             int64_t near = rng_next(&rng) % 2 ? b.min : b.max;
@@ -92,9 +104,9 @@ static void test_decimals(void **state) {
             snprintf(text, sizeof text, "%s%" PRId64 "%s", v == 0 && rng_next(&rng) % 2 ? "-" : "",
                      (int64_t)v, tails[rng_next(&rng) % 6]);
             if (text[0] == '-' && atof(text) == 0) continue; // there is no negative zero
-            check(g, text, within(&b, atof(text)), &b);
+            check(a, text, within(&b, atof(text)), &b);
         }
-        grammar_free(g);
+        close_automaton(a);
     }
 }
 
@@ -102,12 +114,12 @@ static void test_decimals(void **state) {
 static void test_coarse(void **state) {
     (void)state;
     NumberBounds b = {true, true, 0, 900719925474099, false, true};
-    Grammar *g = compile(json_number_within, &b);
-    check(g, "900719925474098.999999999", false, &b);
-    check(g, "900719925474098", true, &b);
-    check(g, "900719925474098.0", true, &b);
-    check(g, "12.5", true, &b);
-    grammar_free(g);
+    Automaton *a = compile(json_number_within, &b);
+    check(a, "900719925474098.999999999", false, &b);
+    check(a, "900719925474098", true, &b);
+    check(a, "900719925474098.0", true, &b);
+    check(a, "12.5", true, &b);
+    close_automaton(a);
 }
 
 static void test_multiples(void **state) {
@@ -122,13 +134,13 @@ static void test_multiples(void **state) {
             int32_t root = rules_add(r, STR("root"));
             rules_define(r, root, json_number_multiples(r, ms[i], &b, &unsupported));
             assert_false(unsupported);
-            Grammar *g = grammar_of_rules(r, NULL);
+            Automaton *a = automaton_of(r);
             for (int64_t v = -400; v <= 800; v++) {
                 char text[32];
                 snprintf(text, sizeof text, "%" PRId64, v);
-                check(g, text, v % ms[i] == 0 && within(&b, (double)v), &b);
+                check(a, text, v % ms[i] == 0 && within(&b, (double)v), &b);
             }
-            grammar_free(g);
+            close_automaton(a);
         }
 }
 
