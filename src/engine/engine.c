@@ -361,6 +361,10 @@ int32_t engine_n_live(const Engine *e) {
     return e->live.n;
 }
 
+int64_t engine_queue_tokens(const Engine *e) {
+    return e->n_queue_tokens;
+}
+
 bool engine_runs(const Engine *e, uint64_t id) {
     int32_t i = seq_line_find(&e->live, id);
     return i >= 0 && atomic_load_explicit(&e->live.at[i]->runs, memory_order_relaxed);

@@ -138,6 +138,7 @@ int engine_event_fd(
 int32_t engine_n_embd(const Engine *e);       // numbers of an embedding
 int32_t engine_max_sequence(const Engine *e); // tokens a request may have: min(model context, pool)
 int32_t engine_max_live(const Engine *e);     // accepted requests without END that there may be at once
+int64_t engine_queue_tokens(const Engine *e); // front thread: what max_queue_tokens bounds
 int32_t engine_n_live(const Engine *e);       // front thread: those there are
 bool engine_runs(const Engine *e,
                  uint64_t id); // front thread: this one may hold blocks now; false: it waits, or has ended

@@ -40,8 +40,9 @@ void api_stats(App *app, HttpExchange *x, Str tail) {
     engine_stats(app->served.service.engine, &s);
     double steps = s.steps ? (double)s.steps : 1, seconds = (double)s.step_ns.sum * 1e-9;
     json_t *data = json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
-        "running", (int)s.running, "waiting", (int)s.waiting, "live", app->n_requests, "blocks_total",
+        "{s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
+        "running", (int)s.running, "waiting", (int)s.waiting, "waiting_tokens",
+        (json_int_t)engine_queue_tokens(app->served.service.engine), "live", app->n_requests, "blocks_total",
         (int)s.blocks_total, "blocks_used", (int)s.blocks_used, "blocks_cached", (int)s.blocks_cached,
         "blocks_touched", (int)s.blocks_touched, "steps", (json_int_t)s.steps, "rows",
         (json_int_t)s.step_rows.sum, "rows_per_step", (double)s.step_rows.sum / steps, "step_seconds",

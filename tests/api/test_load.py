@@ -61,7 +61,7 @@ def test_queue_of_tokens_full(make_server: Callable[..., Server]) -> None:
     first = server.open("POST", "/generate_stream", body)
     first.recv(1000)  # its prompt waits no longer
     second = server.open("POST", "/generate", {**body, "prompt": "word " * 290})
-    server.wait_stats(waiting=1)
+    assert 290 <= server.wait_stats(waiting=1)["waiting_tokens"] <= 300
     reply = server.post("/generate", {**body, "prompt": "word " * 20})
     assert reply.status == 429 and "(max_queue_tokens)" in reply.json["error"]
     assert 1 <= int(reply.headers["retry-after"]) <= 600
@@ -72,12 +72,13 @@ def test_queue_of_tokens_full(make_server: Callable[..., Server]) -> None:
     for sock in (first, second, third):
         sock.close()
     server.wait_idle()
+    assert server.stats()["waiting_tokens"] == 0
 
 
 def test_priority(make_server: Callable[..., Server]) -> None:
     """Served in the order of their levels, and one of a higher level takes the only place at once."""
     server = make_server("--max-running", "1")
-    fields = {"prompt": "Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    fields = {"prompt": "Once upon a time", "max_tokens": 20, "temperature": 0, "ignore_eos": True}
     alone = server.generate(**fields)["text"]
     ends: list[int] = []
 
