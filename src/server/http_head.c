@@ -32,7 +32,7 @@ static bool starts(Str s, const char *word) {
 
 static Str until(Str s, const char *ends) {
     size_t n = 0;
-    while (n < s.len && !strchr(ends, s.ptr[n])) n++;
+    while (n < s.len && !memchr(ends, s.ptr[n], strlen(ends))) n++;
     return (Str){s.ptr, n};
 }
 

@@ -86,6 +86,7 @@ static void test_bad(void **state) {
         expect_bad(text, 400);
     }
     expect_bad_bytes(STR("GET /\0 HTTP/1.1\r\n"), 400);
+    expect_bad_bytes(STR("GET /\0HTTP/1.1\r\n"), 400);
     expect_bad_bytes(STR("GET / HTTP/1.1\r\nX: \0\r\n"), 400);
     expect_bad("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
                400); // evhttp would take the body for a request
