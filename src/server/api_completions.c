@@ -126,7 +126,6 @@ static void end(Generation *g) {
 // ---- the request
 
 static const Unsupported completion_unsupported[] = {
-    {"suffix", openai_is_empty},
     {"prompt_logprobs", NULL},
 };
 
@@ -162,19 +161,62 @@ static bool read_echo(const Served *served, Fields *f, GenPlan *plan) {
     return true;
 }
 
+// ---- suffix: what is between the prompt and it is wanted
+
+// [BOS] prefix-token prompt suffix-token suffix middle-token: see text/fim_tokens.h.
+static bool surround(const Served *served, const TokenList *suffix, TokenList *prompt) {
+    const FimTokens *fim = tokenizer_fim(served->service.tokenizer);
+    TokenList all = {0};
+    bool ok = api_encode_prompt(served, STR(""), &all, NULL) && token_list_push(&all, fim->prefix);
+    for (size_t i = 0; ok && i < prompt->n; i++) ok = token_list_push(&all, prompt->ids[i]);
+    ok = ok && token_list_push(&all, fim->suffix);
+    for (size_t i = 0; ok && i < suffix->n; i++) ok = token_list_push(&all, suffix->ids[i]);
+    ok = ok && token_list_push(&all, fim->middle);
+    token_list_free(prompt);
+    *prompt = all;
+    return ok;
+}
+
+static bool read_fill_in(const Served *served, Fields *f, Str suffix, GenPlan *plan) {
+    Err err = {0};
+    TokenList tokens = {0};
+    if (!tokenizer_fim(served->service.tokenizer))
+        return fields_fail(f, "suffix",
+                           "needs a model that fills in the middle, and this one has no tokens for it");
+    bool ok = served_admits_text(served, "suffix", suffix.len, f->error) &&
+              api_read_texts(served, f, "prompt", api_encode_part, (size_t)served->max_live, plan);
+    if (ok && !api_encode_part(served, suffix, &tokens, &err)) ok = api_error_from(f->error, &err, "suffix");
+    for (size_t i = 0; ok && i < plan->n_prompts; i++)
+        ok = surround(served, &tokens, &plan->prompts[i]) ||
+             fields_fail(f, "suffix", "does not fit into memory");
+    token_list_free(&tokens);
+    return ok;
+}
+
+// ---- the whole body
+
+static bool read_prompts(const Served *served, Fields *f, GenPlan *plan) {
+    Str suffix = {0};
+    bool echo = false;
+    fields_bool(f, "echo", &echo);
+    fields_str(f, "suffix", &suffix);
+    if (echo && suffix.len) fields_fail(f, "echo", "cannot be combined with suffix");
+    if (!f->ok) return false;
+    if (suffix.len) return read_fill_in(served, f, suffix, plan);
+    return api_read_texts(served, f, "prompt", api_encode_prompt, (size_t)served->max_live, plan) &&
+           (!echo || read_echo(served, f, plan));
+}
+
 bool openai_read_completion(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
-    bool echo = false;
     plan->params = gen_params_default(DIALECT_OPENAI, served->config);
     plan->params.least_tokens = 0;
     openai_read_common(served, &f, &plan->params);
     read_logprobs(&f, &plan->params);
     read_best_of(&f, &plan->params);
-    fields_bool(&f, "echo", &echo);
     openai_refuse(&f, completion_unsupported,
                   sizeof completion_unsupported / sizeof completion_unsupported[0]);
-    return f.ok && api_read_texts(served, &f, "prompt", api_encode_prompt, (size_t)served->max_live, plan) &&
-           (!echo || read_echo(served, &f, plan));
+    return f.ok && read_prompts(served, &f, plan);
 }
 
 void api_completions(App *app, HttpExchange *x, Str tail) {

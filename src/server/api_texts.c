@@ -4,6 +4,10 @@ bool api_encode_prompt(const Served *served, Str text, TokenList *out, Err *err)
     return prompt_encode_text(served->prompts, text, true, true, out, err);
 }
 
+bool api_encode_part(const Served *served, Str text, TokenList *out, Err *err) {
+    return prompt_encode_text(served->prompts, text, false, false, out, err);
+}
+
 bool api_encode_whole(const Served *served, Str text, TokenList *out, Err *err) {
     EncodeOptions options = {.special = true, .bos_eos = true};
     return tokenizer_encode(served->service.tokenizer, text, options, out, err);
@@ -34,7 +38,7 @@ static bool read_token_ids(const TextField *t, const json_t *list, TokenList *ou
 
 static bool encode(const TextField *t, Str text, TokenList *out) {
     Err err = {0};
-    if (text.len == 0) return fields_fail(t->f, t->name, "must not be empty");
+    if (text.len == 0 && t->encode != api_encode_part) return fields_fail(t->f, t->name, "must not be empty");
     if (!served_admits_text(t->served, t->name, text.len, t->f->error)) return false;
     return t->encode(t->served, text, out, &err) || api_error_from(t->f->error, &err, t->name);
 }

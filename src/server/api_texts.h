@@ -5,10 +5,13 @@
 #include "server/generation.h"
 #include "server/parse.h"
 
-// Encodes one text, which is not empty; *err says why not.
+// Encodes one text; *err says why not.
 typedef bool (*TextEncode)(const Served *served, Str text, TokenList *out, Err *err);
 
 bool api_encode_prompt(const Served *served, Str text, TokenList *out, Err *err); // to be continued
+bool api_encode_part(const Served *served, Str text, TokenList *out,
+                     Err *err); // inside a prompt: nothing in it is
+                                //   special, and it may be empty
 bool api_encode_whole(const Served *served, Str text, TokenList *out,
                       Err *err); // complete: with the file's end token
 

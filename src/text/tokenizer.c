@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "text/bpe.h"
 #include "text/end_tokens.h"
+#include "text/fim_tokens.h"
 #include "text/normalize.h"
 #include "text/pretok.h"
 #include "text/special.h"
@@ -25,6 +26,7 @@ struct Tokenizer {
     int32_t bos, eos;
     bool add_bos, add_eos, add_space_prefix;
     TokenList ends;
+    FimTokens fim;
 };
 
 // ---- opening
@@ -67,7 +69,7 @@ static bool read_bos_eos(Tokenizer *t, const Gguf *g, Err *err) {
         !read_flag(g, "tokenizer.ggml.add_eos_token", &t->add_eos, err) ||
         !read_flag(g, "tokenizer.ggml.add_space_prefix", &t->add_space_prefix, err))
         return false;
-    return end_tokens_collect(&t->vocab, g, &t->ends, err);
+    return end_tokens_collect(&t->vocab, g, &t->ends, err) && fim_tokens_find(&t->vocab, g, &t->fim, err);
 }
 
 Tokenizer *tokenizer_open(const Gguf *g, Err *err) {
@@ -239,6 +241,10 @@ int32_t tokenizer_find(const Tokenizer *t, Str raw) {
 const int32_t *tokenizer_end_tokens(const Tokenizer *t, size_t *n) {
     *n = t->ends.n;
     return t->ends.ids;
+}
+
+const FimTokens *tokenizer_fim(const Tokenizer *t) {
+    return t->fim.prefix >= 0 ? &t->fim : NULL;
 }
 
 bool tokenizer_is_end(const Tokenizer *t, int32_t id) {

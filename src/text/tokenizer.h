@@ -60,6 +60,11 @@ int32_t tokenizer_find(const Tokenizer *t, Str raw); // id of the token with thi
 // All tokens that end a generation: eos, eot, eom and the well-known end-of-turn texts
 // (<|im_end|>, <|eot_id|>, <|endoftext|>, <end_of_turn>, …) that the vocabulary has as control tokens.
 const int32_t *tokenizer_end_tokens(const Tokenizer *t, size_t *n);
+// The tokens that fill in the middle (fim_tokens.h), NULL: the vocabulary has none.
+typedef struct FimTokens {
+    int32_t prefix, suffix, middle;
+} FimTokens;
+const FimTokens *tokenizer_fim(const Tokenizer *t);
 bool tokenizer_is_end(const Tokenizer *t, int32_t id);
 const char *tokenizer_pre_name(const Tokenizer *t); // "qwen2", "smollm", … for messages
 

@@ -40,6 +40,8 @@ void rig_listen(Rig *r) {
 
 void rig_attach(Rig *r) {
     tiny_english(&r->vocab);
+    static const char *const fim[] = {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"};
+    for (int i = 0; i < 3 && r->fills_in; i++) tiny_token(&r->vocab, fim[i], TINY_CONTROL);
     if (r->control_token) tiny_token(&r->vocab, r->control_token, TINY_CONTROL);
     if (!tiny_open_bpe(&r->vocab, "gpt-2", &r->err)) fail_msg("%s", r->err.msg);
     int32_t n_vocab = tokenizer_n_vocab(r->vocab.tokenizer);

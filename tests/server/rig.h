@@ -13,6 +13,7 @@ typedef struct Rig {
     ServerConfig config;
     EngineConfig limits;
     int32_t context;
+    bool fills_in;               // the vocabulary has tokens to fill in the middle by
     const char *template_source; // NULL: the model has no chat template
     const char *control_token;   // one more in the vocabulary; NULL: none
     ChatTemplate *chat_template;

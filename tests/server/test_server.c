@@ -164,6 +164,26 @@ static void test_drain(void **state) {
     assert_true(r.ok);
 }
 
+// Three tokens around prompt and suffix, in which nothing is special.
+static void test_suffix(void **state) {
+    (void)state;
+    for (int fills_in = 0; fills_in < 2; fills_in++) {
+        Rig r;
+        rig_defaults(&r);
+        r.fills_in = fills_in;
+        rig_listen(&r);
+        rig_attach(&r);
+        const char *body = "{\"prompt\":[\"hello\",\"\"],\"suffix\":\"<|im_end|>\",\"max_tokens\":0}";
+        expect(&r, "POST", "/v1/completions", body, fills_in ? 200 : 400,
+               fills_in ? "\"prompt_tokens\":27" : "\"param\":\"suffix\"");
+        expect(&r, "POST", "/v1/completions", "{\"prompt\":\"x\",\"suffix\":\"y\",\"echo\":true}", 400,
+               "\"echo\"");
+        expect(&r, "POST", "/v1/completions", "{\"prompt\":\"hello\",\"suffix\":\"\",\"max_tokens\":0}", 200,
+               "\"prompt_tokens\":1");
+        rig_close(&r);
+    }
+}
+
 static void test_queue_full(void **state) {
     (void)state;
     Rig r;
@@ -316,7 +336,8 @@ SUITE(server_whole, cmocka_unit_test_setup(test_loading_then_ready, quiet),
       cmocka_unit_test_setup(test_the_port_is_taken, quiet),
       cmocka_unit_test_setup(test_no_template_is_said, quiet),
       cmocka_unit_test_setup(test_slow_reader, quiet), cmocka_unit_test_setup(test_clients_leave, quiet),
-      cmocka_unit_test_setup(test_drain, quiet), cmocka_unit_test_setup(test_queue_full, quiet),
+      cmocka_unit_test_setup(test_drain, quiet), cmocka_unit_test_setup(test_suffix, quiet),
+      cmocka_unit_test_setup(test_queue_full, quiet),
       cmocka_unit_test_setup(test_queue_full_tells_what_is_true, quiet),
       cmocka_unit_test_setup(test_benchmark_waits_for_room, quiet),
       cmocka_unit_test_setup(test_texts_that_cannot_fit, quiet),

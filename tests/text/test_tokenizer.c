@@ -211,6 +211,40 @@ static void test_end_of_message_is_not_end_of_turn(void **state) {
     tiny_close(&v);
 }
 
+static void expect_fim(TinyVocab *v, int32_t prefix, int32_t suffix, int32_t middle) {
+    Err err = {0};
+    Tokenizer *t = tiny_open_bpe(v, "gpt-2", &err);
+    assert_non_null(t);
+    const FimTokens *fim = tokenizer_fim(t);
+    assert_int_equal(fim == NULL, prefix < 0);
+    if (fim) assert_true(fim->prefix == prefix && fim->suffix == suffix && fim->middle == middle);
+    tiny_close(v);
+}
+
+static void test_fill_in_tokens(void **state) {
+    (void)state;
+    static const char *const keys[] = {"tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.fim_pre_token_id",
+                                       "tokenizer.ggml.fim_mid_token_id"};
+    for (int with_keys = 0; with_keys < 2; with_keys++) {
+        TinyVocab v = {0};
+        tiny_byte_alphabet(&v);
+        int32_t middle = tiny_token(&v, "<fim_middle>", TINY_CONTROL);
+        int32_t prefix = tiny_token(&v, "<fim_prefix>", TINY_USER);
+        int32_t suffix = tiny_token(&v, "<fim_suffix>", TINY_CONTROL);
+        for (uint32_t i = 0; i < 3 && with_keys; i++) tiny_key_u32(&v, keys[i], 'a' + i);
+        if (with_keys)
+            expect_fim(&v, 'b', 'a', 'c');
+        else
+            expect_fim(&v, prefix, suffix, middle);
+    }
+    TinyVocab v = {0};
+    tiny_byte_alphabet(&v);
+    tiny_token(&v, "<|fim_prefix|>", TINY_CONTROL);
+    tiny_token(&v, "<|fim_suffix|>", TINY_CONTROL);
+    tiny_token(&v, "<|fim_middle|>", TINY_NORMAL); // an ordinary word
+    expect_fim(&v, -1, -1, -1);
+}
+
 static void test_decoding(void **state) {
     (void)state;
     TinyVocab v = {0};
@@ -378,8 +412,8 @@ SUITE(tokenizer, cmocka_unit_test(test_merges_in_order_of_rank),
       cmocka_unit_test(test_special_tokens_only_when_asked),
       cmocka_unit_test(test_the_longest_special_token_wins),
       cmocka_unit_test(test_bos_and_eos_as_the_file_says), cmocka_unit_test(test_end_tokens),
-      cmocka_unit_test(test_end_of_message_is_not_end_of_turn), cmocka_unit_test(test_decoding),
-      cmocka_unit_test(test_normal_form_c_where_the_model_wants_it),
+      cmocka_unit_test(test_end_of_message_is_not_end_of_turn), cmocka_unit_test(test_fill_in_tokens),
+      cmocka_unit_test(test_decoding), cmocka_unit_test(test_normal_form_c_where_the_model_wants_it),
       cmocka_unit_test(test_a_byte_without_a_token), cmocka_unit_test(test_short_and_long_pieces_merge_alike),
       cmocka_unit_test(test_long_runs_stay_fast), cmocka_unit_test(test_random_bytes_come_back),
       cmocka_unit_test(test_threads_share_a_tokenizer))
