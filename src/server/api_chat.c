@@ -186,12 +186,31 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     return ok;
 }
 
-bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out, ApiError *e) {
+// What makes the prompt, and nothing else. *variables is a new reference, of which chat has a view.
+static bool read_prompt(const Served *served, const json_t *body, ChatRequest *chat, json_t **variables,
+                        ApiError *e) {
     Fields f = fields_of(body, e);
-    ChatRequest chat = chat_request_default(served);
+    *chat = chat_request_default(served);
     openai_read_model(served, &f);
-    read_chat(&f, &chat);
-    return f.ok && chat_request_encode(served, &chat, out, e);
+    read_chat(&f, chat);
+    chat->variables = *variables = read_variables(&f);
+    return f.ok;
+}
+
+bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out, ApiError *e) {
+    ChatRequest chat;
+    json_t *variables;
+    bool ok = read_prompt(served, body, &chat, &variables, e) && chat_request_encode(served, &chat, out, e);
+    json_decref(variables);
+    return ok;
+}
+
+bool openai_render_chat(const Served *served, const json_t *body, Buf *out, ApiError *e) {
+    ChatRequest chat;
+    json_t *variables;
+    bool ok = read_prompt(served, body, &chat, &variables, e) && chat_request_render(served, &chat, out, e);
+    json_decref(variables);
+    return ok;
 }
 
 bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {

@@ -14,8 +14,9 @@ void api_chat_completions(App *app, HttpExchange *x, Str tail); // api_chat.c
 // Bodies of both: GenDialect.read, also for what other dialects' requests are translated to.
 bool openai_read_completion(const Served *served, const json_t *body, GenPlan *plan, ApiError *e);
 bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e);
-// Only the tokens of its prompt; what the answer would be is not looked at.
+// Only the prompt of a chat, as tokens or as text; what the answer would be is not looked at.
 bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out, ApiError *e);
+bool openai_render_chat(const Served *served, const json_t *body, Buf *out, ApiError *e);
 
 // ---- shared by the two
 

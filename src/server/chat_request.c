@@ -163,20 +163,34 @@ ChatRequest chat_request_default(const Served *served) {
     return (ChatRequest){.add_generation_prompt = true, .raw_reasoning = served->config->raw_reasoning};
 }
 
+// What the template is given. NULL with *e filled otherwise.
+static json_t *checked_variables(const Served *served, const ChatRequest *chat, ApiError *e) {
+    if (!served->service.chat_template)
+        api_error_set(e, 400, NULL, "messages",
+                      "messages need a chat template, and this model has none; use /v1/completions");
+    else if (!json_is_array(chat->messages) || json_array_size(chat->messages) == 0)
+        api_error_set(e, 400, NULL, "messages", "messages must be an array with at least one message");
+    else if (chat->tools.choice == TOOL_CHOICE_REQUIRED || chat->tools.choice == TOOL_CHOICE_NAMED)
+        api_error_set(e, 400, NULL, "tool_choice", "tool_choice may be none or auto here");
+    else if (may_fit(served, chat, e))
+        return make_variables(&served->style, chat, e);
+    return NULL;
+}
+
 bool chat_request_encode(const Served *served, const ChatRequest *chat, TokenList *out, ApiError *e) {
     Err err = {0};
-    const ChatTemplate *t = served->service.chat_template;
-    if (!t)
-        return api_error_set(e, 400, NULL, "messages",
-                             "messages need a chat template, and this model has none; use /v1/completions");
-    if (!json_is_array(chat->messages) || json_array_size(chat->messages) == 0)
-        return api_error_set(e, 400, NULL, "messages", "messages must be an array with at least one message");
-    if (chat->tools.choice == TOOL_CHOICE_REQUIRED || chat->tools.choice == TOOL_CHOICE_NAMED)
-        return api_error_set(e, 400, NULL, "tool_choice", "tool_choice may be none or auto here");
-    if (!may_fit(served, chat, e)) return false;
-    json_t *variables = make_variables(&served->style, chat, e);
+    json_t *variables = checked_variables(served, chat, e);
     if (!variables) return false;
-    bool ok = prompt_encode_chat(served->prompts, t, variables, out, &err);
+    bool ok = prompt_encode_chat(served->prompts, served->service.chat_template, variables, out, &err);
+    json_decref(variables);
+    return ok || api_error_from(e, &err, "messages");
+}
+
+bool chat_request_render(const Served *served, const ChatRequest *chat, Buf *out, ApiError *e) {
+    Err err = {0};
+    json_t *variables = checked_variables(served, chat, e);
+    if (!variables) return false;
+    bool ok = prompt_render_chat(served->prompts, served->service.chat_template, variables, out, &err);
     json_decref(variables);
     return ok || api_error_from(e, &err, "messages");
 }

@@ -26,6 +26,9 @@ ChatRequest chat_request_default(const Served *served);
 // the place in `messages`.
 bool chat_request_encode(const Served *served, const ChatRequest *chat, TokenList *out, ApiError *e);
 
+// The text of it, for people to look at: see prompt_render_chat.
+bool chat_request_render(const Served *served, const ChatRequest *chat, Buf *out, ApiError *e);
+
 // How the answers to such a prompt are to be read; *shown gets the control tokens that must have a text
 // for that (NULL: none). false: out of memory.
 bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,

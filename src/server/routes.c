@@ -9,6 +9,7 @@
 #include "server/api_page.h"
 #include "server/api_responses.h"
 #include "server/api_stats.h"
+#include "server/api_tokens.h"
 #include "server/router.h"
 
 const Route routes_table[] = {
@@ -21,6 +22,9 @@ const Route routes_table[] = {
     {HTTP_POST, "/generate", api_generate, true, "Continue a prompt"},
     {HTTP_POST, "/generate_stream", api_generate_stream, true, "Continue a prompt, as server-sent events"},
     {HTTP_POST, "/encode", api_encode, true, "The tokens of a text"},
+    {HTTP_POST, "/tokenize", api_tokenize, true, "The tokens of a text or a conversation"},
+    {HTTP_POST, "/detokenize", api_detokenize, true, "The text of tokens"},
+    {HTTP_POST, "/apply-template", api_apply_template, true, "The text of a conversation"},
     {HTTP_POST, "/benchmark", api_benchmark, true, "Measure this server with its own requests"},
     {HTTP_GET, "/v1/models", api_models, true, "OpenAI: the models"},
     {HTTP_GET, "/v1/models/{id}", api_model, true, "OpenAI: one model"},
