@@ -1,6 +1,6 @@
 """The same request gives the same bytes: alone or among 64 others, with the prefix cache or without, preempted or not,
 with any number of threads, size of chunks, and guesses. `CLLM_LONG=1`: 200 requests in all settings, also of a real
-model, which takes an hour."""
+model, which takes tens of minutes."""
 
 from __future__ import annotations
 
