@@ -151,7 +151,7 @@ help:
 	@echo 'make serve            set up, build, fetch the default model, serve on 127.0.0.1:8080'
 	@echo '                      MODEL=FILE another model, ARGS="--port 9000 …" further options'
 	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
-	@echo 'make install          program, manual pages, completions, below PREFIX=/usr/local; DESTDIR=DIR before it'
+	@echo 'make install          program, manual pages, completions, systemd unit, below PREFIX=/usr/local; DESTDIR=DIR before it'
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
 	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
@@ -205,7 +205,8 @@ install: $(BUILD)/cllm
 	@$(BUILD)/cllm completion bash >$(DESTDIR)$(DATADIR)/bash-completion/completions/cllm
 	@$(BUILD)/cllm completion zsh >$(DESTDIR)$(DATADIR)/zsh/site-functions/_cllm
 	@$(BUILD)/cllm completion fish >$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/cllm.fish
-	@$(if $(UNITS),install -m 644 $(UNITS) $(DESTDIR)$(UNITDIR)/)
+	@for unit in $(UNITS:packaging/systemd/%=%); do \
+	  sed 's|/usr/local/bin/|$(BINDIR)/|' packaging/systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 
 uninstall:
 	@rm -f $(INSTALLED:%=$(DESTDIR)%)

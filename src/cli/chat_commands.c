@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 // What /set changes: all of it is read anew for each answer.
-static const int settings[] = {OPTION_temperature,        OPTION_top_p, OPTION_min_p,      OPTION_top_k,
-                               OPTION_repetition_penalty, OPTION_seed,  OPTION_max_tokens, OPTION_verbose};
+static const int settings[] = {OPTION_temperature,        OPTION_top_p,  OPTION_min_p,      OPTION_top_k,
+                               OPTION_repetition_penalty, OPTION_seed,   OPTION_max_tokens, OPTION_think,
+                               OPTION_show_thinking,      OPTION_verbose};
 enum { N_SETTINGS = sizeof settings / sizeof settings[0] };
 
 typedef struct ChatCommand {

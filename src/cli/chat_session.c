@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "chat/chat_style.h"
 #include "cli/interrupts.h"
 #include "text/detok.h"
 
@@ -55,16 +56,85 @@ static bool submit(const Session *s, const TokenList *prompt, uint64_t *id, Err 
     return engine_submit(s->runtime.engine, &request, id, err) == SUBMIT_OK;
 }
 
+// ---- thinking and answer ----
+
+// An answer on its way: to the terminal, and into `text` what of it is no thinking.
+typedef struct Answer {
+    Session *session;
+    Detok *detok;
+    ReasoningSplitter splitter; // .marks NULL: everything is text
+    Buf piece, text;
+    bool in_thinking; // the last that was shown
+} Answer;
+
+static bool shows_thinking(const Session *s) {
+    const char *when = s->o->show_thinking;
+    return strcmp(when, "on") == 0 || (strcmp(when, "auto") == 0 && s->to_terminal);
+}
+
+// Thinking is dim where there are colours, and apart from the answer.
+static void turn_to(Answer *a, bool thinking) {
+    if (thinking == a->in_thinking) return;
+    a->in_thinking = thinking;
+    if (a->session->colour) fputs(thinking ? "\x1b[2m" : "\x1b[0m", stdout);
+    if (!thinking) fputs("\n\n", stdout);
+}
+
+static void on_part(void *user, bool is_reasoning, Str text) {
+    Answer *a = user;
+    if (!is_reasoning) buf_put(&a->text, text);
+    if (is_reasoning && !shows_thinking(a->session)) return;
+    turn_to(a, is_reasoning);
+    show(a->session, text);
+}
+
+// The marks that open a model's thinking may be the end of its prompt.
+static bool prompt_opens_thinking(const Session *s, const TokenList *prompt) {
+    enum { LOOK_BACK = 16 };
+    size_t n = prompt->n < LOOK_BACK ? prompt->n : LOOK_BACK;
+    Buf end = {0};
+    tokenizer_decode(s->runtime.tokenizer, prompt->ids + prompt->n - n, n, true, &end);
+    bool open = reasoning_is_open(s->reasoning, buf_str(&end));
+    buf_free(&end);
+    return open;
+}
+
+static bool answer_begin(Answer *a, Session *s, const TokenList *prompt, Err *err) {
+    *a = (Answer){.session = s, .detok = detok_new(s->runtime.tokenizer, NULL, 0, err)};
+    if (!a->detok) return false;
+    if (s->reasoning && !s->o->raw)
+        reasoning_init(&a->splitter, s->reasoning, prompt_opens_thinking(s, prompt), on_part, a);
+    return true;
+}
+
+static void answer_push(Answer *a, bool last) {
+    bool split = a->splitter.marks != NULL;
+    if (split)
+        reasoning_push(&a->splitter, buf_str(&a->piece));
+    else
+        on_part(a, false, buf_str(&a->piece));
+    if (split && last) reasoning_finish(&a->splitter);
+    if (last && a->in_thinking && a->session->colour) fputs("\x1b[0m", stdout);
+    buf_clear(&a->piece);
+}
+
+static void answer_end(Answer *a) {
+    if (a->splitter.marks) reasoning_free(&a->splitter);
+    detok_free(a->detok);
+    buf_free(&a->piece);
+    buf_free(&a->text);
+}
+
 // Shows and collects what has come; true when the END has been seen.
-static bool collect(const Session *s, Detok *detok, Buf *answer, EngineEvent *end) {
-    while (engine_poll(s->runtime.engine, end)) {
-        size_t shown = answer->len;
+static bool collect(Answer *a, EngineEvent *end) {
+    while (engine_poll(a->session->runtime.engine, end)) {
+        bool last = end->kind == ENGINE_END;
         if (end->kind == ENGINE_TOKEN)
-            detok_push(detok, end->token, answer);
+            detok_push(a->detok, end->token, &a->piece);
         else
-            detok_finish(detok, answer);
-        show(s, str_skip(buf_str(answer), shown));
-        if (end->kind == ENGINE_END) return true;
+            detok_finish(a->detok, &a->piece);
+        answer_push(a, last);
+        if (last) return true;
     }
     return false;
 }
@@ -79,21 +149,18 @@ static void print_stats(const Session *s, const EngineEvent *end) {
         (clock_seconds(end->queued_ns) + prefill) * 1e3, s->colour ? "\x1b[0m" : "");
 }
 
-// Streams the answer to `prompt` to stdout and appends it to *answer. Ctrl-C ends it early.
-static bool generate(Session *s, const TokenList *prompt, Buf *answer, Err *err) {
+// Streams the answer to `prompt` to stdout. Ctrl-C ends it early.
+static bool generate(Answer *a, const TokenList *prompt, Err *err) {
+    Session *s = a->session;
     uint64_t id = 0;
     EngineEvent end;
-    Detok *detok = detok_new(s->runtime.tokenizer, NULL, 0, err);
-    if (!detok) return false;
     s->interrupted = false;
-    bool ok = submit(s, prompt, &id, err);
-    while (ok && !collect(s, detok, answer, &end)) {
+    if (!submit(s, prompt, &id, err)) return false;
+    while (!collect(a, &end)) {
         if (interrupts_wait(engine_event_fd(s->runtime.engine), NULL)) continue;
         s->interrupted = true;
         engine_cancel(s->runtime.engine, id);
     }
-    detok_free(detok);
-    if (!ok) return false;
     putchar('\n');
     fflush(stdout);
     if (s->o->verbose) print_stats(s, &end);
@@ -102,12 +169,19 @@ static bool generate(Session *s, const TokenList *prompt, Buf *answer, Err *err)
 
 // ---- one turn ----
 
+// remember: as the assistant's turn.
+static bool answer_prompt(Session *s, const TokenList *prompt, bool remember, Err *err) {
+    Answer a;
+    bool ok = answer_begin(&a, s, prompt, err) && generate(&a, prompt, err) &&
+              (!remember || conversation_add(&s->chat, "assistant", buf_str(&a.text), err));
+    answer_end(&a);
+    return ok;
+}
+
 static bool answer_raw(Session *s, Str text, Err *err) {
     TokenList tokens = {0};
-    Buf answer = {0};
-    bool ok =
-        prompt_encode_text(s->prompts, text, true, true, &tokens, err) && generate(s, &tokens, &answer, err);
-    buf_free(&answer);
+    bool ok = prompt_encode_text(s->prompts, text, true, true, &tokens, err) &&
+              answer_prompt(s, &tokens, false, err);
     token_list_free(&tokens);
     return ok;
 }
@@ -115,15 +189,11 @@ static bool answer_raw(Session *s, Str text, Err *err) {
 // A turn that fails leaves the conversation as it was.
 static bool answer_chat(Session *s, Str text, Err *err) {
     TokenList tokens = {0};
-    Buf answer = {0};
     if (!conversation_add(&s->chat, "user", text, err)) return false;
-    bool ok = conversation_encode(&s->chat, s->runtime.chat_template, s->prompts, &tokens, err) &&
-              generate(s, &tokens, &answer, err);
-    if (!ok)
-        conversation_drop_last(&s->chat);
-    else
-        ok = conversation_add(&s->chat, "assistant", buf_str(&answer), err);
-    buf_free(&answer);
+    bool ok =
+        conversation_encode(&s->chat, s->runtime.chat_template, s->prompts, s->o->think, &tokens, err) &&
+        answer_prompt(s, &tokens, true, err);
+    if (!ok) conversation_drop_last(&s->chat);
     token_list_free(&tokens);
     return ok;
 }
@@ -142,6 +212,7 @@ bool session_open(Session *s, Options *o, Err *err) {
     if (!o->raw && !s->runtime.chat_template)
         return err_set(err, ERR_UNSUPPORTED,
                        "the model has no chat template that can be used; --raw continues plain text");
+    if (s->runtime.chat_template) s->reasoning = chat_style_of(s->runtime.chat_template).reasoning;
     s->prompts = prompt_encoder_new(s->runtime.tokenizer, err);
     return s->prompts && conversation_start(&s->chat, o->system, err);
 }

@@ -4,6 +4,7 @@
 #ifndef CLLM_CLI_CHAT_SESSION_H
 #define CLLM_CLI_CHAT_SESSION_H
 
+#include "chat/reasoning.h"
 #include "cli/conversation.h"
 #include "cli/runtime.h"
 
@@ -12,7 +13,8 @@ typedef struct Session {
     Runtime runtime;
     PromptEncoder *prompts;
     Conversation chat;
-    bool to_terminal; // the answer goes to a terminal
+    const ReasoningMarks *reasoning; // NULL: the model does not think aloud
+    bool to_terminal;                // the answer goes to a terminal
     bool colour;
     bool interrupted; // Ctrl-C ended the last answer
 } Session;

@@ -83,11 +83,13 @@ bool conversation_replace(Conversation *c, json_t *messages, Err *err) {
 }
 
 bool conversation_encode(const Conversation *c, const ChatTemplate *t, const PromptEncoder *prompts,
-                         TokenList *out, Err *err) {
+                         const char *think, TokenList *out, Err *err) {
     // The encoder changes what it is given.
     json_t *variables =
         json_pack("{s:o, s:b}", "messages", json_deep_copy(c->messages), "add_generation_prompt", 1);
     if (!variables) return no_memory(err);
+    if (strcmp(think, "auto") != 0)
+        json_object_set_new(variables, "enable_thinking", json_boolean(strcmp(think, "on") == 0));
     bool ok = prompt_encode_chat(prompts, t, variables, out, err);
     json_decref(variables);
     return ok;

@@ -31,8 +31,9 @@ const char *conversation_system(const Conversation *c); // "": none; lives until
 // conversation stays as it was when it is not.
 bool conversation_replace(Conversation *c, json_t *messages, Err *err);
 
-// Appends the tokens of the rendered conversation, up to where the assistant's answer begins.
+// Appends the tokens of the rendered conversation, up to where the assistant's answer begins. think: "on" or
+// "off" is told to the template (enable_thinking), "auto" leaves it to the template.
 bool conversation_encode(const Conversation *c, const ChatTemplate *t, const PromptEncoder *prompts,
-                         TokenList *out, Err *err);
+                         const char *think, TokenList *out, Err *err);
 
 #endif

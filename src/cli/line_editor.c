@@ -248,6 +248,8 @@ LineInput line_editor_read(LineEditor *e, const char *prompt, Buf *line) {
     set_prompt(e, prompt);
     e->interrupted = false;
     buf_clear(line);
+    el_set(e->edit, EL_PREP_TERM,
+           1); // before the prompt shows, so that no key meets the kernel's line editing
     ask_for_paste_marks(e, true);
     const wchar_t *text = el_wgets(e->edit, &n);
     ask_for_paste_marks(e, false);

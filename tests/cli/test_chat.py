@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,3 +172,60 @@ def test_colours_only_where_they_are_wanted(state: Path, env: dict[str, str], co
         terminal.wait_for(r"first token after.*\r\n> $")
         colours = terminal.raw.count("\x1b[1;32m") + terminal.raw.count("\x1b[2m")
         assert (colours > 0) == coloured
+
+
+def counted(text: str) -> bytes:
+    return len(text.encode()).to_bytes(8, "little") + text.encode()
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 whose template opens its thinking, and which says "</think>" where it means " France".
+
+    Every change keeps the length. A merge that makes " France" gives way to a copy of a later one.
+    """
+    data = SMOLLM2.read_bytes()
+    later = re.search(rb"\x09\0\0\0\0\0\0\0(\xc4\xa0\w\w \w{4})", data[data.find("ĠFr ance".encode()) + 9 :])
+    assert later
+    start = data.find(b"{% for message in messages")
+    template = data[start : data.find(b"{% endif %}", data.find(b"add_generation_prompt", start)) + 11]
+    thinking = template.replace(b"trained by Hugging Face", b"trained by HF").replace(b"assistant\n", b"assistant\n<think>\n")
+    for old, new in (
+        (counted("ĠFrance"), counted("</think>")),
+        (counted("ĠFr ance"), counted(later.group(1).decode())),
+        (template, thinking.replace(b"{% endif %}", b"{%   endif %}", 1)),
+    ):
+        assert data.count(old) == 1 and len(old) == len(new)
+        data = data.replace(old, new)
+    path = tmp_path_factory.mktemp("thinker") / "thinker.gguf"
+    path.write_bytes(data)
+    return path
+
+
+COUNTRY = "What is the Eiffel tower and where does it stand?"
+
+
+def test_thinking_is_apart_from_the_answer(state: Path, thinker: Path, tmp_path: Path) -> None:
+    command = [CLLM, "run", thinker, *GREEDY, "-n", "40"]
+    env = {**os.environ, "TERM": "xterm-256color", "XDG_STATE_HOME": str(state)}
+
+    def piped(*options: str) -> str:
+        whole = [*command, "-p", COUNTRY, *options]
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=60 * SLOW, check=True, env=env)
+        assert done.stderr == "" and "\x1b" not in done.stdout
+        return done.stdout
+
+    answer, both = piped(), piped("--show-thinking", "on")
+    assert answer.strip() and both.endswith("\n\n" + answer) and len(both) > len(answer) + 2
+    thought = both.removesuffix("\n\n" + answer)
+    assert "think>" not in both
+    with in_terminal(command, env, SLOW) as terminal:
+        terminal.wait_for("> $")
+        terminal.type(f"{COUNTRY}\n")
+        terminal.wait_for(ANSWER)
+        assert f"\x1b[2m{thought}\x1b[0m\r\n\r\n".replace("\n", "").replace("\r", "") in terminal.raw.replace(
+            "\n", ""
+        ).replace("\r", "")
+        terminal.type(f"/save {tmp_path}/chat.json\n")
+        terminal.wait_for("saved in")
+    assert saved(tmp_path / "chat.json") == [("user", COUNTRY), ("assistant", answer.removesuffix("\n"))]

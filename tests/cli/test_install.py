@@ -43,6 +43,8 @@ def test_install_and_uninstall(tmp_path: Path) -> None:
     expected |= {f"usr/lib/systemd/system/{p.name}" for p in (ROOT / "packaging/systemd").glob("*.service")}
     assert installed == expected
     assert run(tmp_path / "usr/bin/cllm", "--version").startswith("cllm ")
+    for unit in (tmp_path / "usr/lib/systemd/system").glob("*.service"):
+        assert "ExecStart=/usr/bin/cllm serve" in unit.read_text()
     run(*make, "uninstall")
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
