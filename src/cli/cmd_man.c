@@ -37,10 +37,20 @@ static void put_title(Buf *out, const Command *c) {
     buf_puts(out, ".TH \"CLLM");
     if (c) buf_putc(out, '-');
     for (const char *p = c ? c->name : ""; *p; p++) buf_putc(out, (char)toupper((unsigned char)*p));
-    buf_printf(out, "\" \"1\" \"%s\" \"cLLM %s\" \"User Commands\"\n", CLLM_DATE, CLLM_VERSION);
+    buf_printf(out, "\" \"1\" \"%s\" \"cLLM %s\" \"User Commands\"\n.ad l\n.nh\n", CLLM_DATE, CLLM_VERSION);
 }
 
 // ---- options ----
+
+// "a|b" as "a, b", where lines can be broken.
+static void put_choices(Buf *out, const char *choices) {
+    for (size_t n; *choices; choices += n) {
+        n = strcspn(choices, "|");
+        put_text(out, (Str){choices, n});
+        if (choices[n]) buf_puts(out, ", ");
+        n += choices[n] != 0;
+    }
+}
 
 static void put_option(Buf *out, const OptionSpec *s) {
     char flag[OPTION_NAME_MAX];
@@ -58,7 +68,7 @@ static void put_option(Buf *out, const OptionSpec *s) {
     option_put_default(s, &value);
     if (s->choices) {
         buf_puts(out, " One of ");
-        put_string(out, s->choices);
+        put_choices(out, s->choices);
         buf_putc(out, '.');
     }
     if (value.len) {
