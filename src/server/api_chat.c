@@ -1,4 +1,5 @@
 // /v1/chat/completions: the conversation is chat_request.h's, the answers are openai_answer.h's.
+#include "server/api_constraint.h"
 #include "server/api_openai.h"
 #include "server/chat_choices.h"
 #include "server/chat_request.h"
@@ -138,17 +139,19 @@ static void set_default(json_t *variables, const char *name, json_t *value) {
         json_object_set_new(variables, name, value);
 }
 
-// Templates have three names for thinking or not. What chat_template_kwargs says comes first.
+// Templates have three names for thinking or not. What chat_template_kwargs says comes first. A constrained
+// answer has no place for thoughts, so its prompt is to ask for none.
 static void read_thinking(Fields *f, json_t *variables) {
     Str effort = {0};
-    bool thinks = true;
+    bool constrained = api_constraint_is_wanted(f);
+    bool thinks = !constrained;
     fields_str(f, "reasoning_effort", &effort);
     if (effort.ptr) {
         thinks = !str_eq(effort, STR("none"));
         if (thinks) set_default(variables, "reasoning_effort", json_stringn(effort.ptr, effort.len));
     }
     fields_bool(f, "enable_thinking", &thinks);
-    if (!effort.ptr && !fields_get(f, "enable_thinking")) return;
+    if (!constrained && !effort.ptr && !fields_get(f, "enable_thinking")) return;
     set_default(variables, "enable_thinking", json_boolean(thinks));
     set_default(variables, "thinking", json_boolean(thinks));
 }
@@ -179,9 +182,13 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     read_chat(f, &chat);
     json_t *variables = read_variables(f);
     chat.variables = variables;
-    bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
-              (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
-               fields_fail(f, "tools", "do not fit into memory"));
+    bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error);
+    if (plan->params.grammar) { // the answer is a text as it stands: no thinking, no calls
+        chat.raw_reasoning = true;
+        chat.tools.list = NULL;
+    }
+    ok = ok && (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
+                fields_fail(f, "tools", "do not fit into memory"));
     json_decref(variables);
     return ok;
 }

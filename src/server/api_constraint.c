@@ -115,13 +115,14 @@ static void read_structured_outputs(Found *x) {
     json_object_foreach(all, key, value) if (!is_unset(value)) read_member(x, key, value);
 }
 
+static const struct {
+    const char *field;
+    GrammarKind kind;
+} fields[] = {{"grammar", GRAMMAR_GBNF},       {"guided_grammar", GRAMMAR_GBNF},
+              {"guided_regex", GRAMMAR_REGEX}, {"guided_choice", GRAMMAR_CHOICE},
+              {"json_schema", GRAMMAR_SCHEMA}, {"guided_json", GRAMMAR_SCHEMA}};
+
 static void read_others(Found *x) {
-    static const struct {
-        const char *field;
-        GrammarKind kind;
-    } fields[] = {{"grammar", GRAMMAR_GBNF},       {"guided_grammar", GRAMMAR_GBNF},
-                  {"guided_regex", GRAMMAR_REGEX}, {"guided_choice", GRAMMAR_CHOICE},
-                  {"json_schema", GRAMMAR_SCHEMA}, {"guided_json", GRAMMAR_SCHEMA}};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         json_t *value = fields_get(x->f, fields[i].field);
         if (is_unset(value)) continue;
@@ -146,6 +147,14 @@ static void compile(const Served *served, Found *x, GenParams *p) {
         x->f->ok = false;
         api_error_set(x->f->error, api_status_of(err.code), NULL, x->field, "%s: %s", x->where, err.msg);
     }
+}
+
+bool api_constraint_is_wanted(const Fields *f) {
+    const char *type = json_string_value(json_object_get(fields_get(f, "response_format"), "type"));
+    bool wanted = (type && strcmp(type, "text") != 0) || fields_get(f, "structured_outputs");
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        wanted |= !is_unset(fields_get(f, fields[i].field));
+    return wanted;
 }
 
 void api_constraint_read(const Served *served, Fields *f, GenParams *p) {

@@ -11,5 +11,7 @@
 
 // Reads the fields into p->grammar. Failures stick in f.
 void api_constraint_read(const Served *served, Fields *f, GenParams *p);
+// Does a request ask for a constrained answer at all? Nothing is checked beyond that.
+bool api_constraint_is_wanted(const Fields *f);
 
 #endif

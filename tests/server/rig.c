@@ -53,7 +53,9 @@ void rig_attach(Rig *r) {
         r->chat_template = chat_template_parse(str_from(r->template_source), &r->err);
         if (!r->chat_template) fail_msg("%s", r->err.msg);
     }
+    r->grammars = grammar_store_new(r->vocab.tokenizer, &r->err);
     Service service = {.engine = r->engine,
+                       .grammars = r->grammars,
                        .tokenizer = r->vocab.tokenizer,
                        .chat_template = r->chat_template,
                        .model_path = "fake.gguf"};
@@ -85,6 +87,7 @@ void rig_close(Rig *r) {
     }
     engine_free(r->engine);
     server_free(r->server);
+    grammar_store_free(r->grammars);
     chat_template_free(r->chat_template);
     workers_free(r->workers);
     token_list_free(&r->script);

@@ -17,6 +17,7 @@ typedef struct Rig {
     const char *template_source; // NULL: the model has no chat template
     const char *control_token;   // one more in the vocabulary; NULL: none
     ChatTemplate *chat_template;
+    GrammarStore *grammars;
     TinyVocab vocab;
     FakeModel *model;
     TokenList script;

@@ -106,6 +106,29 @@ static void test_thinking(void **state) {
     rig_close(&r);
 }
 
+// A constrained answer is content as it stands, also where the prompt has opened the thinking or tools are
+// offered; and the template is told that there is no thinking.
+static void test_constrained(void **state) {
+    (void)state;
+    Rig r;
+    open_chat(
+        &r,
+        TEMPLATE("</think><tool_call>") "{% if enable_thinking is false %}off{% else %}<think>\n{% endif %}",
+        NULL);
+    ASK(&r, USER, "\"guided_choice\":[\"<tool_call>he\"]", 200, "\"content\":\"<tool_call>he\"",
+        "\"finish_reason\":\"stop\"");
+    ASK(&r, USER, TOOLS ",\"guided_choice\":[\"he\"]", 200, "\"content\":\"he\"");
+    ASK(&r, USER, "\"guided_choice\":[\"he\"],\"enable_thinking\":true", 200, "\"content\":\"he\"",
+        "\"prompt_tokens\":10");
+    ASK(&r, USER, "\"guided_choice\":[\"he\"]", 200, "\"content\":\"he\"", "\"prompt_tokens\":11");
+    ASK(&r, USER, "\"guided_choice\":[\"he\"],\"stream\":true", 200, "\"delta\":{\"content\":\"h",
+        "\"finish_reason\":\"stop\"");
+    ASK(&r, USER, "\"response_format\":{\"type\":\"json_object\"},\"max_tokens\":2", 200, "\"content\":\"{",
+        "\"finish_reason\":\"length\"");
+    ASK(&r, USER, "\"grammar\":\"root ::= (\"", 400, "line 1, column", "\"param\":\"grammar\"");
+    rig_close(&r);
+}
+
 // A mark that is a control token has no text in ordinary answers, and one for who reads the marks.
 static void test_marks_are_control_tokens(void **state) {
     (void)state;
@@ -204,6 +227,7 @@ static void test_refused(void **state) {
 }
 
 SUITE(server_chat, cmocka_unit_test_setup(test_call, quiet), cmocka_unit_test_setup(test_thinking, quiet),
+      cmocka_unit_test_setup(test_constrained, quiet),
       cmocka_unit_test_setup(test_marks_are_control_tokens, quiet),
       cmocka_unit_test_setup(test_history_is_rendered, quiet),
       cmocka_unit_test_setup(test_template_without_tools, quiet), cmocka_unit_test_setup(test_refused, quiet))
