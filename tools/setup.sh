@@ -59,7 +59,6 @@ missing_packages() {
     command -v mandoc >/dev/null || echo mandoc
     command -v curl >/dev/null || echo curl # the printed command line is tried out
     command -v openssl >/dev/null || echo openssl # certificates for the tests of TLS
-    command -v chromium >/dev/null || echo chromium # opens the page
     emulates_arm && missing_arm
   fi
 }
@@ -167,6 +166,19 @@ install_npm() {
     say "npm is not to be had here; building without the page at /"
 }
 
+# Ubuntu has it as a snap only, which a container cannot run: the page's tests are skipped where there is none.
+install_browser() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && return 0
+  done
+  if command -v apt-get >/dev/null; then
+    apt_update
+    apt-cache show chromium >/dev/null 2>&1 && apt_install chromium && return 0
+  fi
+  say "no Chromium is to be had here; the tests of the page will be skipped"
+}
+
 # The pinned packages of one requirements file; a copy of the file in .venv tells that they are in.
 install_python() {
   local wanted=$1 stamp=.venv/installed-${1%%/*}.txt
@@ -197,6 +209,6 @@ case $what in
   tools) install_python tools/requirements.txt ;;
   peers) make_venv && install_peer_tools ;;
   tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_schema_tests &&
-    install_npm ;;
+    install_npm && install_browser ;;
   *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac
