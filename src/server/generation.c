@@ -150,11 +150,19 @@ static bool start_choice(Generation *g, GenParams params, ApiError *e) {
     return true;
 }
 
-// One has ended, so there is room for another. What it costs to fail here is the whole answer.
+// Embeddings come one after the other: what finds no room waits until one of their own has ended.
+static bool may_wait(const Generation *g, const ApiError *e) {
+    return g->params.embed && g->n_live > 0 && e->status == 429;
+}
+
+// One has ended, so there is room for others. What it costs to fail here is the whole answer.
 static void start_next(Generation *g) {
     ApiError e = {0};
-    if (g->over || g->n_started == g->n_choices) return;
-    if (!start_choice(g, g->params, &e)) fail(g, &e);
+    while (!g->over && g->n_started < g->n_choices) {
+        if (start_choice(g, g->params, &e)) continue;
+        if (!may_wait(g, &e)) fail(g, &e);
+        return;
+    }
 }
 
 static GenParams without_views(GenParams p) {
@@ -194,7 +202,7 @@ static bool start_all(Generation *g, const GenParams *params, ApiError *e) {
     int32_t n = params->embed && room > 0 && room < g->n_choices ? room : g->n_choices;
     if (!request_admits(g->app, n, e)) return false;
     while (g->n_started < n)
-        if (!start_choice(g, *params, e)) return false;
+        if (!start_choice(g, *params, e)) return may_wait(g, e);
     return true;
 }
 

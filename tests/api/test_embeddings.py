@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_forms(client: openai.OpenAI, model: str, server: Server) -> None:
 def test_more_inputs_than_the_queue_holds(client: openai.OpenAI, model: str) -> None:
     texts = [f"number {i}" for i in range(700)]
     assert client.with_options(timeout=120).embeddings.create(model=model, input=texts).data[-1].index == 699
+
+
+def test_more_tokens_than_the_queue_takes(make_server: Callable[..., Server], model: str) -> None:
+    """The inputs wait for each other, and not for a client that asks again."""
+    server = make_server("--max-queue-tokens", "50")
+    texts = [f"{i} " + "word " * i for i in range(30)]
+    reply = server.post("/v1/embeddings", {"model": model, "input": texts})
+    assert reply.status == 200, reply.body
+    assert [one["index"] for one in reply.json["data"]] == list(range(30))
+    server.wait_idle()
 
 
 def test_same_bytes_under_load(client: openai.OpenAI, model: str, server: Server) -> None:
