@@ -23,6 +23,7 @@ typedef struct Show {
     PullStage stage;
     int64_t shown_ns, started_ns, started_at; // of this stage
     bool line_open;                           // a line that is rewritten stands on the screen
+    bool begun;                               // the first line of a log has been written
     double rate;                              // bytes/s, smoothed
     int64_t rate_ns, rate_at;
 } Show;
@@ -115,7 +116,9 @@ static void show(Show *s, PullStage stage, const char *name, int64_t done, int64
         if (!s->shown_ns) s->shown_ns = now;
     }
     measure(s, now, done);
-    if (now - s->shown_ns < (s->on_terminal ? TERMINAL_EVERY_NS : LOG_EVERY_NS)) return;
+    bool first = !s->on_terminal && !s->begun && total > 0; // a log tells at once what it waits for
+    s->begun |= first;
+    if (!first && now - s->shown_ns < (s->on_terminal ? TERMINAL_EVERY_NS : LOG_EVERY_NS)) return;
     s->shown_ns = now;
     show_line(s, name, done, total);
 }
@@ -247,7 +250,9 @@ bool model_name_find(Options *o, LibraryModel *model, bool *in_library, Err *err
     if (!library_open(o->models, &library, err)) return false;
     if (!library_find(&library, o->model, model)) {
         ModelRef ref; // NAME:TYPE of the catalogue has a name in the library, too
-        if (!model_ref_parse(o->model, &ref, NULL) || !library_find(&library, ref.name, model)) return true;
+        if (!model_ref_parse(o->model, &ref, NULL)) return true;
+        if (!library_find(&library, ref.name, model) && !library_find_source(&library, &ref, model))
+            return true;
     }
     *in_library = true;
     library_path(&library, model->name, ".gguf", path);

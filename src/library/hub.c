@@ -27,14 +27,6 @@ static bool is_model(const char *path) {
            !strstr(path, "imatrix");
 }
 
-// "dir/Qwen3-0.6B-Q8_0.gguf" has the type Q8_0: it ends the name, behind a "-", "." or "_".
-static bool has_type(const char *path, const char *type) {
-    size_t n = strlen(path) - 5, k = strlen(type);
-    if (n <= k || strncasecmp(path + n - k, type, k) != 0) return false;
-    char before = path[n - k - 1];
-    return before == '-' || before == '.' || before == '_' || before == '/';
-}
-
 // What stands behind the last "-" or "." of the name: usually the type.
 static Str type_of(const char *path) {
     Str s = {path, strlen(path) - 5};
@@ -52,7 +44,7 @@ static const char *name_of(const json_t *file) {
 
 static bool means(const ModelRef *ref, const char *path, const char *type) {
     if (ref->path[0]) return strcmp(path, ref->path) == 0;
-    return is_model(path) && (!type || has_type(path, type));
+    return is_model(path) && (!type || model_path_has_type(path, type));
 }
 
 static const json_t *first_of(const json_t *files, const ModelRef *ref, const char *type, size_t *n) {

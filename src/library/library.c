@@ -132,6 +132,29 @@ bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err) {
     return ok || err_set(err, ERR_NOMEM, "out of memory");
 }
 
+static bool comes_from(const LibraryModel *m, const ModelRef *ref) {
+    char source[MODEL_URL_MAX];
+    if (m->unfinished || !m->recorded) return false;
+    if (ref->url[0]) return strcmp(m->record.source, ref->url) == 0;
+    model_ref_source(ref, ref->path, source, sizeof source);
+    if (ref->path[0]) return strcmp(m->record.source, source) == 0;
+    return str_starts_with(str_from(m->record.source), str_from(source)) &&
+           (!ref->type[0] || model_path_has_type(m->record.source, ref->type));
+}
+
+bool library_find_source(const Library *l, const ModelRef *ref, LibraryModel *out) {
+    LibraryModel *models;
+    size_t n;
+    bool found = false;
+    if (!library_list(l, &models, &n, NULL)) return false;
+    for (size_t i = 0; i < n && !found; i++) {
+        found = comes_from(&models[i], ref);
+        if (found) *out = models[i];
+    }
+    free(models);
+    return found;
+}
+
 // A part is locked while it grows.
 static bool is_growing(const char *part) {
     int fd = open(part, O_RDWR | O_CLOEXEC);

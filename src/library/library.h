@@ -44,6 +44,8 @@ bool library_create(const Library *l, Err *err); // the folder, and those above 
 
 void library_path(const Library *l, const char *name, const char *suffix, char out[LIBRARY_PATH_MAX]);
 bool library_find(const Library *l, const char *name, LibraryModel *out); // false: not there
+// A model that came from where the reference points: what is there needs no network. false: none.
+bool library_find_source(const Library *l, const ModelRef *ref, LibraryModel *out);
 // All models by name, and unfinished transfers; a folder that does not exist has none. The caller frees *out.
 bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err);
 // The model, its record, and parts of it. *freed: bytes. Fails when none is there or a transfer is under way.

@@ -28,6 +28,19 @@ void model_name_of_path(const char *path, char out[MODEL_NAME_MAX + 1]) {
     out[n] = 0;
 }
 
+bool model_path_has_type(const char *path, const char *type) {
+    size_t n = strlen(path), k = strlen(type);
+    n = n > 5 ? n - 5 : 0; // ".gguf"
+    if (n <= k || strncasecmp(path + n - k, type, k) != 0) return false;
+    char before = path[n - k - 1];
+    return before == '-' || before == '.' || before == '_' || before == '/';
+}
+
+void model_ref_source(const ModelRef *ref, const char *path, char *out, size_t size) {
+    bool main = strcmp(ref->revision, "main") == 0;
+    snprintf(out, size, "hf:%s%s%s/%s", ref->repo, main ? "" : "@", main ? "" : ref->revision, path);
+}
+
 static bool take(Str s, char *out, size_t size, const char *what, Err *err) {
     if (s.len == 0 || s.len >= size) return err_set(err, ERR_INVALID, "the %s is empty or too long", what);
     memcpy(out, s.ptr, s.len);

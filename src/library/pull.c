@@ -79,7 +79,7 @@ static bool find_on_hub(Pull *p, const ModelRef *ref, HubFile *file, Err *err) {
     p->url = file->url;
     p->token = p->config->token;
     p->size = file->size;
-    snprintf(p->record.source, sizeof p->record.source, "hf:%s/%s", ref->repo, file->path);
+    model_ref_source(ref, file->path, p->record.source, sizeof p->record.source);
     snprintf(p->record.licence, sizeof p->record.licence, "%s",
              file->licence[0] ? file->licence
              : ref->entry     ? ref->entry->licence

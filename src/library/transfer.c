@@ -194,6 +194,18 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t 
 
 // ---- one attempt ----
 
+// Redirects never lead to files.
+static void allow_protocols(CURL *c, bool files) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, files ? "http,https,file" : "http,https");
+    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+#else
+    long web = CURLPROTO_HTTP | CURLPROTO_HTTPS;
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS, files ? web | CURLPROTO_FILE : web);
+    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS, web);
+#endif
+}
+
 static void set_up(Attempt *a) {
     CURL *c = a->curl;
     curl_easy_reset(c);
@@ -201,8 +213,7 @@ static void set_up(Attempt *a) {
     curl_easy_setopt(c, CURLOPT_USERAGENT, "cllm/" CLLM_VERSION);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->curl_error);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, a->document ? "http,https" : "http,https,file");
-    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    allow_protocols(c, !a->document);
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(c, CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
@@ -257,8 +268,9 @@ static bool status_may_pass(long status) {
 static Outcome refused(Attempt *a, long status) {
     const char *hint = "";
     if (status == 401 || status == 403)
-        hint = a->config->token[0] ? "; the token in HF_TOKEN does not give access to it"
-                                   : "; if it wants a token, set HF_TOKEN in the environment";
+        hint = a->config->token[0]
+                   ? "; the token in HF_TOKEN does not give access to it"
+                   : "; check the name, and if it wants a token, set HF_TOKEN in the environment";
     if (status == 404) hint = "; check the name";
     Str body = buf_str(&a->refusal);
     bool shown = body.len && body.ptr[0] != '<' && !memchr(body.ptr, '\n', body.len);

@@ -223,7 +223,7 @@ def test_a_part_that_is_already_whole_or_too_long(library: Library) -> None:
 @pytest.mark.parametrize(
     ("plan", "args", "message"),
     [
-        ([("status", 403)], (), "status 403: not now; if it wants a token, set HF_TOKEN"),
+        ([("status", 403)], (), "status 403: not now; check the name, and if it wants a token, set HF_TOKEN"),
         ([("status", 404)], (), "status 404: not now; check the name"),
         ([("status", 500)] * 3, ("--retries", "1"), "status 500"),
         ([("status", 429, {"Retry-After": "100000"})], (), "status 429"),
@@ -394,5 +394,10 @@ def test_models_by_name(library: Library) -> None:
     finally:
         server.kill()
         server.communicate()
+    for reference in ("hf:bartowski/SmolLM2-135M-Instruct-GGUF", "hf:bartowski/SmolLM2-135M-Instruct-GGUF:q8_0"):
+        n = len(library.hub.requests)
+        assert library.cllm("run", reference, *answer).stdout == first.stdout and len(library.hub.requests) == n
+    other = library.cllm("run", "hf:bartowski/SmolLM2-135M-Instruct-GGUF:Q4_0", *answer)
+    assert "no file of type Q4_0" in other.stderr
     unknown = library.cllm("run", "smollm2-135", *answer)
     assert unknown.returncode == 1 and "did you mean smollm2-135m?" in unknown.stderr
