@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include "base/num.h"
+#include "base/shortage.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,11 +18,16 @@ void buf_clear(Buf *b) {
     if (b->ptr) b->ptr[0] = '\0';
 }
 
+static void fail(Buf *b) {
+    b->failed = true;
+    shortage_note();
+}
+
 bool buf_reserve(Buf *b, size_t extra) {
     if (b->failed) return false;
     size_t need;
     if (!num_add(b->len, extra, &need) || !num_add(need, 1, &need)) {
-        b->failed = true;
+        fail(b);
         return false;
     }
     if (need <= b->cap) return true;
@@ -29,7 +35,7 @@ bool buf_reserve(Buf *b, size_t extra) {
     while (cap < need) cap = cap > SIZE_MAX / 2 ? need : cap * 2;
     char *grown = realloc(b->ptr, cap);
     if (!grown) {
-        b->failed = true;
+        fail(b);
         return false;
     }
     b->ptr = grown;

@@ -1,6 +1,7 @@
 // /v1/embeddings: vectors that stand for texts.
 #include "server/api_embeddings.h"
 
+#include "base/shortage.h"
 #include "server/api_texts.h"
 
 #include <math.h>
@@ -35,6 +36,7 @@ static json_t *numbers_json(const float *vector, int32_t n) {
 static json_t *base64_json(const float *vector, int32_t n) {
     size_t n_bytes = (size_t)n * sizeof *vector;
     unsigned char *text = malloc((n_bytes + 2) / 3 * 4 + 1);
+    if (!text) shortage_note();
     json_t *json = NULL;
     if (text) {
         int n_text = EVP_EncodeBlock(text, (const unsigned char *)vector, (int)n_bytes);
@@ -48,6 +50,7 @@ static json_t *embedding_json(const Generation *g, const Request *input) {
     const EmbeddingState *state = g->state;
     int32_t n = engine_n_embd(g->app->served.service.engine);
     float *vector = normalised(input->pooled, n);
+    if (!vector) shortage_note();
     json_t *numbers = !vector ? NULL : state->base64 ? base64_json(vector, n) : numbers_json(vector, n);
     free(vector);
     return json_pack("{s:s, s:i, s:o}", "object", "embedding", "index", (int)input->index, "embedding",

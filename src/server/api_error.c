@@ -1,5 +1,6 @@
 #include "server/api_error.h"
 
+#include "base/shortage.h"
 #include "server/json_memory.h"
 
 #include <stdarg.h>
@@ -74,7 +75,7 @@ json_t *api_error_json(const ApiError *e, Dialect dialect) {
 }
 
 void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e) {
-    json_memory_begin();
+    shortage_begin();
     Buf text = {0};
     json_t *error = api_error_json(e, dialect);
     bool whole = json_memory_dump(error, &text);

@@ -1,4 +1,5 @@
 #include "base/version.h"
+#include "base/shortage.h"
 #include "server/api_ollama.h"
 #include "server/ollama_request.h"
 #include "server/parse.h"
@@ -30,11 +31,11 @@ static json_t *details_json(const ModelInfo *m) {
 // but that of what is known of the model.
 static json_t *digest_json(const Served *served) {
     char what[320], hex[2 * SHA256_DIGEST_LENGTH + 1];
-    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char digest[SHA256_DIGEST_LENGTH] = {0};
     const ModelInfo *m = &served->model;
     snprintf(what, sizeof what, "%s %s %s %llu %zu", served->model_id, m->arch, m->quantization,
              (unsigned long long)m->n_params, m->weight_bytes);
-    SHA256((const unsigned char *)what, strlen(what), digest);
+    if (!SHA256((const unsigned char *)what, strlen(what), digest)) shortage_note();
     for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     return json_string(hex);
 }

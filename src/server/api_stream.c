@@ -10,9 +10,8 @@ bool sse_format(const json_t *value, Buf *out) {
     return whole && !out->failed;
 }
 
-// An event could not be made: the stream would go on with a hole. It is cut, or refused before its first
-// byte.
-static bool give_up(Generation *g) {
+// The stream would go on with a hole. So it is cut, or refused before its first byte.
+bool stream_no_memory(Generation *g) {
     HttpExchange *x = g->x;
     generation_abandon(g, OUTCOME_CANCELLED);
     if (x && g->started)
@@ -33,40 +32,36 @@ static bool send_bytes(Generation *g, const Buf *bytes) {
     return false;
 }
 
+// Takes the value and the bytes. made: the bytes are all that they should be.
+static bool send_made(Generation *g, bool made, json_t *value, Buf *bytes) {
+    bool ok = made && !bytes->failed ? send_bytes(g, bytes) : stream_no_memory(g);
+    json_decref(value);
+    buf_free(bytes);
+    return ok;
+}
+
 bool stream_event(Generation *g, json_t *value) {
     Buf line = {0};
-    bool ok = sse_format(value, &line) ? send_bytes(g, &line) : give_up(g);
-    json_decref(value);
-    buf_free(&line);
-    return ok;
+    return send_made(g, sse_format(value, &line), value, &line);
 }
 
 bool stream_named_event(Generation *g, const char *name, json_t *value) {
     Buf lines = {0};
     buf_printf(&lines, "event: %s\n", name);
-    bool ok = sse_format(value, &lines) && send_bytes(g, &lines);
-    json_decref(value);
-    buf_free(&lines);
-    return ok;
+    return send_made(g, sse_format(value, &lines), value, &lines);
 }
 
 bool stream_line(Generation *g, json_t *value) {
     Buf line = {0};
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    if (text) buf_printf(&line, "%s\n", text);
-    bool ok = text && !line.failed && send_bytes(g, &line);
-    json_decref(value);
-    buf_free(&line);
-    free(text);
-    return ok;
+    bool made = json_memory_dump(value, &line);
+    buf_putc(&line, '\n');
+    return send_made(g, made, value, &line);
 }
 
 bool stream_word(Generation *g, const char *word) {
     Buf line = {0};
     buf_printf(&line, "data: %s\n\n", word);
-    bool ok = !line.failed ? send_bytes(g, &line) : give_up(g);
-    buf_free(&line);
-    return ok;
+    return send_made(g, true, NULL, &line);
 }
 
 void stream_end(Generation *g, bool failed) {

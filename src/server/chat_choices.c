@@ -1,6 +1,8 @@
 #include "server/chat_choices.h"
 
+#include "base/shortage.h"
 #include "server/api_openai.h"
+#include "server/api_stream.h"
 
 #include <stdlib.h>
 
@@ -48,21 +50,13 @@ void *chat_choices_own(const Generation *g) {
     return ((const ChatChoices *)g->state)->own.data;
 }
 
-static void give_up(Generation *g) {
-    ApiError e;
-    api_error_set(&e, 503, NULL, NULL, "out of memory");
-    g->dialect->fail(g, &e);
-    generation_abandon(g, OUTCOME_CANCELLED);
-}
-
 bool chat_choice_push(Generation *g, Request *choice, Str text, ChatPartSink *sink) {
     ChatChoices *c = g->state;
     ChatReader **reader = &c->readers[choice->index];
     if (!*reader) *reader = chat_reader_new(&c->form, sink, choice);
     bool ended = choice->outcome != OUTCOME_NONE;
     if (*reader && chat_reader_push(*reader, text) && (!ended || chat_reader_finish(*reader))) return true;
-    give_up(g);
-    return false;
+    return stream_no_memory(g);
 }
 
 size_t chat_choice_n_calls(const Generation *g, const Request *choice) {
@@ -72,5 +66,7 @@ size_t chat_choice_n_calls(const Generation *g, const Request *choice) {
 
 bool chat_choice_answer(const Generation *g, const Request *choice, ChatAnswer *out) {
     const ChatChoices *c = g->state;
-    return chat_answer_read(&c->form, buf_str(&choice->text), out);
+    if (chat_answer_read(&c->form, buf_str(&choice->text), out)) return true;
+    shortage_note();
+    return false;
 }

@@ -88,9 +88,8 @@ static struct bufferevent *on_new_bufferevent(struct event_base *base, void *arg
     Http *h = arg;
     struct Tls *tls = h->config.tls;
     struct bufferevent *bev = tls ? tls_bufferevent(tls, base) : bufferevent_socket_new(base, -1, 0);
-    if (!bev || http_conn_new(&h->conns, bev)) return bev;
-    bufferevent_free(bev);
-    return NULL; // evhttp makes one itself; such a connection is not watched, and its requests get 503
+    if (bev) http_conn_new(&h->conns, bev);
+    return bev; // where there is no memory to watch a connection its requests get 503
 }
 
 static void on_reply_complete(struct evhttp_request *req, void *arg) {

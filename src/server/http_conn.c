@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/reserve.h"
 #include "server/tls.h"
 
 #include <event2/buffer.h>
@@ -345,7 +346,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg) {
 
 HttpConn *http_conn_new(HttpConns *s, struct bufferevent *bev) {
     struct timeval now = {0, 0}, tick = {0, CLOCK_MS * 1000L};
-    HttpConn *c = calloc(1, sizeof *c);
+    HttpConn *c = reserve_malloc(sizeof *c, NULL); // an unwatched connection has no deadline
+    if (c) memset(c, 0, sizeof *c);
     if (!c || !(c->turn = event_new(s->base, -1, 0, on_turn, c))) {
         free(c);
         return NULL;

@@ -1,7 +1,7 @@
 #include "server/preparer.h"
 
 #include "base/clock.h"
-#include "server/json_memory.h"
+#include "base/shortage.h"
 #include "server/request.h"
 
 #include <event2/event.h>
@@ -51,9 +51,9 @@ static void free_job(Job *job) {
 
 // What memory was too short for may have been read in part.
 static void run_job(Job *job) {
-    json_memory_begin();
+    shortage_begin();
     job->kind->run(job);
-    if (json_memory_failed()) api_error_set(&job->error, 503, NULL, NULL, "out of memory");
+    if (shortage_noted()) api_error_set(&job->error, 503, NULL, NULL, "out of memory");
 }
 
 // ---- the thread
@@ -97,7 +97,7 @@ static void *preparer_main(void *arg) {
 // ---- the loop
 
 static void finish(Job *job) {
-    json_memory_begin();
+    shortage_begin();
     if (job->x && job->error.status)
         api_error_reply(job->x, job->dialect, &job->error);
     else if (job->x)

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/shortage.h"
 #include "base/utf8.h"
-#include "server/json_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -307,7 +307,7 @@ static void take_prompt_logprobs(Request *r, const EngineEvent *event) {
 
 void request_on_event(const EngineEvent *event) {
     Request *r = event->user;
-    json_memory_begin();
+    shortage_begin();
     r->n_cached = event->n_cached;
     take_prompt_logprobs(r, event);
     if (event->kind == ENGINE_TOKEN)

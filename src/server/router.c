@@ -1,6 +1,7 @@
 #include "server/router.h"
 
 #include "base/num.h"
+#include "base/shortage.h"
 #include "server/app.h"
 #include "server/json_memory.h"
 
@@ -88,7 +89,7 @@ static bool screen(const HttpHead *head, HttpRefusal *r, void *user) {
 static char *refusal_json(const HttpRefusal *r, void *user) {
     (void)user;
     ApiError e;
-    json_memory_begin();
+    shortage_begin();
     api_error_set(&e, r->status, r->code, NULL, "%s", r->message);
     json_t *value = api_error_json(&e, r->path.len ? router_dialect(r->path) : DIALECT_OPENAI);
     Buf text = {0};
@@ -142,7 +143,7 @@ static void handle(HttpExchange *x, void *app) {
     Str path = http_path(x), tail;
     Buf allow = {0};
     ApiError e;
-    json_memory_begin();
+    shortage_begin();
     RouteResult result = router_find(routes_table, routes_count, http_method(x), path, &found, &tail, &allow);
     if (allow.failed) {
         api_no_memory_reply(x, router_dialect(path));

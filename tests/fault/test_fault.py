@@ -27,6 +27,7 @@ FLAGS = ["--threads", "2", "--kv-tokens", "1024", "--max-running", "4", "--max-q
 GREEDY = {"max_tokens": 6, "temperature": 0, "ignore_eos": True}
 Request = tuple[str, str, dict[str, Any] | None]
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Boats?"}]}]
+SCHEMA = {"type": "object", "properties": {"a": {"enum": ["x", 1]}, "b": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
 REQUESTS: list[Request] = [
     ("POST", "/generate", {"prompt": "The harbour", "stop": ["zzz"], "logit_bias": {"5": 1}, **GREEDY}),
     ("POST", "/generate_stream", {"prompt": "The harbour", **GREEDY}),
@@ -34,10 +35,19 @@ REQUESTS: list[Request] = [
     ("POST", "/v1/completions", {"prompt": "The", "stream": True, "stream_options": {"include_usage": True}, **GREEDY}),
     ("POST", "/v1/chat/completions", {"messages": MESSAGES, **GREEDY}),
     ("POST", "/v1/chat/completions", {"messages": MESSAGES, "stream": True, **GREEDY}),
+    ("POST", "/v1/chat/completions", {"messages": MESSAGES, "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, "max_tokens": 12, "temperature": 0}),
+    ("POST", "/v1/completions", {"prompt": ["The", "A"], "n": 2, "seed": 7, "guided_regex": "(a|b){3}[0-9]+", "max_tokens": 6}),
+    ("POST", "/v1/embeddings", {"input": ["The harbour", "boats"]}),
+    ("POST", "/v1/messages", {"model": "tiny", "messages": [{"role": "user", "content": "Boats?"}], "max_tokens": 4, "temperature": 0}),
+    ("POST", "/v1/messages", {"model": "tiny", "messages": [{"role": "user", "content": "Boats?"}], "max_tokens": 4, "temperature": 0, "stream": True}),
+    ("POST", "/api/chat", {"model": "tiny", "messages": [{"role": "user", "content": "Boats?"}], "options": {"temperature": 0, "num_predict": 4}}),
+    ("POST", "/api/generate", {"model": "tiny", "prompt": "Boats", "stream": False, "options": {"temperature": 0, "num_predict": 4}}),
+    ("POST", "/api/show", {"model": "tiny"}),
+    ("GET", "/api/tags", None),
     ("POST", "/encode", {"text": "Small boats come in one after another"}),
     ("POST", "/benchmark", {"requests": 3, "concurrency": 2, "max_tokens": 3}),
     ("GET", "/v1/models", None),
-    ("GET", "/v1/models/tiny%2Dllama", None),
+    ("GET", "/v1/models/tin%79", None),
     ("GET", "/model/info", None),
     ("GET", "/stats", None),
     ("GET", "/metrics", None),
@@ -46,7 +56,7 @@ REQUESTS: list[Request] = [
     ("PUT", "/generate", None),
     ("GET", "/nothing", None),
 ]
-VARYING = re.compile(rb'"(id|created|response_time|tokens_per_second|uptime)":("[^"]*"|[\d.e+-]+)')
+VARYING = re.compile(rb'"(id|created|created_at|modified_at|expires_at|\w+_duration|response_time|tokens_per_second|uptime)":("[^"]*"|[\d.e+-]+)')
 
 
 def steps(most: int, wanted: int) -> Iterator[int]:
