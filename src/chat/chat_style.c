@@ -36,7 +36,10 @@ static bool wants_text(const ChatTemplate *t) {
 
 ChatStyle chat_style_of(const ChatTemplate *t) {
     Str source = chat_template_source(t);
-    return (ChatStyle){.tools = tool_format_detect(source),
+    ToolFormat tools = tool_format_detect(source);
+    return (ChatStyle){.tools = tools,
                        .reasoning = reasoning_detect(source),
-                       .text_arguments = wants_text(t)};
+                       .text_arguments = wants_text(t),
+                       .newer_syntax = tools == TOOL_FORMAT_MISTRAL ? str_contains(source, STR("[ARGS]"))
+                                                                    : !str_contains(source, STR("```json"))};
 }

@@ -11,6 +11,8 @@ typedef struct ChatStyle {
     const ReasoningMarks *reasoning; // NULL: the model does not think aloud
     bool text_arguments;             // the template glues the arguments of past calls in as text;
                                      // the others read an object
+    bool newer_syntax; // of two syntaxes of calls that a family has had (Mistral's name[ARGS]{…},
+                       // DeepSeek's without a code fence)
 } ChatStyle;
 
 // Looks for the words of formats, and renders a conversation with a call twice to see which form of its
