@@ -44,7 +44,7 @@ static const json_t *properties_of(const json_t *function) {
 static json_t *arguments(const json_t *function) {
     json_t *schema = json_object_get(function, "parameters");
     if (!json_is_object(schema) || json_object_size(schema) == 0) return json_string("{}");
-    return json_pack("{s:O}", "schema", schema);
+    return json_pack("{s:O, s:O}", "schema", schema, "of", json_object_get(function, "name"));
 }
 
 static bool is_required(const json_t *function, const char *key) {
@@ -64,8 +64,8 @@ static json_t *value_of(const json_t *function, const char *key) {
         else
             buf_putc(&at, *key);
     }
-    json_t *shape = json_pack("{s:O, s:s%}", "schema", json_object_get(function, "parameters"), "at",
-                              buf_str(&at).ptr, at.len);
+    json_t *shape = json_pack("{s:O, s:s%, s:O}", "schema", json_object_get(function, "parameters"), "at",
+                              buf_str(&at).ptr, at.len, "of", json_object_get(function, "name"));
     buf_free(&at);
     return shape;
 }
@@ -238,19 +238,10 @@ static json_t *calls_of(const ChatStyle *style, const ToolGrammar *g) {
     return any(choices);
 }
 
-static json_t *thinking(const ToolGrammar *g) {
-    const ReasoningMarks *m = g->reasoning;
-    json_t *rest = json_pack("[o, s, o]", text_before(m->close), m->close.ptr, regex("\\s{0,4}"));
-    if (g->reasoning_open) return seq(rest);
-    json_array_insert_new(rest, 0, json_string(m->open[0].ptr));
-    return optional(seq(rest));
-}
-
 json_t *tool_grammar_shape(const ChatStyle *style, const ToolGrammar *g) {
     Around a = around(style);
     bool once = g->once || style->tools == TOOL_FORMAT_CHANNELS;
     json_t *parts = json_array(), *call = calls_of(style, g);
-    if (g->reasoning) json_array_append_new(parts, thinking(g));
     json_array_append_new(parts, json_string(a.before));
     json_array_append(parts, call);
     if (!once)

@@ -15,11 +15,9 @@
 #include <jansson.h>
 
 typedef struct ToolGrammar {
-    const json_t *tools;             // OpenAI's array, checked, not empty
-    Str only;                        // of these the one with this name; len 0: all
-    bool once;                       // exactly one call; or one and more
-    const ReasoningMarks *reasoning; // thinking may stand before the calls; NULL: may not
-    bool reasoning_open;             // and has begun
+    const json_t *tools; // OpenAI's array, checked, not empty
+    Str only;            // of these the one with this name; len 0: all
+    bool once;           // exactly one call; or one and more
 } ToolGrammar;
 
 json_t *tool_grammar_shape(const ChatStyle *style, const ToolGrammar *g); // NULL: no memory

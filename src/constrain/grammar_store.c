@@ -3,6 +3,7 @@
 #include "constrain/gbnf.h"
 #include "constrain/json_schema.h"
 #include "constrain/regex.h"
+#include "constrain/shape.h"
 #include "constrain/token_mask.h"
 
 #include <pthread.h>
@@ -81,6 +82,7 @@ static Rules *rules_of(const GrammarSpec *spec, Err *err) {
     case GRAMMAR_GBNF: return gbnf_parse(spec->text, err);
     case GRAMMAR_SCHEMA: return json_schema_rules(spec->value, err);
     case GRAMMAR_JSON_OBJECT: return json_object_rules(err);
+    case GRAMMAR_SHAPE: return shape_rules(spec->value, err);
     default: return own_rules(spec, err);
     }
 }

@@ -24,6 +24,7 @@ typedef enum GrammarKind {
     GRAMMAR_CHOICE,      // value: a list of strings, one of which is the answer
     GRAMMAR_SCHEMA,      // value: a JSON schema
     GRAMMAR_JSON_OBJECT, // nothing: any object
+    GRAMMAR_SHAPE,       // value: see shape.h
 } GrammarKind;
 
 typedef struct GrammarSpec {

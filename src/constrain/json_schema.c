@@ -291,19 +291,24 @@ static Rules *finish(Rules *r, Err *err) {
     return NULL;
 }
 
-Rules *json_schema_rules(const json_t *schema, Err *err) {
-    Schemas s = {.r = rules_new(err), .root = schema, .made = json_array(), .refs = json_object()};
-    if (s.r) {
-        int32_t root = rules_add(s.r, STR("root"));
-        s.text = json_text_of(s.r);
-        RxId rx = schema_rx(&s, schema);
-        if (rx == SCHEMA_NOTHING) schema_fail(&s, NULL, "no value fits this schema");
-        rules_define(s.r, root, rx);
-    }
+RxId json_schema_rx(Rules *r, const json_t *schema, const char *at) {
+    Schemas s = {
+        .r = r, .text = json_text_of(r), .root = schema, .made = json_array(), .refs = json_object()};
+    const json_t *wanted = at ? schema_keep(&s, json_pack("{s:s}", "$ref", at)) : schema;
+    RxId rx = schema_rx(&s, wanted);
+    if (rx == SCHEMA_NOTHING) rx = schema_fail(&s, NULL, "no value fits this schema");
     json_decref(s.made);
     json_decref(s.refs);
     buf_free(&s.path);
-    return s.r ? finish(s.r, err) : NULL;
+    return rx;
+}
+
+Rules *json_schema_rules(const json_t *schema, Err *err) {
+    Rules *r = rules_new(err);
+    if (!r) return NULL;
+    int32_t root = rules_add(r, STR("root"));
+    rules_define(r, root, json_schema_rx(r, schema, NULL));
+    return finish(r, err);
 }
 
 Rules *json_object_rules(Err *err) {

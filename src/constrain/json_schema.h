@@ -16,6 +16,9 @@
 
 #include <jansson.h>
 
+// The values that fit, as a part of other rules; at: those that fit the part of the schema that this
+// reference ("#/…") means; NULL: the whole. Failures are recorded in r. Rule 0 must have been added before.
+RxId json_schema_rx(Rules *r, const json_t *schema, const char *at);
 // Rule 0 is a value that fits. NULL: err tells.
 Rules *json_schema_rules(const json_t *schema, Err *err);
 // Any object.

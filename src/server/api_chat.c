@@ -188,7 +188,8 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
         chat.tools.list = NULL;
     }
     ok = ok && (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
-                fields_fail(f, "tools", "do not fit into memory"));
+                fields_fail(f, "tools", "do not fit into memory")) &&
+         chat_request_hold(served, &chat, &choices->form, &plan->params, f->error);
     json_decref(variables);
     return ok;
 }

@@ -1,6 +1,7 @@
 #include "server/chat_request.h"
 
 #include "chat/tool_generic.h"
+#include "chat/tool_grammar.h"
 #include "server/parse.h"
 
 #include <stdio.h>
@@ -170,8 +171,6 @@ static json_t *checked_variables(const Served *served, const ChatRequest *chat, 
                       "messages need a chat template, and this model has none; use /v1/completions");
     else if (!json_is_array(chat->messages) || json_array_size(chat->messages) == 0)
         api_error_set(e, 400, NULL, "messages", "messages must be an array with at least one message");
-    else if (chat->tools.choice == TOOL_CHOICE_REQUIRED || chat->tools.choice == TOOL_CHOICE_NAMED)
-        api_error_set(e, 400, NULL, "tool_choice", "tool_choice may be none or auto here");
     else if (may_fit(served, chat, e))
         return make_variables(&served->style, chat, e);
     return NULL;
@@ -221,4 +220,29 @@ bool chat_request_form(const Served *served, const ChatRequest *chat, const Toke
     if (chat->tools.list) out->tools = json_deep_copy(chat->tools.list);
     *shown = thinks || out->has_tools ? &served->marks : NULL;
     return !chat->tools.list || out->tools;
+}
+
+static bool compile_calls(const Served *served, const ChatTools *tools, GenParams *p, ApiError *e) {
+    Err err = {0};
+    ToolGrammar g = {
+        .tools = tools->list, .only = tools->name, .once = tools->once || tools->choice == TOOL_CHOICE_NAMED};
+    json_t *shape = tool_grammar_shape(&served->style, &g);
+    GrammarSpec spec = {.kind = GRAMMAR_SHAPE, .value = shape};
+    if (shape) p->grammar = grammar_store_get(served->service.grammars, &spec, &err);
+    json_decref(shape);
+    if (p->grammar) return true;
+    if (!shape) return out_of_memory(e);
+    return api_error_set(e, api_status_of(err.code), NULL, "tools", "tools: the parameters of %s", err.msg);
+}
+
+bool chat_request_hold(const Served *served, const ChatRequest *chat, ChatForm *form, GenParams *p,
+                       ApiError *e) {
+    static const char field[] = "tool_choice";
+    if (chat->tools.choice != TOOL_CHOICE_REQUIRED && chat->tools.choice != TOOL_CHOICE_NAMED) return true;
+    if (p->grammar)
+        return api_error_set(e, 400, NULL, field, "%s: the answer is held to something else", field);
+    if (!served->service.grammars || p->ignore_eos)
+        return api_error_set(e, 400, NULL, field, "%s may be none or auto here", field);
+    form->reasoning = NULL;
+    return compile_calls(served, &chat->tools, p, e);
 }

@@ -9,6 +9,7 @@
 
 #include "chat/chat_reader.h"
 #include "server/chat_tools.h"
+#include "server/request.h"
 #include "server/served.h"
 
 typedef struct ChatRequest { // all borrowed
@@ -33,5 +34,10 @@ bool chat_request_render(const Served *served, const ChatRequest *chat, Buf *out
 // for that (NULL: none). false: out of memory.
 bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,
                        const TokenList **shown);
+
+// Holds the answers to what tool_choice demands, as p->grammar, which is free or has what the client asked
+// for elsewhere.
+bool chat_request_hold(const Served *served, const ChatRequest *chat, ChatForm *form, GenParams *p,
+                       ApiError *e);
 
 #endif

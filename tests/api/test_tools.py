@@ -1,0 +1,121 @@
+"""Tools through the official client. The model is small and calls nothing of its own accord, so it is held to calling."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import openai
+import pytest
+from jsonschema import Draft202012Validator
+from kit import MODEL, Server
+from openai.types.chat import ChatCompletionMessage
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 12},
+        "days": {"type": "integer", "minimum": 1, "maximum": 9},
+        "units": {"type": "string", "enum": ["C", "F"]},
+        "where": {"$ref": "#/$defs/place"},
+    },
+    "required": ["city", "units"],
+    "additionalProperties": False,
+    "$defs": {"place": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 90}, "maxItems": 2}},
+}
+WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Tells the weather.", "parameters": PARAMETERS}}
+CLOCK = {"type": "function", "function": {"name": "now", "description": "Tells the time."}}
+ASK: list[dict[str, Any]] = [{"role": "user", "content": "What is the weather in Ulm?"}]
+FORMATS = ["xml", "pythonic", "mistral"]  # tests/chat/test_tool_grammar.c has them all
+LIMITS: dict[str, Any] = {"max_tokens": 250, "temperature": 0.8, "seed": 11}
+
+
+def check_calls(message: ChatCompletionMessage) -> list[str]:
+    """Every call is of a tool and fits its schema; the names."""
+    assert message.tool_calls and message.content is None
+    for call in message.tool_calls:
+        assert call.type == "function" and re.fullmatch(r"call_[0-9A-Za-z]{24}", call.id)
+        arguments = json.loads(call.function.arguments)
+        if call.function.name == "now":
+            assert arguments == {}
+        else:
+            Draft202012Validator(PARAMETERS).validate(arguments)
+    assert len({call.id for call in message.tool_calls}) == len(message.tool_calls)
+    return [call.function.name for call in message.tool_calls]
+
+
+def test_named(client: openai.OpenAI) -> None:
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    reply = client.chat.completions.create(model=MODEL.stem, messages=ASK, tools=[WEATHER, CLOCK], tool_choice=named, **LIMITS)
+    assert check_calls(reply.choices[0].message) == ["get_weather"]
+    assert reply.choices[0].finish_reason == "tool_calls"
+
+
+def test_required(client: openai.OpenAI) -> None:
+    for fields in ({}, {"parallel_tool_calls": False}, {"n": 2}):
+        reply = client.chat.completions.create(model=MODEL.stem, messages=ASK, tools=[CLOCK], tool_choice="required", **LIMITS, **fields)
+        for choice in reply.choices:
+            if choice.finish_reason == "tool_calls":
+                assert check_calls(choice.message)
+        if fields == {"parallel_tool_calls": False}:
+            assert check_calls(reply.choices[0].message) == ["now"]
+
+
+def test_stream(client: openai.OpenAI) -> None:
+    fields = {"model": MODEL.stem, "messages": ASK, "tools": [WEATHER], "tool_choice": "required", "parallel_tool_calls": False, **LIMITS}
+    whole = client.chat.completions.create(**fields).choices[0].message
+    name, text, ids = "", "", []
+    for chunk in client.chat.completions.create(**fields, stream=True):
+        choice = chunk.choices[0]
+        assert not choice.delta.content
+        for call in choice.delta.tool_calls or []:
+            assert call.index == 0
+            if call.id:
+                ids.append(call.id)
+                assert call.type == "function" and call.function.arguments == ""
+                name = call.function.name
+            else:
+                assert call.function.name is None
+                text += call.function.arguments
+    assert choice.finish_reason == "tool_calls" and len(ids) == 1
+    assert whole.tool_calls and (name, text) == (whole.tool_calls[0].function.name, whole.tool_calls[0].function.arguments)
+    with client.chat.completions.stream(**fields) as stream:  # the client's own way to put the pieces together
+        final = stream.get_final_completion().choices[0].message
+    assert final.tool_calls and final.tool_calls[0].function.arguments == text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats(make_server: Any, name: str) -> None:
+    """What the grammar of each format lets through is what its parser reads."""
+    server: Server = make_server("--tool-format", name)
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0)
+    named = {"type": "function", "function": {"name": "now"}}
+    reply = client.chat.completions.create(model=MODEL.stem, messages=ASK, tools=[WEATHER, CLOCK], tool_choice=named, max_tokens=400)
+    assert check_calls(reply.choices[0].message) == ["now"] and reply.choices[0].finish_reason == "tool_calls"
+
+
+def test_round_trip(client: openai.OpenAI) -> None:
+    """The call goes back with a result, which becomes part of the prompt, and the model answers in words."""
+    fields: dict[str, Any] = {"model": MODEL.stem, "tools": [CLOCK], "max_tokens": 20, "temperature": 0}
+    named = {"type": "function", "function": {"name": "now"}}
+    first = client.chat.completions.create(messages=ASK, tool_choice=named, **{**fields, "max_tokens": 100})
+    message = first.choices[0].message
+    assert check_calls(message) == ["now"] and message.tool_calls
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "twelve o'clock"}
+    second = client.chat.completions.create(messages=[*ASK, message.model_dump(exclude_none=True), result], tool_choice="none", **fields)
+    longer = client.chat.completions.create(messages=[*ASK, message.model_dump(exclude_none=True), {**result, "content": "one " * 50}], tool_choice="none", **fields)
+    assert second.choices[0].message.content and second.usage and longer.usage and first.usage
+    assert longer.usage.prompt_tokens - second.usage.prompt_tokens > 40
+
+
+@pytest.mark.parametrize(("fields", "param", "words"), [
+    ({"tools": [WEATHER], "tool_choice": "required", "response_format": {"type": "json_object"}}, "tool_choice", "something else"),
+    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "not": {}}}}], "tool_choice": "required"}, "tools", "of f: "),
+    ({"tools": [WEATHER], "tool_choice": "sometimes"}, "tool_choice", "none, auto, required"),
+    ({"functions": [{"name": "f"}]}, "functions", "not supported"),
+])
+def test_refused(server: Server, fields: dict[str, Any], param: str, words: str) -> None:
+    reply = server.post("/v1/chat/completions", {"messages": ASK, **fields})
+    assert reply.status == 400, reply.body
+    assert reply.json["error"]["param"] == param and words in reply.json["error"]["message"]
