@@ -92,6 +92,7 @@ static RxId list_of(JsonText *t, RxId one) {
 }
 
 RxId json_text_object(JsonText *t) {
+    if (t->r->failed) return RX_NOTHING_LEFT; // no rule would be made, and the two ask each other
     if (t->object) return rx_rule(t->r, t->object);
     t->object = rules_add(t->r, STR("object"));
     RxId member = json_text_member(t, json_text_string(t, 0, RX_ENDLESS), json_text_any(t));
@@ -100,6 +101,7 @@ RxId json_text_object(JsonText *t) {
 }
 
 RxId json_text_any(JsonText *t) {
+    if (t->r->failed) return RX_NOTHING_LEFT;
     if (t->any) return rx_rule(t->r, t->any);
     t->any = rules_add(t->r, STR("value"));
     RxId array = json_text_brackets(t, "[", list_of(t, rx_rule(t->r, t->any)), "]", true);
