@@ -239,6 +239,7 @@ int32_t automaton_look_up(Automaton *a, int32_t state, uint8_t byte) {
             if (byte >= a->g->edges[e].lo && byte <= a->g->edges[e].hi) reach(t, a->g->edges[e].to, p.stack);
     }
     walk(a);
+    a->work += s->n + t->n_visited;
     int32_t next = settle(a);
     if (next != AUTOMATON_FULL)
         a->table[(size_t)state * (size_t)a->g->n_classes + a->g->class_of[byte]] = next;

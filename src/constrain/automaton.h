@@ -42,6 +42,7 @@ struct Automaton {
     const Grammar *g;
     int32_t *table; // [MAX_STATES][n_classes] 0: not yet looked up
     int32_t n_states;
+    int64_t work; // nodes and places looked at so far; who bounds it sets it to 0
     struct AutomatonTables *tables;
 };
 

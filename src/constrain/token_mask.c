@@ -4,6 +4,7 @@
 
 enum {
     MASKS_BYTES = 1 << 20, // of all masks kept
+    MAX_WORK = 1 << 20,    // of the automaton for one mask: some ten milliseconds
     LEAST_MASKS = 8,
     MOST_MASKS = 1024,
     N_PLAIN = TOKENS_REST, // plain slices come first
@@ -143,7 +144,7 @@ static bool walk_trie(TokenMask *m, const Trie *trie, uint64_t *bits) {
             i = node->end;
             continue;
         }
-        if (next == AUTOMATON_FULL) return false;
+        if (next == AUTOMATON_FULL || m->a->work > MAX_WORK) return false;
         states[node->depth + 1] = next;
         for (uint32_t t = node->first; t < node[1].first; t++) bits_set(bits, trie->tokens[t]);
         i++;
@@ -164,6 +165,7 @@ static bool add_slice(TokenMask *m, TokenSlice slice, uint64_t *bits) {
 
 static bool fill(TokenMask *m, uint64_t *bits) {
     memset(bits, 0, m->trie->n_words * sizeof *bits);
+    m->a->work = 0;
     for (int slice = 0; slice < N_TOKEN_SLICES; slice++)
         if (!add_slice(m, (TokenSlice)slice, bits)) return false;
     for (size_t i = 0; i < m->trie->n_ends && automaton_accepts(m->a, m->state); i++)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "constrain/gbnf.h"
+#include "constrain/json_schema.h"
 #include "constrain/token_mask.h"
 
 #include <stdio.h>
@@ -20,21 +21,33 @@ static const char json_grammar[] =
     "number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]+)? ([eE] [+-]? [0-9]{1,3})?\n"
     "ws ::= (\" \" | \"\\n\" [ \\t]{0,20})?\n";
 
+static const char record_schema[] =
+    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":100},\"age\":{\"type\":\"integer\","
+    "\"minimum\":0,\"maximum\":130},\"born\":{\"type\":\"string\",\"format\":\"date\"},\"email\":{\"type\":\"string\","
+    "\"format\":\"email\"},\"kind\":{\"enum\":[\"person\",\"company\",null]},\"notes\":{\"type\":\"array\",\"items\":"
+    "{\"type\":\"string\"},\"maxItems\":9},\"score\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1},\"parent\":"
+    "{\"anyOf\":[{\"$ref\":\"#\"},{\"type\":\"null\"}]}},\"required\":[\"name\",\"age\",\"notes\"]}";
+
 typedef struct Bench {
     const char *name, *grammar;
+    const char *schema; // instead of a grammar
 } Bench;
 
 static const Bench benches[] = {
-    {"json", json_grammar},
-    {"record",
-     "root ::= \"{\\\"name\\\":\\\"\" c{1,100} \"\\\",\\\"age\\\":\" [1-9] [0-9]{0,2} \",\\\"notes\\\":[\" "
-     "(\"\\\"\" c{0,200} \"\\\"\" (\",\\\"\" c{0,200} \"\\\"\"){0,9})? \"]}\"\n"
-     "c ::= [^\"\\\\\\x00-\\x1F\\x7F] | \"\\\\\" [\"\\\\nt]\n"},
-    {"choice", "root ::= \"positive\" | \"negative\" | \"neutral\" | \"mixed\""},
-    {"text", "root ::= .{1,2000}"},
-    {"words", "root ::= [a-z]{1,12} (\" \" [a-z]{1,12}){0,200}"},
-    {"chess",
-     "root ::= (m \" \" m \"\\n\"){1,40}\nm ::= ([NBRQK]? [a-h]? [1-8]? \"x\"? [a-h] [1-8] | \"O-O\") [+#]?"},
+    {.name = "object", .schema = "{\"type\":\"object\"}"},
+    {.name = "schema", .schema = record_schema},
+    {.name = "json", .grammar = json_grammar},
+    {.name = "record",
+     .grammar =
+         "root ::= \"{\\\"name\\\":\\\"\" c{1,100} \"\\\",\\\"age\\\":\" [1-9] [0-9]{0,2} \",\\\"notes\\\":[\" "
+         "(\"\\\"\" c{0,200} \"\\\"\" (\",\\\"\" c{0,200} \"\\\"\"){0,9})? \"]}\"\n"
+         "c ::= [^\"\\\\\\x00-\\x1F\\x7F] | \"\\\\\" [\"\\\\nt]\n"},
+    {.name = "choice", .grammar = "root ::= \"positive\" | \"negative\" | \"neutral\" | \"mixed\""},
+    {.name = "text", .grammar = "root ::= .{1,2000}"},
+    {.name = "words", .grammar = "root ::= [a-z]{1,12} (\" \" [a-z]{1,12}){0,200}"},
+    {.name = "chess",
+     .grammar =
+         "root ::= (m \" \" m \"\\n\"){1,40}\nm ::= ([NBRQK]? [a-h]? [1-8]? \"x\"? [a-h] [1-8] | \"O-O\") [+#]?"},
 };
 
 static int32_t random_token(Rng *rng, const uint64_t *bits, size_t n_words) {
@@ -86,7 +99,9 @@ static void walk(TokenMask *m, const TokenTrie *trie, Rng *rng, Times *t) {
 
 static void run(const TokenTrie *trie, const Bench *b, uint64_t seed) {
     Err err = {0};
-    Rules *rules = gbnf_parse(str_from(b->grammar), &err);
+    json_t *schema = b->schema ? json_loads(b->schema, 0, NULL) : NULL;
+    Rules *rules = schema ? json_schema_rules(schema, &err) : gbnf_parse(str_from(b->grammar), &err);
+    json_decref(schema);
     Grammar *g = rules ? grammar_compile(rules, &err) : NULL;
     TokenMask *m = g ? token_mask_new(trie, g, &err) : NULL;
     if (!m) {

@@ -276,6 +276,38 @@ static void test_too_ambiguous(void **state) {
     words_close(&w);
 }
 
-SUITE(token_mask, cmocka_unit_test(test_exact), cmocka_unit_test(test_never_allowed),
-      cmocka_unit_test(test_long_text), cmocka_unit_test(test_done), cmocka_unit_test(test_dead_end),
-      cmocka_unit_test(test_too_ambiguous))
+// Hundreds of places, and different ones behind each word: no mask may hold up everybody else for long.
+static void test_too_much_work(void **state) {
+    (void)state;
+    Words w = {0};
+    Rng rng = {9};
+    Buf text = {0};
+    tiny_byte_alphabet(&w.vocab);
+    for (int a = 'a'; a <= 'z'; a++)
+        for (int b = 'a'; b <= 'z'; b++)
+            for (int c = 'a'; c <= 'z'; c += 3) {
+                char word[4] = {(char)a, (char)b, (char)c, 0};
+                tiny_token(&w.vocab, word, TINY_NORMAL);
+            }
+    assert_non_null(tiny_open_bpe(&w.vocab, "gpt-2", NULL));
+    w.trie = token_trie_new(w.vocab.tokenizer, NULL);
+    buf_puts(&text, "root ::= \"x\"");
+    for (int i = 0; i < 500; i++) {
+        buf_puts(&text, " | [");
+        for (int c = 'a'; c <= 'z'; c++)
+            if (rng_next(&rng) % 8) buf_putc(&text, (char)c);
+        buf_puts(&text, "]{1,900}");
+    }
+    Grammar *g = grammar_of_gbnf(text.ptr, NULL);
+    TokenMask *m = token_mask_new(w.trie, g, NULL);
+    assert_non_null(m);
+    assert_null(token_mask_bits(m));
+    token_mask_free(m);
+    grammar_free(g);
+    buf_free(&text);
+    words_close(&w);
+}
+
+SUITE(token_mask, cmocka_unit_test(test_too_much_work), cmocka_unit_test(test_exact),
+      cmocka_unit_test(test_never_allowed), cmocka_unit_test(test_long_text), cmocka_unit_test(test_done),
+      cmocka_unit_test(test_dead_end), cmocka_unit_test(test_too_ambiguous))
