@@ -2,8 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-
-enum { MAX_FRACTION = 9 };
+#include <stdlib.h>
 
 // Beyond it, doubles with nine digits behind the point are not told apart.
 static const uint64_t fine_numbers = 1000000;
@@ -113,61 +112,118 @@ RxId json_number_whole(Rules *r, const NumberBounds *b) {
 }
 
 // ---- fractions
+//
+// Digits behind the point between two bounds, digit by digit: as long as those so far are the bound's own,
+// the next may not pass the bound's next.
 
-static RxId any_fraction(Rules *r) {
-    return RX_SEQ_OF(r, rx_text(r, "."), any_digits(r, 1, MAX_FRACTION));
+typedef struct Fraction {
+    const char *lo, *hi; // digits; hi may be NULL: up to the next whole number
+    bool above_lo, below_hi;
+} Fraction;
+
+static int digit_at(const char *digits, size_t i) {
+    return i < strlen(digits) ? digits[i] - '0' : 0;
 }
 
-static RxId zero_fraction(Rules *r) {
-    return RX_SEQ_OF(r, rx_text(r, "."), rx_repeat(r, rx_text(r, "0"), 1, MAX_FRACTION));
+// May it end behind the first `at` digits? at_lo, at_hi: they are those of the bound.
+static bool may_end(const Fraction *f, size_t at, bool at_lo, bool at_hi) {
+    if (at_lo && (at < strlen(f->lo) || f->above_lo)) return false;
+    return !at_hi || at < strlen(f->hi) || !f->below_hi;
 }
 
-// Above zero.
-static RxId some_fraction(Rules *r) {
-    RxId choices[MAX_FRACTION];
-    for (int zeros = 0; zeros < MAX_FRACTION; zeros++)
-        choices[zeros] = RX_SEQ_OF(r, rx_text(r, "."), rx_repeat(r, rx_text(r, "0"), zeros, zeros),
-                                   digit_range(r, 1, 9), any_digits(r, 0, MAX_FRACTION - 1 - zeros));
-    return rx_alt(r, choices, MAX_FRACTION);
+static RxId more_digits(Rules *r, const Fraction *f, size_t at, bool at_lo, bool at_hi);
+
+// One digit of lo … hi and what may follow.
+static RxId digit_and_more(Rules *r, const Fraction *f, size_t at, int lo, int hi, bool at_lo, bool at_hi) {
+    RxId digit = digit_range(r, lo, hi), more = more_digits(r, f, at + 1, at_lo, at_hi);
+    bool ends = may_end(f, at + 1, at_lo, at_hi);
+    if (more == JSON_NO_NUMBER) return ends ? digit : JSON_NO_NUMBER;
+    return RX_SEQ_OF(r, digit, ends ? rx_optional(r, more) : more);
 }
 
-// Magnitudes, with the bounds or without them.
-static RxId decimals(Rules *r, Span s, bool above_lo, bool below_hi) {
-    RxId choices[5];
+// At least one more digit.
+static RxId more_digits(Rules *r, const Fraction *f, size_t at, bool at_lo, bool at_hi) {
+    RxId ways[3];
     int32_t n = 0;
-    Span whole = s;
-    bool bounded = !s.endless, fine = !bounded || s.hi <= fine_numbers;
-    if (bounded && (s.lo > s.hi || (s.lo == s.hi && (above_lo || below_hi)))) return JSON_NO_NUMBER;
-    if (above_lo) whole.lo++;
-    if (below_hi && bounded) whole.hi--;
-    if (!bounded || whole.lo <= whole.hi) {
-        choices[n++] = span_digits(r, whole);
-        // Every whole number goes on with zeros, and with any fraction where the next is still within.
-        choices[n++] = RX_SEQ_OF(r, span_digits(r, whole), zero_fraction(r));
-        Span inner = {whole.lo, s.hi - 1, s.endless};
-        if (below_hi && !fine && inner.hi > 0) inner.hi--;
-        if (!bounded || (s.hi > 0 && inner.lo <= inner.hi))
-            choices[n++] = RX_SEQ_OF(r, span_digits(r, inner), any_fraction(r));
-    }
-    if (above_lo && s.lo < fine_numbers && (!bounded || s.lo < s.hi))
-        choices[n++] = RX_SEQ_OF(r, span_digits(r, (Span){s.lo, s.lo, false}), some_fraction(r));
-    return join(r, choices, n);
+    if (at == JSON_MAX_FRACTION) return JSON_NO_NUMBER;
+    if (!at_lo && !at_hi) return any_digits(r, 1, JSON_MAX_FRACTION - (int32_t)at);
+    int first = at_lo ? digit_at(f->lo, at) : 0, last = at_hi ? digit_at(f->hi, at) : 9;
+    if (first > last) return JSON_NO_NUMBER;
+    if (at_lo && at_hi && first == last) return digit_and_more(r, f, at, first, first, true, true);
+    if (at_lo) ways[n++] = digit_and_more(r, f, at, first, first, true, false);
+    int from = first + at_lo, to = last - at_hi;
+    if (from <= to) ways[n++] = digit_and_more(r, f, at, from, to, false, false);
+    if (at_hi) ways[n++] = digit_and_more(r, f, at, last, last, false, true);
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (ways[i] != JSON_NO_NUMBER) ways[kept++] = ways[i];
+    return join(r, ways, kept);
 }
 
-RxId json_number_within(Rules *r, const NumberBounds *b) {
-    RxId choices[2];
+// A whole number with all the fractions, or none, that lie between the bounds.
+static RxId with_fractions(Rules *r, RxId whole, const Fraction *f) {
+    RxId digits = more_digits(r, f, 0, true, f->hi != NULL);
+    bool alone = may_end(f, 0, true, f->hi != NULL);
+    if (digits == JSON_NO_NUMBER) return alone ? whole : JSON_NO_NUMBER;
+    RxId fraction = RX_SEQ_OF(r, rx_text(r, "."), digits);
+    return RX_SEQ_OF(r, whole, alone ? rx_optional(r, fraction) : fraction);
+}
+
+static RxId one_whole(Rules *r, uint64_t n) {
+    return span_digits(r, (Span){n, n, false});
+}
+
+static void push(RxId *ways, int32_t *n, RxId way) {
+    if (way != JSON_NO_NUMBER) ways[(*n)++] = way;
+}
+
+// Magnitudes from lo to hi (not given: endless).
+static RxId magnitudes(Rules *r, const Decimal *lo, const Decimal *hi) {
+    RxId ways[4];
     int32_t n = 0;
-    Span s;
-    if (positive_span(b, &s)) {
-        RxId part = decimals(r, s, b->has_min && b->min >= 0 && b->above_min, b->has_max && b->below_max);
-        if (part != JSON_NO_NUMBER) choices[n++] = part;
+    Fraction free = {.lo = ""}, from = {lo->fraction, NULL, lo->excluded, false},
+             to = {"", hi->fraction, false, hi->excluded};
+    if (hi->given && lo->whole >= hi->whole) {
+        Fraction both = {lo->fraction, hi->fraction, lo->excluded, hi->excluded};
+        return lo->whole == hi->whole ? with_fractions(r, one_whole(r, lo->whole), &both) : JSON_NO_NUMBER;
     }
-    if (negative_span(b, &s)) {
-        bool to_zero = !b->has_max || b->max >= 0;
-        RxId part = decimals(r, s, to_zero || b->below_max, b->has_min && b->above_min);
-        if (part != JSON_NO_NUMBER) choices[n++] = with_minus(r, part);
+    bool coarse = hi->excluded && hi->whole > fine_numbers; // just below it only whole numbers
+    if (!lo->excluded || lo->whole <= fine_numbers)
+        push(ways, &n, with_fractions(r, one_whole(r, lo->whole), &from));
+    Span inner = {lo->whole + 1, hi->whole - 1 - coarse, !hi->given};
+    if (inner.endless || inner.lo <= inner.hi)
+        push(ways, &n, with_fractions(r, span_digits(r, inner), &free));
+    if (coarse && hi->whole - 1 > lo->whole) push(ways, &n, one_whole(r, hi->whole - 1));
+    if (hi->given) push(ways, &n, with_fractions(r, one_whole(r, hi->whole), &to));
+    return join(r, ways, n);
+}
+
+RxId json_number_within(Rules *r, const DecimalBounds *b) {
+    RxId ways[2];
+    int32_t n = 0;
+    const Decimal zero = {.given = true}, above_zero = {.given = true, .excluded = true};
+    bool no_positive = b->max.given && b->max.negative, no_negative = b->min.given && !b->min.negative;
+    if (!no_positive) push(ways, &n, magnitudes(r, no_negative ? &b->min : &zero, &b->max));
+    if (!no_negative) {
+        RxId part = magnitudes(r, no_positive ? &b->max : &above_zero, &b->min);
+        push(ways, &n, part == JSON_NO_NUMBER ? part : with_minus(r, part));
     }
-    return join(r, choices, n);
+    return join(r, ways, n);
+}
+
+bool decimal_of(double v, Decimal *out) {
+    char text[400];
+    *out = (Decimal){.given = true, .negative = v < 0};
+    if (v < 0) v = -v;
+    for (int digits = 0; digits <= JSON_MAX_FRACTION; digits++) {
+        snprintf(text, sizeof text, "%.*f", digits, v);
+        if (strtod(text, NULL) != v) continue;
+        char *point = strchr(text, '.');
+        if (point) snprintf(out->fraction, sizeof out->fraction, "%s", point + 1);
+        out->whole = strtoull(text, NULL, 10);
+        return out->whole <= fine_numbers || !out->fraction[0];
+    }
+    return false;
 }
 
 // ---- multiples

@@ -194,29 +194,36 @@ static RxId one_rx(Schemas *s, const json_t *schema) {
 
 // ---- types
 
-static RxId number_rx(Schemas *s, const json_t *schema, bool whole) {
-    const json_t *multiple = json_object_get(schema, "multipleOf");
+static RxId multiples_rx(Schemas *s, const json_t *schema, double m) {
     NumberBounds b;
     bool unsupported = false;
-    double m = json_number_value(multiple);
-    if (!schema_bounds(s, schema, whole || multiple, &b)) return RX_NOTHING_LEFT;
-    if (multiple && !(m >= 1 && m <= 1e9 && m == (double)(int64_t)m)) {
+    if (!schema_bounds(s, schema, &b)) return RX_NOTHING_LEFT;
+    if (!(m >= 1 && m <= 1e9 && m == (double)(int64_t)m)) {
         schema_fail(s, "multipleOf", "must be a whole number from 1 to 1e9 here");
         return RX_NOTHING_LEFT;
     }
-    RxId rx;
-    if (multiple)
-        rx = json_number_multiples(s->r, (int64_t)m, &b, &unsupported);
-    else if (!b.has_min && !b.has_max)
-        rx = whole ? json_text_integer(&s->text) : json_text_number(&s->text);
-    else
-        rx = whole ? json_number_whole(s->r, &b) : json_number_within(s->r, &b);
+    RxId rx = json_number_multiples(s->r, (int64_t)m, &b, &unsupported);
     if (unsupported)
         schema_fail(s, "multipleOf",
                     "is supported up to %d without bounds (or from 0 on), or with at most %d multiples "
                     "between both bounds",
                     JSON_MAX_MULTIPLE, JSON_MAX_LISTED);
     return rx;
+}
+
+static RxId integer_rx(Schemas *s, const json_t *schema) {
+    NumberBounds b;
+    if (!schema_bounds(s, schema, &b)) return RX_NOTHING_LEFT;
+    return b.has_min || b.has_max ? json_number_whole(s->r, &b) : json_text_integer(&s->text);
+}
+
+static RxId number_rx(Schemas *s, const json_t *schema, bool whole) {
+    const json_t *multiple = json_object_get(schema, "multipleOf");
+    DecimalBounds b;
+    if (multiple) return multiples_rx(s, schema, json_number_value(multiple));
+    if (whole) return integer_rx(s, schema);
+    if (!schema_decimal_bounds(s, schema, &b)) return RX_NOTHING_LEFT;
+    return b.min.given || b.max.given ? json_number_within(s->r, &b) : json_text_number(&s->text);
 }
 
 static RxId type_rx(Schemas *s, const json_t *schema, unsigned type) {

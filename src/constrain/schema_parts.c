@@ -172,43 +172,55 @@ bool schema_count(Schemas *s, const json_t *schema, const char *keyword, int32_t
 
 static const double most_bound = 1e17;
 
-// Reads one bound; `up`: rounded up to a whole number. *exclusive says whether the bound itself is out.
-static bool read_bound(Schemas *s, const json_t *schema, const char *keyword, bool whole, bool up,
-                       bool *exclusive, int64_t *out) {
-    const json_t *value = json_object_get(schema, keyword);
-    if (!json_is_number(value)) return schema_fail(s, keyword, "must be a number");
-    double v = json_number_value(value);
-    if (fabs(v) > most_bound) return schema_fail(s, keyword, "is not supported beyond %g", most_bound);
-    double rounded = up ? ceil(v) : floor(v);
-    if (rounded != v && !whole)
-        return schema_fail(s, keyword, "of a number that is not an integer must be a whole number here");
-    *out = json_is_integer(value) ? json_integer_value(value) : (int64_t)rounded;
-    if (rounded != v) *exclusive = false;
-    if (whole && *exclusive) *out += up ? 1 : -1;
-    if (whole) *exclusive = false;
-    return true;
-}
-
-// The tighter of the plain and the exclusive bound.
-static bool read_side(Schemas *s, const json_t *schema, bool whole, bool up, bool *has, int64_t *bound,
-                      bool *exclusive) {
-    const char *keywords[] = {up ? "minimum" : "maximum", up ? "exclusiveMinimum" : "exclusiveMaximum"};
+// One side's bound: the tighter of the plain and the exclusive one. *has: there is one.
+static bool read_side(Schemas *s, const json_t *schema, bool lower, bool *has, double *bound,
+                      bool *excluded) {
+    const char *keywords[] = {lower ? "minimum" : "maximum", lower ? "exclusiveMinimum" : "exclusiveMaximum"};
+    *has = false;
     for (int i = 0; i < 2; i++) {
-        int64_t v;
-        bool out = i == 1;
-        if (!json_object_get(schema, keywords[i])) continue;
-        if (!read_bound(s, schema, keywords[i], whole, up, &out, &v)) return false;
-        bool tighter = !*has || (up ? v > *bound : v < *bound) || (v == *bound && out);
+        const json_t *value = json_object_get(schema, keywords[i]);
+        if (!value) continue;
+        double v = json_number_value(value);
+        if (!json_is_number(value)) return schema_fail(s, keywords[i], "must be a number");
+        if (fabs(v) > most_bound)
+            return schema_fail(s, keywords[i], "is not supported beyond %g", most_bound);
+        if (*has && (lower ? v < *bound : v > *bound)) continue;
         *has = true;
-        if (tighter) *bound = v, *exclusive = out;
+        *bound = v;
+        *excluded = i == 1;
     }
     return true;
 }
 
-bool schema_bounds(Schemas *s, const json_t *schema, bool whole, NumberBounds *out) {
+static int64_t inwards(double bound, bool lower, bool excluded) {
+    double rounded = lower ? ceil(bound) : floor(bound);
+    return (int64_t)rounded + (excluded && rounded == bound ? (lower ? 1 : -1) : 0);
+}
+
+bool schema_bounds(Schemas *s, const json_t *schema, NumberBounds *out) {
+    double min = 0, max = 0;
+    bool above = false, below = false;
     *out = (NumberBounds){0};
-    return read_side(s, schema, whole, true, &out->has_min, &out->min, &out->above_min) &&
-           read_side(s, schema, whole, false, &out->has_max, &out->max, &out->below_max);
+    if (!read_side(s, schema, true, &out->has_min, &min, &above) ||
+        !read_side(s, schema, false, &out->has_max, &max, &below))
+        return false;
+    out->min = inwards(min, true, above);
+    out->max = inwards(max, false, below);
+    return true;
+}
+
+bool schema_decimal_bounds(Schemas *s, const json_t *schema, DecimalBounds *out) {
+    Decimal *sides[] = {&out->min, &out->max};
+    *out = (DecimalBounds){0};
+    for (int i = 0; i < 2; i++) {
+        double bound;
+        bool given, excluded;
+        if (!read_side(s, schema, i == 0, &given, &bound, &excluded)) return false;
+        if (given && !decimal_of(bound, sides[i]))
+            return schema_fail(s, i == 0 ? "minimum" : "maximum", "has more digits than are supported");
+        sides[i]->excluded = given && excluded;
+    }
+    return true;
 }
 
 bool schema_string(Schemas *s, const json_t *schema, const char *keyword, Str *out) {

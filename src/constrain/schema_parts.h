@@ -50,8 +50,9 @@ bool schema_has_only_annotations(const json_t *schema);
 
 // A count: absent leaves *out alone.
 bool schema_count(Schemas *s, const json_t *schema, const char *keyword, int32_t *out);
-// minimum and the like; whole: of integers, where bounds are rounded inwards and never exclusive.
-bool schema_bounds(Schemas *s, const json_t *schema, bool whole, NumberBounds *out);
+// minimum and the like: of integers, rounded inwards; of numbers.
+bool schema_bounds(Schemas *s, const json_t *schema, NumberBounds *out);
+bool schema_decimal_bounds(Schemas *s, const json_t *schema, DecimalBounds *out);
 bool schema_string(Schemas *s, const json_t *schema, const char *keyword, Str *out); // absent: ptr is NULL
 
 // What a `$ref` means. NULL: failed.
