@@ -1,6 +1,7 @@
 // `cllm list`: the models of the library, or those that can be fetched by name.
 #include "cli/commands.h"
 
+#include "base/printable.h"
 #include "cli/fetch.h"
 #include "cli/runnable.h"
 #include "gguf/quantization.h"
@@ -26,8 +27,7 @@ static Facts read_facts(const Library *l, const LibraryModel *m) {
     snprintf(f.type, sizeof f.type, "%s", quantization_name(g));
     if (gguf_get_str(g, "general.architecture", &arch) && arch.len < sizeof f.arch)
         snprintf(f.arch, sizeof f.arch, "%.*s", (int)arch.len, arch.ptr);
-    for (char *p = f.arch; *p; p++)
-        if (*p < ' ' || *p > '~') *p = '?'; // a file's text must not steer the terminal
+    make_printable(f.arch);
     f.state = gguf_is_runnable(g, NULL) ? "" : "cannot be run";
     gguf_close(g);
     return f;

@@ -22,8 +22,14 @@ static bool ends_with(const char *s, const char *end) {
     return n >= k && strcasecmp(s + n - k, end) == 0;
 }
 
+static bool is_plain(const char *path) {
+    for (; *path; path++)
+        if (*path < ' ' || *path > '~') return false;
+    return true;
+}
+
 static bool is_model(const char *path) {
-    return ends_with(path, ".gguf") && !strstr(path, "-of-0") && !strstr(path, "mmproj") &&
+    return is_plain(path) && ends_with(path, ".gguf") && !strstr(path, "-of-0") && !strstr(path, "mmproj") &&
            !strstr(path, "imatrix");
 }
 

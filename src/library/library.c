@@ -1,5 +1,6 @@
 #include "library/library.h"
 
+#include "base/printable.h"
 #include "base/user_folder.h"
 
 #include <dirent.h>
@@ -36,6 +37,7 @@ void library_path(const Library *l, const char *name, const char *suffix, char o
 static void get_text(const json_t *object, const char *key, char *out, size_t size) {
     const char *text = json_string_value(json_object_get(object, key));
     snprintf(out, size, "%s", text ? text : "");
+    make_printable(out);
 }
 
 bool record_read(const char *path, ModelRecord *out) {

@@ -48,6 +48,13 @@ static bool take(Str s, char *out, size_t size, const char *what, Err *err) {
     return true;
 }
 
+static bool take_type(Str s, ModelRef *out, Err *err) {
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
+    if (!take(s, out->type, sizeof out->type, "type", err)) return false;
+    return !out->type[strspn(out->type, allowed)] ||
+           err_set(err, ERR_INVALID, "'%s' is no type such as Q4_K_M", out->type);
+}
+
 static size_t find(Str s, char c) {
     const char *at = s.len ? memchr(s.ptr, c, s.len) : NULL;
     return at ? (size_t)(at - s.ptr) : s.len;
@@ -68,7 +75,7 @@ static bool parse_rest(Str s, ModelRef *out, Err *err) {
     }
     if (s.len && s.ptr[0] == '/')
         return take(str_skip(s, 1), out->path, sizeof out->path, "file's path", err);
-    if (s.len && s.ptr[0] == ':') return take(str_skip(s, 1), out->type, sizeof out->type, "type", err);
+    if (s.len && s.ptr[0] == ':') return take_type(str_skip(s, 1), out, err);
     return true;
 }
 
@@ -117,7 +124,7 @@ static bool parse_catalogue(const char *text, ModelRef *out, Err *err) {
     Str type = colon < s.len ? str_skip(s, colon + 1) : str_from(out->entry->type);
     snprintf(out->repo, sizeof out->repo, "%s", out->entry->repo);
     snprintf(out->revision, sizeof out->revision, "main");
-    if (!take(type, out->type, sizeof out->type, "type", err)) return false;
+    if (!take_type(type, out, err)) return false;
     snprintf(out->name, sizeof out->name, "%s", out->entry->name);
     if (strcasecmp(out->type, out->entry->type) == 0) return true;
     snprintf(out->name, sizeof out->name, "%s-%s", out->entry->name, out->type);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/printable.h"
 #include "base/version.h"
 #include "library/file_digest.h"
 
@@ -274,6 +275,7 @@ static Outcome refused(Attempt *a, long status) {
     if (status == 404) hint = "; check the name";
     Str body = buf_str(&a->refusal);
     bool shown = body.len && body.ptr[0] != '<' && !memchr(body.ptr, '\n', body.len);
+    if (shown) make_printable(a->refusal.ptr);
     err_set(a->err, status == 404 ? ERR_NOT_FOUND : ERR_IO, "%s: status %ld%s%.*s%s", a->url, status,
             shown ? ": " : "", shown ? (int)body.len : 0, body.ptr, hint);
     return status_may_pass(status) ? OUTCOME_AGAIN : OUTCOME_FAILED;

@@ -350,6 +350,17 @@ def test_list_show_rm(library: Library) -> None:
     assert library.cllm("rm", "../x").returncode == 1
 
 
+def test_texts_from_elsewhere_do_not_steer_the_terminal(library: Library) -> None:
+    library.hub.licence = "\x1b[2Jmit\x9b"
+    library.hub.files["Ann/Tiny/\x1b]0;x-Q4_0.gguf"] = MODEL
+    assert "\x1b" not in library.refused("hf:Ann/Tiny:Q8_0")
+    library.hub.files["Ann/Tiny/t-Q8_0.gguf"] = MODEL
+    done = library.pull("hf:Ann/Tiny:Q8_0")
+    for text in (done.stdout, library.cllm("list").stdout, library.cllm("show", "t-q8_0").stdout):
+        assert "?[2Jmit" in text or "\x1b" not in text
+        assert "\x1b" not in text and "\x9b" not in text
+
+
 def test_the_catalogue(library: Library) -> None:
     library.pull("qwen3-0.6b")
     table = {line.split()[0]: line for line in library.cllm("list", "--catalogue").stdout.splitlines()}
