@@ -182,14 +182,10 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     read_chat(f, &chat);
     json_t *variables = read_variables(f);
     chat.variables = variables;
-    bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error);
-    if (plan->params.grammar) { // the answer is a text as it stands: no thinking, no calls
-        chat.raw_reasoning = true;
-        chat.tools.list = NULL;
-    }
-    ok = ok && (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
-                fields_fail(f, "tools", "do not fit into memory")) &&
-         chat_request_hold(served, &chat, &choices->form, &plan->params, f->error);
+    bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
+              (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
+               fields_fail(f, "tools", "do not fit into memory")) &&
+              chat_request_hold(served, &chat, &choices->form, &plan->params, f->error);
     json_decref(variables);
     return ok;
 }

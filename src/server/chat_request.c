@@ -235,14 +235,25 @@ static bool compile_calls(const Served *served, const ChatTools *tools, GenParam
     return api_error_set(e, api_status_of(err.code), NULL, "tools", "tools: the parameters of %s", err.msg);
 }
 
+// A grammar holds behind the thinking, where its marks are single tokens; else there is no thinking.
+static void place_grammar(const Served *served, ChatForm *form, GenParams *p) {
+    const ReasoningMarks *m = form->reasoning;
+    p->thinks_first =
+        m && !m->again &&
+        late_marks_find(served->service.tokenizer, m->open[0], m->close, form->reasoning_open, &p->thinking);
+    if (!p->thinks_first) form->reasoning = NULL;
+}
+
 bool chat_request_hold(const Served *served, const ChatRequest *chat, ChatForm *form, GenParams *p,
                        ApiError *e) {
     static const char field[] = "tool_choice";
-    if (chat->tools.choice != TOOL_CHOICE_REQUIRED && chat->tools.choice != TOOL_CHOICE_NAMED) return true;
-    if (p->grammar)
+    bool forced = chat->tools.choice == TOOL_CHOICE_REQUIRED || chat->tools.choice == TOOL_CHOICE_NAMED;
+    if (forced && p->grammar)
         return api_error_set(e, 400, NULL, field, "%s: the answer is held to something else", field);
-    if (!served->service.grammars || p->ignore_eos)
+    if (forced && (!served->service.grammars || p->ignore_eos))
         return api_error_set(e, 400, NULL, field, "%s may be none or auto here", field);
-    form->reasoning = NULL;
-    return compile_calls(served, &chat->tools, p, e);
+    if (!forced) form->has_tools = form->has_tools && !p->grammar; // the text is what was asked for
+    if (forced && !compile_calls(served, &chat->tools, p, e)) return false;
+    if (p->grammar) place_grammar(served, form, p);
+    return true;
 }

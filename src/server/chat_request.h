@@ -35,8 +35,8 @@ bool chat_request_render(const Served *served, const ChatRequest *chat, Buf *out
 bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,
                        const TokenList **shown);
 
-// Holds the answers to what tool_choice demands, as p->grammar, which is free or has what the client asked
-// for elsewhere.
+// Holds the answers to what tool_choice demands, by p->grammar, where the client has not asked for something
+// else; and lets a model think before what its answer is held to.
 bool chat_request_hold(const Served *served, const ChatRequest *chat, ChatForm *form, GenParams *p,
                        ApiError *e);
 

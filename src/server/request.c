@@ -126,6 +126,8 @@ static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
     if (p->embed && !make_room_for_embedding(r, e)) return false;
     if (!copy_end_tokens(r, p, &n_end, e)) return false;
     Constraint *constraint = p->grammar ? shared_grammar_constraint(p->grammar, &err) : NULL;
+    if (constraint && p->thinks_first)
+        constraint = late_constraint_new(constraint, r->app->served.service.tokenizer, &p->thinking, &err);
     if (p->grammar && !constraint) return api_error_from(e, &err, NULL);
     EngineRequest request = {
         .prompt = spec->prompt,

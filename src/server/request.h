@@ -14,6 +14,7 @@
 #define CLLM_SERVER_REQUEST_H
 
 #include "base/buf.h"
+#include "constrain/late.h"
 #include "engine/engine.h"
 #include "server/app.h"
 #include "server/token_log.h"
@@ -48,6 +49,8 @@ typedef struct GenParams {
     bool ignore_eos;        // extension: end tokens are tokens like others (measurements)
     int64_t timeout_ms;     // extension; 0: none
     SharedGrammar *grammar; // of the answer, NULL: none; gen_params_free releases it
+    bool thinks_first;      // the grammar holds behind the thinking only, …
+    LateMarks thinking;     // … which these close
 } GenParams;
 
 void gen_params_free(GenParams *p);

@@ -140,6 +140,32 @@ static void test_marks_are_control_tokens(void **state) {
     rig_close(&r);
 }
 
+// What an answer is held to begins behind the thinking.
+static void test_thinking_before_what_is_held(void **state) {
+    (void)state;
+    Rig r;
+    open_chat(&r, TEMPLATE("</think> <tool_call>"), "</think>");
+    rig_say(&r, "<think>he {\"he\"</think>\n" CALL);
+    ASK(&r, USER, TOOLS ",\"tool_choice\":\"required\"", 200, "\"content\":null",
+        "\"reasoning_content\":\"he {\\\"he\\\"\"", "\"name\":\"f\",\"arguments\":\"" ARGUMENTS,
+        "\"finish_reason\":\"tool_calls\"");
+    rig_say(&r, CALL);
+    ASK(&r, USER, TOOLS ",\"tool_choice\":\"required\",\"stream\":true", 200, "\"name\":\"f\"",
+        "\"finish_reason\":\"tool_calls\"");
+    rig_say(&r, "<think>he</think>\n\"hello\"");
+    ASK(&r, USER, "\"guided_json\":{\"type\":\"string\"}", 200, "\"content\":\"\\\"hello\\\"\"",
+        "\"reasoning_content\":\"he\"");
+    ASK(&r, USER, "\"guided_json\":{\"type\":\"string\"}," TOOLS, 200, "\"content\":\"\\\"hello\\\"\"",
+        "\"reasoning_content\":\"he\"");
+    rig_say(&r, "\"hello\"");
+    ASK(&r, USER, "\"guided_json\":{\"type\":\"string\"}", 200, "\"content\":\"\\\"hello\\\"\"");
+    ASK(&r, USER, "\"guided_json\":{\"type\":\"string\"},\"reasoning_format\":\"none\"", 200,
+        "\"content\":\"\\\"hello\\\"\"");
+    ASK(&r, USER, TOOLS ",\"tool_choice\":\"required\",\"guided_json\":{}", 400,
+        "tool_choice: the answer is held to something else");
+    rig_close(&r);
+}
+
 #define CALLED(id)                                                                                           \
     "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"" id "\",\"type\":\"function\","     \
     "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}}]}"
@@ -230,4 +256,5 @@ SUITE(server_chat, cmocka_unit_test_setup(test_call, quiet), cmocka_unit_test_se
       cmocka_unit_test_setup(test_constrained, quiet),
       cmocka_unit_test_setup(test_marks_are_control_tokens, quiet),
       cmocka_unit_test_setup(test_history_is_rendered, quiet),
+      cmocka_unit_test_setup(test_thinking_before_what_is_held, quiet),
       cmocka_unit_test_setup(test_template_without_tools, quiet), cmocka_unit_test_setup(test_refused, quiet))
