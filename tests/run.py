@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "test-logs"
 TIMEOUT_S = 1800
+THREADED = {"unit", "py-api"}  # with SAN=thread: what has threads of its own; the others would only be slow
 SHOWN_LINES = 200
 
 
@@ -165,6 +166,8 @@ def main(argv: list[str]) -> int:
     build = args.build.resolve()
     os.environ.setdefault("CLLM_BIN", str(build / "cllm"))
     suites = [suite for suite in all_suites(build) if args.only in suite.name]
+    if os.environ.get("SAN") == "thread":
+        suites = [suite for suite in suites if suite.name in THREADED]
     if args.list:
         print("\n".join(suite.name for suite in suites))
         return 0

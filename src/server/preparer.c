@@ -102,6 +102,8 @@ static void finish(Job *job) {
         api_error_reply(job->x, job->dialect, &job->error);
     else if (job->x)
         job->kind->done(job);
+    http_free_body(job->body_owner); // here: its bytes are counted by the loop
+    job->body_owner = NULL;
     job->spent = true;
 }
 
