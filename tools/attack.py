@@ -202,7 +202,7 @@ ATTACKS: dict[str, Callable[[Target], Awaitable[Counter[str]]]] = {
     "1,000 heads, a byte a second": slow_heads,
     "1,000 bodies, a byte a second": slow_bodies,
     "50 large answers that nobody reads": slow_readers,
-    "N idle connections": idle,
+    "{idle} idle connections": idle,
     "8 MB of `[`, 8 at once": nested,
     "4 million JSON values, 8 at once": many_values,
     "250,000 JSON values, 8 at once": allowed_values,
@@ -297,7 +297,7 @@ async def run(target: Target, name: str, attack: Callable[[Target], Awaitable[Co
     watcher.join()
     at_most = await most
     await asyncio.sleep(1)
-    return Row(name.replace("N ", f"{target.n_idle:,} "), answers, times, (before, at_most, target.memory_mb()))
+    return Row(name.replace("{idle}", f"{target.n_idle:,}"), answers, times, (before, at_most, target.memory_mb()))
 
 
 def start(args: argparse.Namespace, folder: Path) -> Target:

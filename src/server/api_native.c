@@ -1,5 +1,6 @@
 #include "server/api_native.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "server/api_constraint.h"
 #include "server/api_gen.h"
@@ -97,13 +98,14 @@ void api_generate_stream(App *app, HttpExchange *x, Str tail) {
 
 typedef struct EncodeJob {
     Job job;
-    TokenList tokens;
+    Buf answer;
 } EncodeJob;
 
-static json_t *tokens_json(const TokenList *tokens) {
-    json_t *ids = json_array();
-    for (size_t i = 0; i < tokens->n; i++) json_array_append_new(ids, json_integer(tokens->ids[i]));
-    return json_pack("{s:o, s:I}", "tokens", ids, "length", (json_int_t)tokens->n);
+// Written where it is computed: hundreds of thousands of numbers are too long a work for the loop.
+static void put_tokens(const TokenList *tokens, Buf *out) {
+    buf_puts(out, "{\"success\":true,\"data\":{\"tokens\":[");
+    for (size_t i = 0; i < tokens->n; i++) buf_printf(out, i ? ",%d" : "%d", (int)tokens->ids[i]);
+    buf_printf(out, "],\"length\":%zu}}", tokens->n);
 }
 
 // The tokens that /generate would compute for the same text, unless the two extensions say not so; a
@@ -123,17 +125,24 @@ static bool encode(const Served *served, const json_t *body, TokenList *tokens, 
 }
 
 static void encode_run(Job *job) {
+    TokenList tokens = {0};
     json_t *body = parse_body(job->body, &job->error);
-    if (body) encode(job->served, body, &((EncodeJob *)job)->tokens, &job->error);
+    if (body && encode(job->served, body, &tokens, &job->error))
+        put_tokens(&tokens, &((EncodeJob *)job)->answer);
+    token_list_free(&tokens);
     json_decref(body);
 }
 
 static void encode_done(Job *job) {
-    api_reply_data(job->x, tokens_json(&((EncodeJob *)job)->tokens));
+    const Buf *answer = &((EncodeJob *)job)->answer;
+    if (answer->failed)
+        api_no_memory_reply(job->x, DIALECT_NATIVE);
+    else
+        http_reply(job->x, 200, "application/json", buf_str(answer));
 }
 
 static void encode_clear(Job *job) {
-    token_list_free(&((EncodeJob *)job)->tokens);
+    buf_free(&((EncodeJob *)job)->answer);
 }
 
 void api_encode(App *app, HttpExchange *x, Str tail) {

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,14 @@ def test_bodies_that_are_hard_to_read(server: Server, body: bytes) -> None:
     with watched(server, SLOW):
         for _ in range(3):
             assert server.request("POST", "/v1/completions", body).status == 400
+
+
+def test_large_answers_are_not_written_by_the_loop(server: Server) -> None:
+    body = json.dumps({"text": "a b c d " * 100_000}).encode()
+    with watched(server, SLOW):
+        for _ in range(2):
+            with ThreadPoolExecutor(6) as pool:
+                assert all(reply.status == 200 for reply in pool.map(lambda _: server.request("POST", "/encode", body), range(6)))
 
 
 # ---- what is many
