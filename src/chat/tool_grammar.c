@@ -169,9 +169,24 @@ static json_t *python_call(const json_t *function) {
                          python_arguments(function), ")"));
 }
 
+// As in the past that the template writes, perhaps with an id.
+static json_t *mistral_call(const json_t *function) {
+    json_t *id = optional(regex(", \"id\": \"[0-9A-Za-z]{9}\""));
+    return seq(json_pack("[o, o, o, s]",
+                         literal("{\"name\": \"", json_object_get(function, "name"), "\", \"arguments\": "),
+                         arguments(function), id, "}"));
+}
+
 static json_t *command_call(const json_t *function) {
     return seq(json_pack("[s, o, o]", "{\"tool_call_id\": \"", regex("[0-9]{1,3}"),
                          json_call(function, "\", \"tool_name\": \"", "parameters")));
+}
+
+// As models write it, or as the template does.
+static json_t *channels_call(const json_t *function) {
+    return any(list_of_two(
+        named_call(function, "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""),
+        named_call(function, " to=functions.", "<|channel|>commentary json<|message|>", "")));
 }
 
 static json_t *deepseek_call(const ChatStyle *style, const json_t *function) {
@@ -192,13 +207,11 @@ static json_t *call_of(const ChatStyle *style, const json_t *function) {
     case TOOL_FORMAT_PYTHONIC: return python_call(function);
     case TOOL_FORMAT_MISTRAL:
         if (style->newer_syntax) return named_call(function, "[TOOL_CALLS]", "[ARGS]", "");
-        return json_call(function, head, "arguments");
+        return mistral_call(function);
     case TOOL_FORMAT_DEEPSEEK: return deepseek_call(style, function);
     case TOOL_FORMAT_GRANITE: return json_call(function, head, "arguments");
     case TOOL_FORMAT_COMMAND: return command_call(function);
-    case TOOL_FORMAT_CHANNELS:
-        return named_call(function, "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>",
-                          "");
+    case TOOL_FORMAT_CHANNELS: return channels_call(function);
     default:
         return seq(json_pack("[s, o, s]", "<tool_call>\n", json_call(function, head, "arguments"),
                              "\n</tool_call>"));
@@ -218,9 +231,10 @@ static Around around(const ChatStyle *style) {
     case TOOL_FORMAT_PYTHONIC: return (Around){"[", ", ", "]"};
     case TOOL_FORMAT_MISTRAL:
         return style->newer_syntax ? (Around){"", "", ""} : (Around){"[TOOL_CALLS][", ", ", "]"};
-    case TOOL_FORMAT_DEEPSEEK: return (Around){"<｜tool▁calls▁begin｜>", "\n", "<｜tool▁calls▁end｜>"};
+    case TOOL_FORMAT_DEEPSEEK:
+        return (Around){"<｜tool▁calls▁begin｜>", style->newer_syntax ? "" : "\n", "<｜tool▁calls▁end｜>"};
     case TOOL_FORMAT_GRANITE: return (Around){"<|tool_call|>[", ", ", "]"};
-    case TOOL_FORMAT_COMMAND: return (Around){"<|START_ACTION|>[", ", ", "]<|END_ACTION|>"};
+    case TOOL_FORMAT_COMMAND: return (Around){"<|START_ACTION|>[\n    ", ",\n    ", "\n]<|END_ACTION|>"};
     default: return (Around){"", "\n", ""};
     }
 }

@@ -54,7 +54,7 @@ def test_named(client: openai.OpenAI) -> None:
 
 def test_required(client: openai.OpenAI) -> None:
     for fields in ({}, {"parallel_tool_calls": False}, {"n": 2}):
-        reply = client.chat.completions.create(model=MODEL.stem, messages=ASK, tools=[CLOCK], tool_choice="required", **LIMITS, **fields)
+        reply = client.chat.completions.create(model=MODEL.stem, messages=ASK, tools=[CLOCK], tool_choice="required", **{**LIMITS, "max_tokens": 120}, **fields)
         for choice in reply.choices:
             if choice.finish_reason == "tool_calls":
                 assert check_calls(choice.message)
