@@ -133,6 +133,8 @@ static bool read_other(Schemas *s, const json_t *schema, const json_t *all, RxId
 
 // ---- how many
 
+enum { MAX_OPTIONAL = 900 }; // all of them may come next, and AUTOMATON_MAX_PLACES is the most at once
+
 static int32_t n_required(const Members *m) {
     int32_t n = 0;
     for (int32_t i = 0; i < m->n; i++) n += m->at[i].required;
@@ -143,6 +145,13 @@ static int32_t n_possible(const Members *m) {
     int32_t n = 0;
     for (int32_t i = 0; i < m->n; i++) n += m->at[i].rx != SCHEMA_NOTHING;
     return n;
+}
+
+static bool check_optional(Schemas *s, const Members *m) {
+    int32_t n = n_possible(m) - n_required(m);
+    return n <= MAX_OPTIONAL ||
+           schema_fail(s, "properties", "has %d members that are not required; at most %d are supported", n,
+                       MAX_OPTIONAL);
 }
 
 // Members of any names may have equal ones, so their number says nothing about how many are different.
@@ -159,41 +168,41 @@ static bool check_counts(Schemas *s, const json_t *schema, Members *m) {
 
 // ---- all together
 
-// Members of other names: `first`, if nothing stands before them.
-static RxId other_members(Schemas *s, const Members *m, bool first) {
-    if (m->other == SCHEMA_NOTHING || m->max == 0) return RX_NOTHING_LEFT;
-    RxId more = RX_SEQ_OF(s->r, json_text_comma(&s->text), m->other);
-    int32_t max = m->n || m->max == RX_ENDLESS ? RX_ENDLESS : m->max - 1;
-    RxId rest = rx_repeat(s->r, more, 0, max);
-    return first ? RX_SEQ_OF(s->r, m->other, rest) : rest;
-}
-
 static RxId as_rule(Schemas *s, RxId rx) {
-    if (rx == RX_NOTHING_LEFT) return rx;
     int32_t rule = rules_add(s->r, STR("members"));
     rules_define(s->r, rule, rx);
     return rx_rule(s->r, rule);
 }
 
-// From the last member forward, two ways on from each place: with members before it (which wants a comma)
-// and without. Each is a rule, so that nothing is written twice. SCHEMA_NOTHING: no way without any.
+// At least one member of another name; SCHEMA_NOTHING: there is none.
+static RxId other_members(Schemas *s, const Members *m) {
+    if (m->other == SCHEMA_NOTHING || m->max == 0) return SCHEMA_NOTHING;
+    RxId more = RX_SEQ_OF(s->r, json_text_comma(&s->text), m->other);
+    int32_t max = m->n || m->max == RX_ENDLESS ? RX_ENDLESS : m->max - 1;
+    return RX_SEQ_OF(s->r, m->other, rx_repeat(s->r, more, 0, max));
+}
+
+// What follows a member: a comma and `list`, unless nothing need follow.
+static RxId behind(Schemas *s, RxId list, bool needed) {
+    if (list == SCHEMA_NOTHING) return RX_NOTHING_LEFT;
+    RxId more = RX_SEQ_OF(s->r, json_text_comma(&s->text), list);
+    return needed ? more : rx_optional(s->r, more);
+}
+
+// At least one member, from the last one forward: the list from a member on begins with it, or if it is not
+// required with a later one. Each is a rule, so that nothing is written twice. SCHEMA_NOTHING: there is none.
 static RxId member_list(Schemas *s, const Members *m) {
-    RxId behind = other_members(s, m, false), first = other_members(s, m, true);
-    if (first == RX_NOTHING_LEFT) first = SCHEMA_NOTHING;
+    RxId list = other_members(s, m);
+    bool needed = false; // a later one is required
     for (int32_t i = m->n; i-- > 0 && !s->r->failed;) {
         const Member *one = &m->at[i];
         if (one->rx == SCHEMA_NOTHING) continue;
-        RxId here = RX_SEQ_OF(s->r, one->rx, behind);
-        RxId next = RX_SEQ_OF(s->r, json_text_comma(&s->text), one->rx, behind);
-        if (one->required) {
-            first = here;
-            behind = as_rule(s, next);
-            continue;
-        }
-        first = as_rule(s, first == SCHEMA_NOTHING ? here : RX_ALT_OF(s->r, here, first));
-        behind = as_rule(s, RX_ALT_OF(s->r, next, behind));
+        RxId here = RX_SEQ_OF(s->r, one->rx, behind(s, list, needed));
+        bool may_skip = !one->required && list != SCHEMA_NOTHING;
+        list = as_rule(s, may_skip ? RX_ALT_OF(s->r, here, list) : here);
+        needed |= one->required;
     }
-    return first;
+    return list;
 }
 
 static bool misses_required(const Members *m) {
@@ -215,7 +224,7 @@ RxId schema_object_rx(Schemas *s, const json_t *schema) {
     Members m = {.max = RX_ENDLESS};
     json_t *all = json_object();
     bool ok = read_members(s, schema, all, &m) && read_other(s, schema, all, &m.other) && !s->r->failed &&
-              check_counts(s, schema, &m);
+              check_optional(s, &m) && check_counts(s, schema, &m);
     RxId rx = ok ? object_of(s, &m) : RX_NOTHING_LEFT;
     free(m.at);
     json_decref(all);

@@ -208,4 +208,16 @@ def test_hostile_schemas_end_soon() -> None:
     product = {"allOf": [{"anyOf": [{"minimum": i}, {"maximum": -i}]} for i in range(30)]}
     names = {"properties": {"x" * 5000: {}}, "additionalProperties": True}
     answers = ask([{"schema": schema} for schema in (deep, wide, blow, double, product, names)])
-    assert [answer["ok"] for answer in answers] == [False, True, True, False, False, False], answers
+    assert [answer["ok"] for answer in answers] == [False, False, True, False, False, False], answers
+
+
+def test_many_members() -> None:
+    names = [f"member {i * 7 % 900} of many" for i in range(900)]
+    optional = {"type": "object", "properties": {name: {"type": "integer"} for name in names}}
+    required = {**optional, "properties": {name: {"type": "null"} for name in names * 3}, "required": names}
+    some, all_of = compact({names[3]: 1, names[400]: 2, names[899]: 3}), compact(dict.fromkeys(names))
+    lines = [{"schema": optional, "texts": [some, "{}"], "samples": 3, "seed": 1}, {"schema": required, "texts": [all_of, some]}]
+    answers = ask(lines)
+    assert answers[0]["fits"] == ["yes", "yes"] and answers[1]["fits"] == ["yes", "no"]
+    validator = Draft202012Validator(optional)
+    assert len(answers[0]["samples"]) == 3 and all(validator.is_valid(json.loads(text)) for text in answers[0]["samples"])

@@ -236,6 +236,44 @@ static void test_done(void **state) {
     words_close(&w);
 }
 
+// SentencePiece: the mark of a word is a space, and a byte may be a token twice.
+static void test_sentencepiece(void **state) {
+    (void)state;
+    TinyVocab vocab = {0};
+    tiny_token(&vocab, "<unk>", TINY_UNKNOWN);
+    int32_t end = tiny_token(&vocab, "</s>", TINY_CONTROL), first_byte = (int32_t)vocab.n_tokens;
+    tiny_byte_tokens(&vocab);
+    int32_t a = tiny_token(&vocab, "a", TINY_NORMAL), word = tiny_token(&vocab, "\u2581a", TINY_NORMAL);
+    int32_t accent = tiny_token(&vocab, "\u00E9", TINY_NORMAL);
+    tiny_key_u32(&vocab, "tokenizer.ggml.eos_token_id", (uint32_t)end);
+    tiny_key_u32(&vocab, "tokenizer.ggml.unknown_token_id", 0);
+    Err err = {0};
+    if (!tiny_open_spm(&vocab, &err)) fail_msg("%s", err.msg);
+    TokenTrie *trie = token_trie_new(vocab.tokenizer, NULL);
+    Grammar *g = grammar_of_gbnf("root ::= \"a\" \" a\" [\\u00E9\\u00EA]", NULL);
+    TokenMask *m = token_mask_new(trie, g, NULL);
+    const uint64_t *bits = token_mask_bits(m);
+    assert_true(bits_has(bits, a) && bits_has(bits, first_byte + 'a') && !bits_has(bits, word) &&
+                !bits_has(bits, 0));
+    token_mask_accept(m, first_byte + 'a');
+    bits = token_mask_bits(m);
+    assert_true(bits_has(bits, word) && bits_has(bits, first_byte + ' ') && !bits_has(bits, a));
+    token_mask_accept(m, word);
+    bits = token_mask_bits(m);
+    assert_true(bits_has(bits, accent) && bits_has(bits, first_byte + 0xC3) &&
+                !bits_has(bits, first_byte + 0xA9));
+    token_mask_accept(m, first_byte + 0xC3);
+    bits = token_mask_bits(m);
+    assert_true(bits_has(bits, first_byte + 0xA9) && bits_has(bits, first_byte + 0xAA) &&
+                !bits_has(bits, accent) && !bits_has(bits, end));
+    token_mask_accept(m, first_byte + 0xAA);
+    assert_true(token_mask_is_done(m) && bits_has(token_mask_bits(m), end));
+    token_mask_free(m);
+    grammar_free(g);
+    token_trie_free(trie);
+    tiny_close(&vocab);
+}
+
 // A vocabulary without a byte that the grammar needs: there is no way on, and that is what is said.
 static void test_dead_end(void **state) {
     (void)state;
@@ -310,4 +348,5 @@ static void test_too_much_work(void **state) {
 
 SUITE(token_mask, cmocka_unit_test(test_too_much_work), cmocka_unit_test(test_exact),
       cmocka_unit_test(test_never_allowed), cmocka_unit_test(test_long_text), cmocka_unit_test(test_done),
-      cmocka_unit_test(test_dead_end), cmocka_unit_test(test_too_ambiguous))
+      cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_dead_end),
+      cmocka_unit_test(test_too_ambiguous))
