@@ -243,7 +243,8 @@ static bool use(Options *o, const char *name, const char *path, Err *err) {
     return set_text(&o->model, path, err);
 }
 
-bool model_name_find(Options *o, LibraryModel *model, bool *in_library, Err *err) {
+// *in_library: false for a path, and for what would have to be fetched.
+static bool find(Options *o, LibraryModel *model, bool *in_library, Err *err) {
     Library library;
     char path[LIBRARY_PATH_MAX];
     *in_library = false;
@@ -260,12 +261,22 @@ bool model_name_find(Options *o, LibraryModel *model, bool *in_library, Err *err
     return use(o, model->name, path, err);
 }
 
+bool model_name_find(Options *o, LibraryModel *model, bool *in_library, Err *err) {
+    if (!find(o, model, in_library, err)) return false;
+    if (*in_library || !o->model[0] || is_path(o->model)) return true;
+    ModelRef ref;
+    bool known = model_ref_parse(o->model, &ref, NULL);
+    return err_set(err, ERR_NOT_FOUND, "%s is neither a file nor in the library (`cllm list`)%s%s%s",
+                   o->model, known ? "; to fetch it: cllm pull " : "", known ? o->model : "",
+                   known ? "" : "; check the name");
+}
+
 bool model_name_resolve(Options *o, int *code, Err *err) {
     FetchOptions f = {.name = "", .sha256 = "", .retries = FETCH_RETRIES, .stall_s = FETCH_STALL_S};
     PullResult got;
     LibraryModel model;
     bool in_library = false;
-    if (!model_name_find(o, &model, &in_library, err)) return false;
+    if (!find(o, &model, &in_library, err)) return false;
     if (in_library || !o->model[0] || is_path(o->model)) return true;
     if (!fetch_model(o, &f, o->model, &got, code, err)) return false;
     if (!got.was_there) fprintf(stderr, "%s is in the library now (%s)\n", got.model.name, got.path);

@@ -24,7 +24,8 @@ bool fetch_model(const Options *o, const FetchOptions *f, const char *reference,
 // *code: the exit code if Ctrl-C ended it.
 bool model_name_resolve(Options *o, int *code, Err *err);
 
-// The same without fetching anything. *in_library: the model is one of the library; *model describes it.
+// The same without fetching anything: a name that is not in the library is an error. No name at all is none.
+// *in_library: the model is one of the library; *model describes it.
 bool model_name_find(Options *o, LibraryModel *model, bool *in_library, Err *err);
 
 // "98.4 MB", with the units of disks and file lists: powers of 1000.

@@ -345,6 +345,9 @@ def test_list_show_rm(library: Library) -> None:
 
     assert "removed smol (98.4 MB)" in library.cllm("rm", "smol", "broken").stdout
     assert library.names() == {"qwen3-0.6b.gguf", "qwen3-0.6b.json"}
+    absent = library.cllm("show", "qwen3-4b")
+    assert absent.returncode == 1 and absent.stderr.endswith("; to fetch it: cllm pull qwen3-4b\n")
+    assert "smol is neither a file nor in the library" in library.cllm("inspect", "smol").stderr
     gone = library.cllm("rm", "smol")
     assert gone.returncode == 1 and "the library has no model 'smol'" in gone.stderr
     assert library.cllm("rm", "../x").returncode == 1
