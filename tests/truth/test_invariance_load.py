@@ -9,7 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from kit import Reply, Server  # noqa: E402
 LONG = bool(os.environ.get("CLLM_LONG"))
 N_REQUESTS, AT_ONCE, MOST_PROMPT, MOST_TOKENS = (200 if LONG else 60), 64, 2000, 40
 PATIENCE_S = 7200
-SMALL_POOL = ("--kv-tokens", "2304")  # hardly more than one request may need
+# Hardly more than one request may need, and few places, which higher priorities take from lower ones.
+SMALL_POOL = ("--kv-tokens", "2304", "--max-running", "6")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ SETTINGS = [
     Setting("no-cache-small-chunks", ("--threads", "1", "--prefix-cache", "0", "--prefill-chunk", "7"), in_short=False),
     Setting("preempted", ("--threads", "2", *SMALL_POOL, "--prefill-chunk", "48", "--spec-rows", "0")),
     Setting("preempted-no-cache", ("--threads", "1", *SMALL_POOL, "--prefix-cache", "0", "--spec-rows", "24")),
-    Setting("preempted-guessing", ("--threads", "2", *SMALL_POOL, "--max-running", "6", "--spec-rows", "32"), in_short=False),
+    Setting("preempted-guessing", ("--threads", "2", *SMALL_POOL, "--spec-rows", "32"), in_short=False),
     Setting("alone-with-all", ("--threads", "2", "--spec-rows", "16", "--prefill-chunk", "512"), at_once=1, in_short=False),
     Setting("no-pace", ("--threads", "2", "--decode-share", "0", "--prefix-mb", "0", "--row-budget", "1024"), in_short=False),
 ]  # fmt: skip
@@ -85,8 +86,15 @@ def requests(n_vocab: int) -> list[dict[str, Any]]:
         if rng.random() < 0.3:  # goes in circles, so that guesses are made
             prompt[length // 2 :] = [prompt[k % 5] for k in range(length - length // 2)]
         out.append({"prompt": prompt, "max_tokens": rng.randint(1, MOST_TOKENS), "ignore_eos": rng.random() < 0.8,
-                    "priority": rng.randint(-10, 10), **sampling(rng, n_vocab)})  # fmt: skip
+                    "priority": rng.randint(-10, 9), **sampling(rng, n_vocab)})  # fmt: skip
     return out
+
+
+def preempt_some(server: Server, asked: list[Future[tuple[Any, ...]]]) -> None:
+    """Sends requests that nobody outranks until some of those under way have lost their places."""
+    rival = {"prompt": [5] * 20, "max_tokens": 4, "ignore_eos": True, "priority": 10}
+    while server.stats()["preemptions"] < 5 and not all(one.done() for one in asked):
+        assert server.post("/v1/completions", rival).status == 200
 
 
 def answers(model: Path, setting: Setting, bodies: list[dict[str, Any]], log: Path) -> list[tuple[Any, ...]]:
@@ -105,7 +113,10 @@ def answers(model: Path, setting: Setting, bodies: list[dict[str, Any]], log: Pa
     try:
         server.wait_ready()
         with ThreadPoolExecutor(setting.at_once) as pool:
-            out = list(pool.map(ask, bodies))
+            asked = [pool.submit(ask, body) for body in bodies]
+            if setting.preempts:
+                preempt_some(server, asked)
+            out = [one.result() for one in asked]
         stats = server.stats()
         print({name: stats[name] for name in ("steps", "rows", "preemptions", "prefix_hit_tokens", "accepted_tokens")})
         assert not setting.preempts or stats["preemptions"] > 0
