@@ -107,9 +107,9 @@ build/web/assets.def: web/node_modules/.package-lock.json $(wildcard web/*.* web
 	@$(with_node) node web/build.js $(@D)
 
 # Beside the sources, so that `make clean` does not cost a download.
-web/node_modules/.package-lock.json: web/package-lock.json
-	@echo "  NPM   web/node_modules"
-	@cd web && $(with_node) && for pause in 2 4 8 0; do npm ci --loglevel=error --no-progress >&2 && break; \
+%/node_modules/.package-lock.json: %/package-lock.json
+	@echo "  NPM   $*/node_modules"
+	@cd $* && $(with_node) && for pause in 2 4 8 0; do npm ci --loglevel=error --no-progress >&2 && break; \
 	  [ $$pause -gt 0 ] || { echo 'npm ci failed; PAGE=0 builds without the page at /' >&2; exit 1; }; \
 	  sleep $$pause; done
 	@touch $@
@@ -178,7 +178,7 @@ serve:
 
 test:
 	@tools/setup.sh tests
-	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/unit $(BUILD)/kcheck
+	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/unit $(BUILD)/kcheck tests/node/node_modules/.package-lock.json
 	@if { command -v qemu-aarch64 && command -v aarch64-linux-gnu-gcc; } >/dev/null; then \
 	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
