@@ -102,6 +102,9 @@ $(BUILD)/src/cli/main.o: CFLAGS += -DCLLM_COMMIT='"$(shell git rev-parse --short
 $(BUILD)/src/server/web_assets.o: CFLAGS += -I$(WEB) -Wa,-I$(WEB)
 $(BUILD)/src/server/web_assets.o: $(WEB)/assets.def
 
+$(BUILD)/src/server/api_openapi.o: CFLAGS += -Wa,-Isrc/server
+$(BUILD)/src/server/api_openapi.o: src/server/openapi.json
+
 build/web/assets.def: web/node_modules/.package-lock.json $(wildcard web/*.* web/src/* web/styles/*)
 	@echo "  WEB   $(@D)"
 	@$(with_node) node web/build.js $(@D)

@@ -6,6 +6,7 @@
 #include "server/api_native.h"
 #include "server/api_ollama.h"
 #include "server/api_openai.h"
+#include "server/api_openapi.h"
 #include "server/api_page.h"
 #include "server/api_responses.h"
 #include "server/api_stats.h"
@@ -15,6 +16,7 @@
 const Route routes_table[] = {
     {HTTP_GET, "/", api_root, false, "This list; a browser gets the page"},
     {HTTP_GET, "/assets/{name}", api_asset, false, "The page's files"},
+    {HTTP_GET, "/openapi.json", api_openapi, false, "The routes as OpenAPI describes them"},
     {HTTP_GET, "/health", api_health, false, "Is the server ready"},
     {HTTP_GET, "/model/info", api_model_info, true, "What model is served"},
     {HTTP_GET, "/stats", api_stats, true, "What the engine is doing, in numbers"},
