@@ -24,6 +24,7 @@ static const struct {
                  "|\\d{1,4}(Y(\\d{1,4}M(\\d{1,4}D)?)?|M(\\d{1,4}D)?)"
                  "|T\\d{1,4}(H(\\d{1,4}M(\\d{1,4}S)?)?|M(\\d{1,4}S)?|S))"},
     {"uuid", "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"},
+    {"uuid4", "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"},
     {"email", ATOM "{1,30}(\\." ATOM "{1,15}){0,2}@(" LABEL "\\.){1,3}[A-Za-z]{2,20}"},
     {"hostname", HOST},
     {"ipv4", BYTE "(\\." BYTE "){3}"},
@@ -45,5 +46,5 @@ bool json_format(Rules *r, Str name, Regex *out) {
 }
 
 const char *json_format_names(void) {
-    return "date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6 and uri";
+    return "date, time, date-time, duration, uuid, uuid4, email, hostname, ipv4, ipv6 and uri";
 }

@@ -14,7 +14,11 @@ static RxId with_lengths(Schemas *s, Regex text, int32_t min, int32_t max) {
 
 // Formats that say nothing about the text.
 static bool is_free_format(Str name) {
-    return str_eq(name, STR("password")) || str_eq(name, STR("textarea"));
+    static const char *const names[] = {"password", "textarea",  "binary",
+                                        "path",     "file-path", "directory-path"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (str_eq(name, str_from(names[i]))) return true;
+    return false;
 }
 
 RxId schema_string_rx(Schemas *s, const json_t *schema) {

@@ -110,6 +110,8 @@ CASES: list[tuple[Any, list[str], list[str]]] = [
     ({"type": "string", "format": "date"}, ['"2024-02-29"', '"2000-02-29"', '"1999-12-31"'], ['"1900-02-29"', '"2023-13-01"', '"2023-04-31"', '"0000-01-01"']),
     ({"type": "string", "format": "time"}, ['"23:59:59Z"', '"00:00:00.123+01:00"'], ['"24:00:00Z"', '"12:00:00"']),
     ({"type": "string", "format": "uuid"}, ['"2eb8aa08-aa98-11ea-b4aa-73b441d16380"'], ['"2eb8aa08aa9811eab4aa73b441d16380"']),
+    ({"type": "string", "format": "uuid4"}, ['"2eb8aa08-aa98-41ea-b4aa-73b441d16380"'], ['"2eb8aa08-aa98-11ea-b4aa-73b441d16380"']),
+    ({"type": "string", "format": "file-path", "maxLength": 3}, ['"/a"'], ['"/abc"']),
     ({"type": "string", "format": "ipv4"}, ['"192.168.0.1"', '"255.255.255.255"'], ['"256.1.1.1"', '"1.2.3"', '"01.2.3.4"']),
     ({"type": "string", "format": "email"}, ['"joe.bloggs@example.com"'], ['"joe"', '"@example.com"', '"a..b@example.com"']),
     ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False, "minItems": 1}, ["[1]", '[1,"x"]', "[ 1 ]"], ["[]", '[1,"x",2]', '["x"]']),
