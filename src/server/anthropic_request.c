@@ -244,7 +244,7 @@ static bool read_thinking(const json_t *body, json_t *chat, ApiError *e) {
     if (!on && strcmp(type, "disabled") != 0)
         return api_error_set(e, 400, NULL, "thinking",
                              "thinking must have type enabled, adaptive or disabled");
-    return json_object_set_new(chat, "chat_template_kwargs", json_pack("{s:b}", "enable_thinking", on)) == 0;
+    return json_object_set_new(chat, "enable_thinking", json_boolean(on)) == 0;
 }
 
 // {"format": {"type": "json_schema", "schema": …}}; an effort cannot be promised.

@@ -127,13 +127,10 @@ static bool read_format(const json_t *body, json_t *out, ApiError *e) {
 static bool read_think(const json_t *body, json_t *out, ApiError *e) {
     json_t *think = json_object_get(body, "think");
     if (!think || json_is_null(think)) return true;
-    json_t *variables = json_object();
-    json_object_set_new(out, "chat_template_kwargs", variables);
-    if (json_is_boolean(think)) return json_object_set(variables, "enable_thinking", think) == 0;
+    if (json_is_boolean(think)) return json_object_set(out, "enable_thinking", think) == 0;
     if (!json_is_string(think))
         return api_error_set(e, 400, NULL, "think", "think must be true, false, or a word such as \"high\"");
-    json_object_set_new(variables, "enable_thinking", json_true());
-    return json_object_set(variables, "reasoning_effort", think) == 0;
+    return json_object_set(out, "reasoning_effort", think) == 0;
 }
 
 json_t *ollama_model(const json_t *body) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import openai
 import pytest
@@ -55,6 +56,14 @@ def test_chat_stream_without_usage(client: openai.OpenAI, model: str, server: Se
     assert all(c.choices and c.usage is None for c in chunks)
     lines = list(server.events("/v1/chat/completions", {"messages": SAY, "max_tokens": 4, "stream": True}))
     assert lines[-1] == "[DONE]" and '"usage"' not in "".join(lines)
+
+
+def test_running_usage(client: openai.OpenAI, model: str) -> None:
+    options: Any = {"include_usage": True, "continuous_usage_stats": True}
+    fields: dict[str, Any] = {"model": model, "max_tokens": 6, "temperature": 0, "stream": True}
+    chunks = list(client.completions.create(prompt="The sky is", stream_options=options, **fields))
+    counts = [chunk.usage.completion_tokens for chunk in chunks if chunk.usage]
+    assert len(counts) == len(chunks) and counts == sorted(counts) and counts[0] < counts[-1] == 6
 
 
 def test_completions(client: openai.OpenAI, model: str, server: Server) -> None:

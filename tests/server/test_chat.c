@@ -252,9 +252,39 @@ static void test_refused(void **state) {
     rig_close(&r);
 }
 
+// The three names that templates have for it, from the fields of all dialects.
+static void test_thinking_or_not(void **state) {
+    (void)state;
+    static const struct {
+        const char *fields, *words;
+    } cases[] = {
+        {"", "[||]"},
+        {",\"reasoning_effort\":\"low\"", "[True|True|low]"},
+        {",\"reasoning_effort\":\"none\"", "[False|False|]"},
+        {",\"reasoning_effort\":null,\"enable_thinking\":false", "[False|False|]"},
+        {",\"reasoning_effort\":\"high\",\"enable_thinking\":false", "[False|False|high]"},
+        {",\"enable_thinking\":true,\"chat_template_kwargs\":{\"thinking\":false,\"reasoning_effort\":\"x\"}",
+         "[True|False|x]"},
+        {",\"chat_template_kwargs\":{\"enable_thinking\":false}", "[False||]"},
+    };
+    Rig r;
+    open_chat(&r, "{{ messages[0].content }}[{{ enable_thinking }}|{{ thinking }}|{{ reasoning_effort }}]",
+              NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Buf body = {0}, answer = {0};
+        buf_printf(&body, "{\"messages\":[" USER "]%s}", cases[i].fields);
+        assert_int_equal(rig_ask(&r, "POST", "/apply-template", body.ptr, &answer), 200);
+        if (!strstr(answer.ptr, cases[i].words)) fail_msg("%s: %s", body.ptr, answer.ptr);
+        buf_free(&body);
+        buf_free(&answer);
+    }
+    rig_close(&r);
+}
+
 SUITE(server_chat, cmocka_unit_test_setup(test_call, quiet), cmocka_unit_test_setup(test_thinking, quiet),
       cmocka_unit_test_setup(test_constrained, quiet),
       cmocka_unit_test_setup(test_marks_are_control_tokens, quiet),
       cmocka_unit_test_setup(test_history_is_rendered, quiet),
       cmocka_unit_test_setup(test_thinking_before_what_is_held, quiet),
+      cmocka_unit_test_setup(test_thinking_or_not, quiet),
       cmocka_unit_test_setup(test_template_without_tools, quiet), cmocka_unit_test_setup(test_refused, quiet))
