@@ -178,7 +178,7 @@ def test_huge_body_is_not_read(server: Server) -> None:
         chunk = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
         answer = talk(server.port, POST + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 1500)
         assert answer.status in (0, 413)  # whoever goes on sending may not see it
-        assert memory_mb(server) - before < 30
+        assert SLOW > 1 or memory_mb(server) - before < 30  # a sanitizer keeps what was freed
 
 
 def test_large_bodies_share_a_limit(server: Server) -> None:
