@@ -193,6 +193,8 @@ static bool prepare_calls(ToolHistory *h, json_t *message, size_t i, ApiError *e
         return true;
     }
     if (!json_is_array(calls)) return bad_message(e, i, ".tool_calls", "must be an array of calls");
+    if (h->style->needs_content && json_is_null(json_object_get(message, "content")))
+        json_object_set_new(message, "content", json_string(""));
     json_array_foreach(calls, k, call) {
         if (!prepare_call(h, call, &(Place){e, i, k})) return false;
     }

@@ -35,8 +35,8 @@ typedef struct ToolHistory {
 } ToolHistory;
 
 // A message on its way to the template, changed in place: tool_calls and tool_call_id are checked, and made
-// what the template expects (arguments as object or text, ids of nine letters for Mistral's, the
-// function's name beside a result). Failures name the place, messages[i].
+// what the template expects (arguments as object or text, content null or empty, ids of nine letters
+// for Mistral's, the function's name beside a result). Failures name the place, messages[i].
 bool chat_tools_prepare(ToolHistory *h, json_t *message, size_t i, ApiError *e);
 void tool_history_free(ToolHistory *h);
 

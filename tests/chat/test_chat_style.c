@@ -89,6 +89,27 @@ static Str turn_of(Str prompt, Str whole) {
     return str_skip(whole, n);
 }
 
+static void test_content_beside_a_call(void **state) {
+    (void)state;
+    static const struct {
+        const char *source;
+        bool needs_content;
+    } cases[] = {
+        {"{% for m in messages %}{{ m.content }}{% endfor %}", true}, // None
+        {"{% for m in messages %}{{ 'x' + m.content }}{% endfor %}", true},
+        {"{% for m in messages %}{% if '</think>' in m.content %}y{% endif %}{% endfor %}", true},
+        {"{% for m in messages %}{{ m.content or '' }}{% endfor %}", false},
+        {"{% for m in messages %}{% if m.content is string %}{{ m.content }}{% endif %}{% endfor %}", false},
+        {"{{ raise_exception('no') }}", false}, // neither will do
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ChatTemplate *t = chat_template_parse(str_from(cases[i].source), NULL);
+        assert_non_null(t);
+        if (chat_style_of(t).needs_content != cases[i].needs_content) fail_msg("%s", cases[i].source);
+        chat_template_free(t);
+    }
+}
+
 // The length of the longest text of the grammar that s begins with; 0: none.
 static size_t longest_text(Automaton *a, Str s) {
     size_t longest = 0;
@@ -178,4 +199,5 @@ static void test_calls_are_read_back(void **state) {
     for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) read_back(single[i], false);
 }
 
-SUITE(chat_style, cmocka_unit_test(test_families), cmocka_unit_test(test_calls_are_read_back))
+SUITE(chat_style, cmocka_unit_test(test_families), cmocka_unit_test(test_content_beside_a_call),
+      cmocka_unit_test(test_calls_are_read_back))

@@ -187,13 +187,13 @@ static void test_history_is_rendered(void **state) {
     Rig r;
     open_chat(&r, TEMPLATE("<tool_call>"), NULL);
     int plain = prompt_tokens(&r, USER, "");
-    // assistant:None[id_1 f {"x": 1}]; and tool:42(id_1 f);
-    assert_int_equal(prompt_tokens(&r, USER "," CALLED("id_1") "," RESULT("id_1"), "") - plain, 32 + 16);
+    // assistant:[id_1 f {"x": 1}]; and tool:42(id_1 f);
+    assert_int_equal(prompt_tokens(&r, USER "," CALLED("id_1") "," RESULT("id_1"), "") - plain, 28 + 16);
     assert_int_equal(prompt_tokens(&r, USER, TOOLS) - plain, 2); // f,
     assert_int_equal(prompt_tokens(&r, USER, TOOLS ",\"tool_choice\":\"none\"") - plain, 0);
     rig_close(&r);
     open_chat(&r, TEMPLATE("[TOOL_CALLS]"), NULL); // ids of nine letters
-    assert_int_equal(prompt_tokens(&r, USER "," CALLED("id_1") "," RESULT("id_1"), "") - plain, 32 + 16 + 10);
+    assert_int_equal(prompt_tokens(&r, USER "," CALLED("id_1") "," RESULT("id_1"), "") - plain, 28 + 16 + 10);
     rig_close(&r);
 }
 
