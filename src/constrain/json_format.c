@@ -32,7 +32,7 @@ static const struct {
      "(" GROUP ":){7}" GROUP "|(" GROUP ":){1,7}:|(" GROUP ":){1,6}:" GROUP "|(" GROUP ":){1,5}(:" GROUP
      "){1,2}|(" GROUP ":){1,4}(:" GROUP "){1,3}|(" GROUP ":){1,3}(:" GROUP "){1,4}|(" GROUP ":){1,2}(:" GROUP
      "){1,5}|" GROUP ":(:" GROUP "){1,6}|::(" GROUP "(:" GROUP "){0,6})?"},
-    {"uri", "(https?|ftp)://" HOST "(:[1-9]\\d{0,3})?(/" URL_CHAR "{0,200}){0,20}(\\?" URL_CHAR
+    {"uri", "https?://" HOST "(:[1-9]\\d{0,3})?(/" URL_CHAR "{0,60}){0,20}(\\?" URL_CHAR
             "{0,200})?(#" URL_CHAR "{0,100})?"},
 };
 

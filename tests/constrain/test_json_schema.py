@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-from typing import Any
+import uuid
+from typing import Any, Literal
 
 import pytest
 import schema_suite
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field, HttpUrl
 from schema_suite import Group, ask, compact
 
 
@@ -111,6 +114,7 @@ CASES: list[tuple[Any, list[str], list[str]]] = [
     ({"type": "string", "format": "time"}, ['"23:59:59Z"', '"00:00:00.123+01:00"'], ['"24:00:00Z"', '"12:00:00"']),
     ({"type": "string", "format": "uuid"}, ['"2eb8aa08-aa98-11ea-b4aa-73b441d16380"'], ['"2eb8aa08aa9811eab4aa73b441d16380"']),
     ({"type": "string", "format": "uuid4"}, ['"2eb8aa08-aa98-41ea-b4aa-73b441d16380"'], ['"2eb8aa08-aa98-11ea-b4aa-73b441d16380"']),
+    ({"type": "string", "format": "uri", "minLength": 1, "maxLength": 2083}, ['"https://example.org/a?b=c#d"'], ['"example.org"']),
     ({"type": "string", "format": "file-path", "maxLength": 3}, ['"/a"'], ['"/abc"']),
     ({"type": "string", "format": "ipv4"}, ['"192.168.0.1"', '"255.255.255.255"'], ['"256.1.1.1"', '"1.2.3"', '"01.2.3.4"']),
     ({"type": "string", "format": "email"}, ['"joe.bloggs@example.com"'], ['"joe"', '"@example.com"', '"a..b@example.com"']),
@@ -197,6 +201,38 @@ REFUSED: list[tuple[Any, str]] = [
 def test_refused() -> None:
     for (schema, words), answer in zip(REFUSED, ask([{"schema": schema} for schema, _ in REFUSED]), strict=True):
         assert not answer["ok"] and words in answer["error"], (schema, answer)
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    name: str = Field(min_length=2, max_length=4)
+
+
+class Owner(BaseModel):
+    pet: Cat | Dog = Field(discriminator="kind")
+    friends: list[Owner] = Field(default=[], max_length=2)
+    when: datetime.datetime | None = None
+    born: datetime.date
+    key: uuid.UUID
+    site: HttpUrl
+    scores: dict[str, float]
+    pair: tuple[int, str]
+    share: float = Field(ge=0.5, lt=1.5)
+    even: int = Field(gt=0, multiple_of=2, le=100)
+    plate: str = Field(pattern=r"^[A-Z]{3}-\d+$")
+
+
+def test_pydantic() -> None:
+    """What programs send: the schema of a model, whose answers the model then reads."""
+    answer = ask([{"schema": Owner.model_json_schema(), "samples": 20, "seed": 4}])[0]
+    assert answer["ok"] and len(answer["samples"]) == 20, answer
+    for text in answer["samples"]:
+        Owner.model_validate_json(text)
 
 
 def test_hostile_schemas_end_soon() -> None:
