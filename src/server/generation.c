@@ -1,6 +1,7 @@
 #include "server/generation.h"
 
 #include "server/api_stream.h"
+#include "server/json_memory.h"
 #include "server/parse.h"
 
 #include <stdio.h>
@@ -56,13 +57,69 @@ static void on_client_gone(void *user) {
     generation_abandon(user, OUTCOME_CLIENT_GONE);
 }
 
+static void release(Generation *g) {
+    if (--g->n_live == 0) generation_free(g);
+}
+
 // ---- what the choices tell
+
+// An answer with the log-probabilities of long texts is long to write, so it is written where requests are
+// read. All choices have their outcome then, and nothing changes them any more; what keeps the generation
+// alive meanwhile counts as one more of its choices.
+typedef struct AnswerJob {
+    Job job;
+    Generation *g;
+    Buf text;
+} AnswerJob;
+
+enum { LONG_ANSWER = 2000 }; // log-probabilities: a millisecond or two
+
+static bool is_long(const Generation *g) {
+    int64_t n = 0;
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        const Request *choice = g->choices[i];
+        n += (int64_t)choice->prompt_log.n * choice->prompt_log.width +
+             (int64_t)choice->log.n * choice->log.width;
+    }
+    return n > LONG_ANSWER;
+}
+
+static void answer_run(Job *job) {
+    AnswerJob *a = (AnswerJob *)job;
+    json_t *reply = a->g->dialect->whole(a->g);
+    json_memory_dump(reply, &a->text);
+    json_decref(reply);
+}
+
+static void answer_done(Job *job) {
+    http_reply(job->x, 200, "application/json", buf_str(&((AnswerJob *)job)->text));
+}
+
+static void answer_left(Job *job) {
+    release(((AnswerJob *)job)->g);
+}
+
+static void answer_clear(Job *job) {
+    buf_free(&((AnswerJob *)job)->text);
+}
+
+static void answer_beside(Generation *g, HttpExchange *x) {
+    static const JobKind kind = {sizeof(AnswerJob), answer_run, answer_done, answer_clear};
+    Job *job = preparer_new_job(g->app, x, &kind, g->dialect->errors);
+    if (!job) return;
+    ((AnswerJob *)job)->g = g;
+    job->left = answer_left;
+    g->n_live++;
+    preparer_start_beside(job);
+}
 
 static void answer_whole(Generation *g) {
     HttpExchange *x = g->x;
-    json_t *reply = g->dialect->whole(g);
     g->x = NULL;
-    api_reply_json(x, g->dialect->errors, 200, reply);
+    if (is_long(g))
+        answer_beside(g, x);
+    else
+        api_reply_json(x, g->dialect->errors, 200, g->dialect->whole(g));
 }
 
 static void stream_text(Generation *g, Request *choice) {

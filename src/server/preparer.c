@@ -102,6 +102,7 @@ static void finish(Job *job) {
         api_error_reply(job->x, job->dialect, &job->error);
     else if (job->x)
         job->kind->done(job);
+    if (job->left) job->left(job);
     http_free_body(job->body_owner); // here: its bytes are counted by the loop
     job->body_owner = NULL;
     job->spent = true;
@@ -146,14 +147,19 @@ Job *preparer_new_job(struct App *app, HttpExchange *x, const JobKind *kind, Dia
     return job;
 }
 
+void preparer_start_beside(Job *job) {
+    Preparer *p = job->app->preparer;
+    http_keep(job->x, on_client_gone, job);
+    p->n_jobs++;
+    hand_over(p, job);
+}
+
 void preparer_start(Job *job) {
     Preparer *p = job->app->preparer;
     if (job->body.len < PREPARER_SMALL_BODY) {
         run_job(job);
     } else if (request_admits(job->app, p->n_jobs + 1, &job->error)) {
-        http_keep(job->x, on_client_gone, job);
-        p->n_jobs++;
-        hand_over(p, job);
+        preparer_start_beside(job);
         return;
     }
     finish(job);

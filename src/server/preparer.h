@@ -43,6 +43,7 @@ struct Job {
     // The loop's:
     struct App *app;
     HttpExchange *x;
+    void (*left)(Job *job); // always, when run and done are over; NULL: nothing
     // preparer.c only:
     HttpBody *body_owner;
     Job *next;
@@ -61,5 +62,7 @@ int preparer_n_jobs(const Preparer *p);                    // handed over and no
 Job *preparer_new_job(struct App *app, HttpExchange *x, const JobKind *kind, Dialect dialect);
 // Runs it, now or soon. The job is no longer the caller's.
 void preparer_start(Job *job);
+// Runs it beside the loop in any case, and refuses it in none: what is long to write, not to read.
+void preparer_start_beside(Job *job);
 
 #endif

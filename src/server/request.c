@@ -310,7 +310,7 @@ static void take_prompt_logprobs(Request *r, const EngineEvent *event) {
 void request_on_event(const EngineEvent *event) {
     Request *r = event->user;
     shortage_begin();
-    r->n_cached = event->n_cached;
+    if (!r->answered) r->n_cached = event->n_cached; // afterwards others may read it
     take_prompt_logprobs(r, event);
     if (event->kind == ENGINE_TOKEN)
         on_token(r, event);
