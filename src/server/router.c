@@ -115,9 +115,25 @@ static void percent_decode(Str s, Buf *out) {
     }
 }
 
+// A browser lets any page send a plain POST to any server, though it does not show it the answer: to a server
+// without keys on somebody's own machine that is work for strangers. So a page that names itself must be the
+// server's own or have been let in by CORS. Programs name no page.
+static bool is_from_a_stranger(const HttpExchange *x) {
+    const char *origin = http_header(x, "Origin"), *host = http_header(x, "Host");
+    if (http_method(x) != HTTP_POST || !origin || http_origin_allowed(x)) return false;
+    const char *authority = strstr(origin, "://");
+    return !authority || !host || strcmp(authority + 3, host) != 0;
+}
+
 static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
     ApiError e;
     Dialect dialect = router_dialect(http_path(x));
+    if (is_from_a_stranger(x)) {
+        api_error_set(&e, 403, "origin_not_allowed", NULL,
+                      "pages of this origin may not use this server; --cors-origin lets them in");
+        api_error_reply(x, dialect, &e);
+        return;
+    }
     if (http_body_too_large(x)) {
         api_error_set(&e, 413, "body_too_large", NULL, "the request body is larger than %zu bytes",
                       app->config->limits.max_body_bytes);

@@ -176,3 +176,17 @@ def test_idle_connections_are_closed(make_server: Callable[..., Server]) -> None
         assert sock.recv(100) == b""
     data = server.generate("Hello", max_tokens=200, ignore_eos=True)  # longer than the idle time where slow
     assert data["generated_tokens"] == 200
+
+
+def test_pages_of_strangers_cannot_put_it_to_work(server: Server) -> None:
+    """A "simple" POST needs no preflight: a page of any origin may send it."""
+    body = json.dumps({"text": "hello"}).encode()
+    own = f"http://127.0.0.1:{server.port}"
+    for origin, status in ((None, 200), (own, 200), ("https://example.org", 200), ("https://evil.example", 403), ("null", 403),
+                           (f"http://127.0.0.1:{server.port + 1}", 403), ("https://example.org.evil", 403)):  # fmt: skip
+        headers = {"Content-Type": "text/plain", **({"Origin": origin} if origin else {})}
+        reply = server.request("POST", "/encode", body, headers)
+        assert reply.status == status, (origin, reply.body)
+    reply = server.request("POST", "/v1/messages", body, {"Origin": "https://evil.example"})
+    assert reply.status == 403 and reply.json["error"]["type"] == "permission_error"
+    assert server.get("/health", Origin="https://evil.example").status == 200
