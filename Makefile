@@ -146,7 +146,7 @@ MINUTES       ?= 30
 NATIVE        ?= 1
 export SAN
 
-.PHONY: help setup serve test install uninstall lint kcheck kcheck-arm kcheck-arm-build mask-bench unit models peers fuzz soak format clean
+.PHONY: help setup serve test docs install uninstall lint kcheck kcheck-arm kcheck-arm-build mask-bench unit models peers fuzz soak format clean
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
@@ -155,6 +155,7 @@ help:
 	@echo '                      MODEL=FILE another model, ARGS="--port 9000 …" further options'
 	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
 	@echo 'make install          program, manual pages, completions, systemd unit, below PREFIX=/usr/local; DESTDIR=DIR before it'
+	@echo 'make docs             the pages of docs/ as HTML in build/docs'
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
 	@echo 'make kcheck-arm       the same for AArch64, in an emulator'
@@ -186,6 +187,10 @@ test:
 	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
 	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
+
+docs:
+	@tools/setup.sh tests
+	@$(PYTHON) -m mkdocs build --quiet --strict --clean
 
 # What `make install` puts where; DESTDIR is put before all of it, for packages.
 PREFIX  ?= /usr/local
