@@ -200,6 +200,23 @@ install_schema_tests() {
     --dest .venv/schema-tests "$wanted" >&2 </dev/null || die "pip could not download the source of $wanted"
 }
 
+# Out of Debian's package but not installed, since that would start it as a service; only the test of dashboards/ runs it.
+install_prometheus() {
+  local folder=.venv/prometheus
+  command -v prometheus >/dev/null && command -v promtool >/dev/null && return 0
+  [ -x $folder/promtool ] && return 0
+  if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+    say "unpacking Prometheus into $folder"
+    apt_update
+    rm -rf $folder && mkdir -p $folder
+    (cd $folder && retry apt-get -q -o Acquire::Retries=3 download prometheus >&2 </dev/null) &&
+      dpkg-deb --fsys-tarfile $folder/prometheus_*.deb |
+      tar -x -C $folder --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool &&
+      rm $folder/prometheus_*.deb && return 0
+  fi
+  say "no Prometheus is to be had here; the test of dashboards/ will be skipped"
+}
+
 install_packages
 install_compiler
 install_sanitizers
@@ -209,6 +226,6 @@ case $what in
   tools) install_python tools/requirements.txt ;;
   peers) make_venv && install_peer_tools ;;
   tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_schema_tests &&
-    install_npm && install_browser ;;
+    install_npm && install_browser && install_prometheus ;;
   *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac

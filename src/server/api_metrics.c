@@ -20,6 +20,8 @@ typedef enum Figure {
     DRAFTED_TOKENS,
     ACCEPTED_TOKENS,
     PREEMPTIONS,
+    PREFIX_QUERY_TOKENS,
+    PREFIX_HIT_TOKENS,
     STEPS,
     N_FIGURES
 } Figure;
@@ -151,6 +153,10 @@ static const Family families[] = {
     FIGURE("cllm_drafted_tokens_total", "counter", DRAFTED_TOKENS, "Tokens guessed ahead."),
     FIGURE("cllm_accepted_tokens_total", "counter", ACCEPTED_TOKENS, "Guessed tokens that came true."),
     FIGURE("cllm_preemptions_total", "counter", PREEMPTIONS, "Times that a request gave its KV blocks back."),
+    FIGURE("cllm_prefix_query_tokens_total", "counter", PREFIX_QUERY_TOKENS,
+           "Prompt tokens looked up in the prefix cache."),
+    FIGURE("cllm_prefix_hit_tokens_total", "counter", PREFIX_HIT_TOKENS,
+           "Prompt tokens found in the prefix cache."),
     HISTOGRAM("cllm_request_queue_seconds", queue_ns, metrics_wait_scale,
               "Time from acceptance to the first row computed."),
     HISTOGRAM("cllm_time_to_first_token_seconds", first_token_ns, metrics_wait_scale,
@@ -216,6 +222,8 @@ static void read_figures(Scrape *s) {
     f[DRAFTED_TOKENS] = (double)e->drafted_tokens;
     f[ACCEPTED_TOKENS] = (double)e->accepted_tokens;
     f[PREEMPTIONS] = (double)e->preemptions;
+    f[PREFIX_QUERY_TOKENS] = (double)e->prefix_query_tokens;
+    f[PREFIX_HIT_TOKENS] = (double)e->prefix_hit_tokens;
     f[STEPS] = (double)e->steps;
 }
 

@@ -84,6 +84,7 @@ def test_known_requests(aliased: Server) -> None:
     assert value(one, "cllm_requests_total", reason="length") == 3
     assert value(one, "cllm_requests_total", reason="timeout") == 1
     assert value(one, "cllm_requests_total", reason="stop") == 0
+    assert value(one, "cllm_prefix_query_tokens_total") > 0
     assert value(one, "vllm:request_success_total", finished_reason="length") == 3
     assert value(one, "vllm:request_success_total", finished_reason="abort") == 1
     routes = {"method": "POST", "route": "/generate"}
@@ -91,7 +92,7 @@ def test_known_requests(aliased: Server) -> None:
     assert value(one, "cllm_http_requests_total", route="/generate_stream", status="200") == 1
     assert value(one, "cllm_http_requests_total", route="other", status="404") == 1
     assert count(one, "cllm_request_seconds") == count(one, "cllm_request_queue_seconds") == 4
-    for name in ("prompt_tokens", "generated_tokens", "drafted_tokens", "accepted_tokens", "preemptions"):
+    for name in ("prompt_tokens", "generated_tokens", "drafted_tokens", "accepted_tokens", "preemptions", "prefix_query_tokens", "prefix_hit_tokens"):
         assert value(one, f"cllm_{name}_total") == data[name], name
     # The request whose deadline passed may have come to its first tokens, or not.
     assert count(one, "cllm_time_to_first_token_seconds") in (3, 4)

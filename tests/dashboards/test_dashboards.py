@@ -1,0 +1,144 @@
+"""dashboards/: every expression is asked of a Prometheus that scrapes a server, and every alert is made to fire."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/api"))
+
+from kit import Server  # noqa: E402
+
+DASHBOARD = ROOT / "dashboards/grafana.json"
+RULES = ROOT / "dashboards/alerts.yml"
+UNPACKED = ROOT / ".venv/prometheus"
+PATIENCE_S = 60
+VARIABLES = {"$job": ".*", "$instance": ".*", "$__rate_interval": "1m"}
+
+pytestmark = pytest.mark.skipif(not (shutil.which("promtool") or UNPACKED.exists()), reason="no Prometheus here")
+
+
+def program(name: str) -> str:
+    return shutil.which(name) or str(UNPACKED / name)
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Of the dashboard: the panel's title and the expression."""
+    for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+        for target in panel["targets"]:
+            text = target["expr"]
+            for name, value in VARIABLES.items():
+                text = text.replace(name, value)
+            yield panel["title"], text
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@dataclass
+class Prometheus:
+    url: str
+
+    def get(self, path: str, **query: str) -> Any:
+        reply = requests.get(f"{self.url}/api/v1/{path}", params=query, timeout=PATIENCE_S)
+        assert reply.json()["status"] == "success", (query, reply.text)
+        return reply.json()["data"]
+
+    def values(self, expression: str) -> list[float]:
+        return [float(one["value"][1]) for one in self.get("query", query=expression)["result"]]
+
+    def wait(self, expression: str) -> None:
+        """Until it gives something but 0."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                if any(self.values(expression)):
+                    return
+            except requests.ConnectionError:
+                pass
+            assert time.monotonic() < end, f"still nothing: {expression}"
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("serve") / "log")
+    try:
+        yield server.wait_ready()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    job = {"job_name": "cllm", "scrape_interval": "500ms", "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}]}
+    config = {"global": {"evaluation_interval": "1s"}, "rule_files": [str(RULES)], "scrape_configs": [job]}
+    (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    address = f"127.0.0.1:{free_port()}"
+    flags = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program("prometheus"), *flags], stdout=log, stderr=log, cwd=folder)
+        try:
+            yield Prometheus(f"http://{address}")
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def watched(server: Server, prometheus: Prometheus) -> Prometheus:
+    """Scraped before and after some requests, of which the later find the beginning of the first."""
+    prometheus.wait("cllm_model_info")
+    for _ in range(2):
+        server.generate("one two three four " * 10, max_tokens=20, temperature=0, ignore_eos=True)
+    server.get("/nothing")
+    prometheus.wait("rate(cllm_prefix_hit_tokens_total[1m])")
+    return prometheus
+
+
+def test_every_panel_shows_something(watched: Prometheus) -> None:
+    empty = [(title, text) for title, text in expressions() if not watched.values(text)]
+    assert not empty
+
+
+def test_only_metrics_that_exist(watched: Prometheus) -> None:
+    known = set(watched.get("label/__name__/values"))
+    texts = [text for _, text in expressions()] + [RULES.read_text(encoding="utf-8")]
+    named = {name for text in texts for name in re.findall(r"\bcllm_\w+", text)}
+    assert len(named) > 15 and named <= known
+
+
+def test_rules_are_evaluated(watched: Prometheus) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        rules = [rule for group in watched.get("rules")["groups"] for rule in group["rules"]]
+        if {rule["health"] for rule in rules} == {"ok"}:
+            break
+        assert time.monotonic() < end, rules
+        time.sleep(0.2)
+    assert {rule["state"] for rule in rules} == {"inactive"}
+
+
+def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    for path in (RULES, Path(__file__).parent / "alerts_test.yml"):
+        shutil.copy(path, tmp_path)
+    for command in (["check", "rules", RULES.name], ["test", "rules", "alerts_test.yml"]):
+        made = subprocess.run([program("promtool"), *command], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert made.returncode == 0, made.stdout + made.stderr
