@@ -45,3 +45,7 @@ def test_markdown_became_markup(book: Path) -> None:
 
 def test_the_options_are_up_to_date() -> None:
     run("tools/gen_options.py", "--check")
+
+
+def test_what_holds_the_api_is_up_to_date() -> None:
+    run("tools/api_table.py", "--check")
