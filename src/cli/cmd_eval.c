@@ -2,6 +2,7 @@
 // continuations, raw logits and raw tensors; what the truth tests compare with other programs.
 #include "cli/commands.h"
 
+#include "base/file.h"
 #include "cli/fetch.h"
 #include "cli/runtime.h"
 #include "kernels/formats.h"
@@ -28,15 +29,6 @@ typedef struct Eval {
 
 // Called for each row of logits, in order; false stops.
 typedef bool (*RowFn)(void *user, int32_t position, const float *logits);
-
-static bool read_file(const char *path, Buf *out, Err *err) {
-    FILE *f = fopen(path, "rb");
-    if (!f) return err_set(err, ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    char piece[65536];
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;) buf_put(out, (Str){piece, n});
-    fclose(f);
-    return !out->failed || err_set(err, ERR_NOMEM, "%s does not fit into memory", path);
-}
 
 static bool parse_tokens(const char *text, int32_t n_vocab, TokenList *out, Err *err) {
     for (const char *at = text; *at;) {
@@ -251,7 +243,7 @@ static bool eval_prompt(Eval *e, Str prompt, Err *err) {
 
 static bool eval_prompts(Eval *e, Err *err) {
     Buf text = {0};
-    bool ok = open_tokenizer(e, err) && read_file(e->o->prompt_file, &text, err);
+    bool ok = open_tokenizer(e, err) && file_read(e->o->prompt_file, 0, &text, err);
     for (Str left = buf_str(&text); ok && left.len;) {
         const char *end = memchr(left.ptr, '\n', left.len);
         size_t n = end ? (size_t)(end - left.ptr) : left.len;
@@ -290,7 +282,7 @@ static bool read_tokens(Eval *e, TokenList *out, Err *err) {
     const Options *o = e->o;
     if (o->tokens[0]) return parse_tokens(o->tokens, model_info(e->model)->n_vocab, out, err);
     Buf text = {0};
-    bool ok = read_file(o->tokens_file[0] ? o->tokens_file : o->text_file, &text, err);
+    bool ok = file_read(o->tokens_file[0] ? o->tokens_file : o->text_file, 0, &text, err);
     if (ok && o->tokens_file[0])
         ok = parse_tokens(text.ptr ? text.ptr : "", model_info(e->model)->n_vocab, out, err);
     else if (ok)

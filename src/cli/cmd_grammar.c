@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "constrain/automaton.h"
 #include "constrain/gbnf.h"
@@ -99,15 +100,6 @@ static bool sample(Automaton *a, Rng *rng, Buf *out) {
 
 // ---- one grammar
 
-static bool read_file(const char *path, Buf *out, Err *err) {
-    char piece[4096];
-    FILE *f = fopen(path, "rb");
-    if (!f) return err_set(err, ERR_IO, "cannot open %s", path);
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;) buf_put(out, (Str){piece, n});
-    fclose(f);
-    return !out->failed || err_set(err, ERR_NOMEM, "out of memory for %s", path);
-}
-
 static Grammar *grammar_of_schema_file(const char *path, Err *err) {
     json_error_t why;
     json_t *schema = json_load_file(path, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
@@ -125,7 +117,7 @@ static Grammar *grammar_of_options(const Options *o, Err *err) {
     Grammar *g = NULL;
     if (o->regex[0]) return compile(regex_rules(str_from(o->regex), err), err);
     if (o->schema[0]) return grammar_of_schema_file(o->schema, err);
-    if (read_file(o->gbnf, &text, err)) g = compile(gbnf_parse(buf_str(&text), err), err);
+    if (file_read(o->gbnf, 0, &text, err)) g = compile(gbnf_parse(buf_str(&text), err), err);
     buf_free(&text);
     return g;
 }

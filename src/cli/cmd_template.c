@@ -4,7 +4,7 @@
 // Only the metadata of a model file is read.
 #include "cli/commands.h"
 
-#include "base/buf.h"
+#include "base/file.h"
 #include "chat/template.h"
 #include "cli/fetch.h"
 #include "gguf/gguf.h"
@@ -14,20 +14,9 @@
 
 // ---- input and output
 
-static bool read_file(const char *path, Buf *out, Err *err) {
-    char piece[4096];
-    FILE *f = fopen(path, "rb");
-    if (!f) return err_set(err, ERR_IO, "cannot open %s", path);
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;) buf_put(out, (Str){piece, n});
-    bool ok = !ferror(f);
-    fclose(f);
-    if (!ok) return err_set(err, ERR_IO, "cannot read %s", path);
-    return !out->failed || err_set(err, ERR_NOMEM, "out of memory for %s", path);
-}
-
 static ChatTemplate *template_of_file(const char *path, Err *err) {
     Buf source = {0};
-    ChatTemplate *t = read_file(path, &source, err) ? chat_template_parse(buf_str(&source), err) : NULL;
+    ChatTemplate *t = file_read(path, 0, &source, err) ? chat_template_parse(buf_str(&source), err) : NULL;
     buf_free(&source);
     return t;
 }
