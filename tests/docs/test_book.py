@@ -43,6 +43,21 @@ def test_markdown_became_markup(book: Path) -> None:
         assert not re.findall(r"^(?:<p>)?\|.*\|$|^(?:<p>)?- .*|^\|?:?--+:?\|.*", text, re.MULTILINE), page
 
 
+def test_links_from_outside_the_book() -> None:
+    for name in ("README.md", "CONTRIBUTING.md"):
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
+        assert [link for link in links if not (ROOT / link).exists()] == [], name
+
+
+def test_models_names_what_can_be_run() -> None:
+    text = (ROOT / "docs/models.md").read_text(encoding="utf-8").partition("refused")[0]
+    table = (ROOT / "src/model/arch.c").read_text(encoding="utf-8").partition("archs[] = {")[2].partition("};")[0]
+    archs = set(re.findall(r'^    \{"(\w+)"', table, re.MULTILINE))
+    types = set(re.findall(r'\[WEIGHT_\w+\] = \{"(\w+)"', (ROOT / "src/kernels/formats.c").read_text(encoding="utf-8")))
+    assert archs and archs == set(re.findall(r"`(\w+)`", text))
+    assert types and types <= set(re.findall(r"\w+", text))
+
+
 def test_the_options_are_up_to_date() -> None:
     run("tools/gen_options.py", "--check")
 
