@@ -28,12 +28,12 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -W
 OPT_release := -O2 -DNDEBUG -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPT_debug   := -O1 -fno-omit-frame-pointer
 # No contraction: a*b+c stays two roundings unless the source says fma, on every rung alike.
-CFLAGS  := -std=c17 -D_POSIX_C_SOURCE=200809L -g -fPIE -pthread -ffp-contract=off $(OPT_$(CONFIG)) $(WARN) \
-           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) -Isrc -Itests $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CFLAGS  := -std=c17 -D_POSIX_C_SOURCE=200809L -g -fPIC -fvisibility=hidden -pthread -ffp-contract=off $(OPT_$(CONFIG)) $(WARN) \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) -Iinclude -Isrc -Itests $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
-STRICT_DIRS := base gguf text constrain server library
+STRICT_DIRS := base gguf text constrain server api library
 ISA_avx2    := -mavx2 -mfma -mf16c
 ISA_vnni_vex  := -mavxvnni
 ISA_vnni_evex := -mavx512vl -mavx512vnni
@@ -41,7 +41,7 @@ ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefe
 ISA_neon      := -march=armv8.2-a+dotprod
 ISA_neon_i8mm := -march=armv8.2-a+dotprod+i8mm
 
-SRC_DIRS := base gguf kernels kernels/scalar text chat constrain model engine server library cli
+SRC_DIRS := base gguf kernels kernels/scalar text chat constrain model engine server api library cli
 ifeq ($(ARCH),x86_64)
   SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni
 else ifeq ($(ARCH),aarch64)
@@ -51,7 +51,7 @@ SRCS      := $(sort $(wildcard $(SRC_DIRS:%=src/%/*.c)))
 LIB_SRCS  := $(filter-out src/cli/main.c,$(SRCS))
 OBJS      := $(SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS  := $(LIB_SRCS:%.c=$(BUILD)/%.o)
-UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat constrain model engine server library cli,tests/$(d)/*.c)))
+UNIT_SRCS := $(sort $(wildcard tests/unit.c $(foreach d,base gguf kernels text chat constrain model engine server api library cli,tests/$(d)/*.c)))
 UNIT_OBJS := $(UNIT_SRCS:%.c=$(BUILD)/%.o)
 KCHECK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/kcheck/*.c)))
 KERNEL_OBJS := $(filter $(BUILD)/src/base/% $(BUILD)/src/kernels/%,$(LIB_OBJS))
@@ -69,6 +69,33 @@ all: $(BUILD)/cllm
 $(BUILD)/cllm: $(OBJS)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# libcllm: what include/cllm.h needs of all this, with no name to be seen but its own.
+VERSION  := $(shell sed -n 's/^.define CLLM_VERSION "\(.*\)"/\1/p' src/base/version.h)
+SONAME   := libcllm.so.0
+LIB_PKGS := jansson libpcre2-8 libutf8proc libxxhash
+API_OBJ  := $(BUILD)/src/api/cllm.o
+OBJCOPY  ?= objcopy
+
+.PHONY: lib
+lib: $(BUILD)/libcllm.a $(BUILD)/libcllm.so
+
+$(BUILD)/parts.a: $(LIB_OBJS)
+	@rm -f $@
+	@$(AR) rcsT $@ $^
+
+$(BUILD)/libcllm.so: $(BUILD)/parts.a
+	@echo "  LINK  $@"
+	@$(CC) -shared -pthread -Wl,-soname,$(SONAME),-z,relro,-z,now,-z,defs,--as-needed,--exclude-libs,ALL \
+	  $(if $(SAN),-fsanitize=$(SAN) -Wl$(comma)-z$(comma)undefs) -o $@ $(API_OBJ) $< \
+	  $(shell pkg-config --libs $(LIB_PKGS) 2>/dev/null) -lm
+
+$(BUILD)/libcllm.a: $(BUILD)/parts.a
+	@echo "  AR    $@"
+	@$(LD) -r -o $(BUILD)/libcllm.o $(API_OBJ) $<
+	@$(OBJCOPY) --wildcard --keep-global-symbol='cllm_*' $(BUILD)/libcllm.o
+	@rm -f $@
+	@$(AR) rcs $@ $(BUILD)/libcllm.o
 
 $(BUILD)/unit: $(UNIT_OBJS) $(LIB_OBJS)
 	@echo "  LINK  $@"
@@ -124,10 +151,16 @@ build/no-web/assets.def:
 # Manual pages bear the date of the sources.
 $(BUILD)/src/cli/cmd_man.o: CFLAGS += -DCLLM_DATE='"$(shell git log -1 --format=%cs 2>/dev/null || date -r src/base/version.h +%F)"'
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Other flags, other objects.
+.PHONY: FORCE
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CFLAGS)' | cmp -s - $@ || echo '$(CFLAGS)' >$@
 
 # The commit is part of the version.
 $(BUILD)/src/cli/main.o: $(wildcard .git/logs/HEAD)
@@ -150,11 +183,12 @@ export SAN
 
 help:
 	@echo 'make                  build $(BUILD)/cllm'
+	@echo 'make lib              libcllm.a and libcllm.so (include/cllm.h)'
 	@echo 'make setup            install missing packages (Debian, Ubuntu) and the Python environment'
 	@echo 'make serve            set up, build, fetch the default model, serve on 127.0.0.1:8080'
 	@echo '                      MODEL=FILE another model, ARGS="--port 9000 …" further options'
 	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
-	@echo 'make install          program, manual pages, completions, systemd unit, below PREFIX=/usr/local; DESTDIR=DIR before it'
+	@echo 'make install          program, library, manual pages, completions, systemd unit, below PREFIX=/usr/local; DESTDIR=DIR before it'
 	@echo 'make docs             the pages of docs/ as HTML in build/docs'
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
@@ -182,7 +216,7 @@ serve:
 
 test:
 	@tools/setup.sh tests
-	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/unit $(BUILD)/kcheck tests/node/node_modules/.package-lock.json
+	@$(MAKE) -s $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so $(BUILD)/unit $(BUILD)/kcheck tests/node/node_modules/.package-lock.json
 	@if { command -v qemu-aarch64 && command -v aarch64-linux-gnu-gcc; } >/dev/null; then \
 	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
@@ -198,15 +232,25 @@ DESTDIR ?=
 BINDIR  ?= $(PREFIX)/bin
 DATADIR ?= $(PREFIX)/share
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+LIBDIR  ?= $(PREFIX)/lib
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+INCLUDEDIR ?= $(PREFIX)/include
 MANUALS  = $(shell awk -F', *' '/^COMMAND/ {print $$2}' src/cli/commands.def)
 UNITS   := $(wildcard packaging/systemd/*.service)
 INSTALLED = $(BINDIR)/cllm $(DATADIR)/man/man1/cllm.1 $(MANUALS:%=$(DATADIR)/man/man1/cllm-%.1) \
             $(DATADIR)/bash-completion/completions/cllm $(DATADIR)/zsh/site-functions/_cllm \
+            $(INCLUDEDIR)/cllm.h $(LIBDIR)/libcllm.a $(LIBDIR)/libcllm.so $(LIBDIR)/$(SONAME) $(LIBDIR)/pkgconfig/cllm.pc \
             $(DATADIR)/fish/vendor_completions.d/cllm.fish $(UNITS:packaging/systemd/%=$(UNITDIR)/%)
 
-install: $(BUILD)/cllm
+install: $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so
 	@install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
 	@install -m 755 $(BUILD)/cllm $(DESTDIR)$(BINDIR)/cllm
+	@install -m 644 include/cllm.h $(DESTDIR)$(INCLUDEDIR)/cllm.h
+	@install -m 644 $(BUILD)/libcllm.a $(DESTDIR)$(LIBDIR)/libcllm.a
+	@install -m 755 $(BUILD)/libcllm.so $(DESTDIR)$(LIBDIR)/$(SONAME)
+	@ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libcllm.so
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(call below_prefix,$(LIBDIR))|; s|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|; s|@VERSION@|$(VERSION)|; s|@PKGS@|$(LIB_PKGS)|' \
+	  packaging/cllm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/cllm.pc
 	@$(BUILD)/cllm man >$(DESTDIR)$(DATADIR)/man/man1/cllm.1
 	@for name in $(MANUALS); do \
 	  $(BUILD)/cllm man $$name >$(DESTDIR)$(DATADIR)/man/man1/cllm-$$name.1 || exit 1; done

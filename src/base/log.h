@@ -12,7 +12,8 @@
 
 #include "base/err.h"
 
-typedef enum LogLevel { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG } LogLevel;
+// LOG_SILENT: no event has it; as the level of the log it means none.
+typedef enum LogLevel { LOG_SILENT = -1, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG } LogLevel;
 
 typedef enum LogFormat { LOG_TEXT, LOG_JSON } LogFormat;
 

@@ -208,7 +208,8 @@ bool session_open(Session *s, Options *o, Err *err) {
     *s = (Session){.o = o, .to_terminal = isatty(STDOUT_FILENO)};
     const char *plain = getenv("NO_COLOR"), *terminal = getenv("TERM");
     s->colour = s->to_terminal && !(plain && plain[0]) && terminal && strcmp(terminal, "dumb") != 0;
-    if (!runtime_open_log(o, err) || !runtime_open(&s->runtime, o, err)) return false;
+    RuntimeConfig config = runtime_config(o);
+    if (!runtime_open_log(o, err) || !runtime_open(&s->runtime, &config, err)) return false;
     if (!o->raw && !s->runtime.chat_template)
         return err_set(err, ERR_UNSUPPORTED,
                        "the model has no chat template that can be used; --raw continues plain text");

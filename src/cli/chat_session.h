@@ -6,7 +6,7 @@
 
 #include "chat/reasoning.h"
 #include "cli/conversation.h"
-#include "cli/runtime.h"
+#include "cli/runtime_options.h"
 
 typedef struct Session {
     Options *o; // sampler and limits may change between answers

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "cli/bench_table.h"
 #include "cli/fetch.h"
-#include "cli/runtime.h"
+#include "cli/runtime_options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,8 +197,9 @@ static bool bench(Options *o, int *code, Err *err) {
         *code = EXIT_USAGE;
         return false;
     }
-    if (!model_name_resolve(o, code, err) || !runtime_open_log(o, err) || !runtime_open(&r, o, err))
-        return false;
+    if (!model_name_resolve(o, code, err) || !runtime_open_log(o, err)) return false;
+    RuntimeConfig config = runtime_config(o);
+    if (!runtime_open(&r, &config, err)) return false;
     bool ok = run(&b, &r, err);
     runtime_close(&r);
     bench_limiter_close(&b.limiter);

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "cli/fetch.h"
-#include "cli/runtime.h"
+#include "cli/runtime_options.h"
 #include "kernels/formats.h"
 #include "model/model.h"
 #include "model/weights.h"
@@ -48,8 +48,9 @@ static bool parse_tokens(const char *text, int32_t n_vocab, TokenList *out, Err 
 
 static bool open_eval(Eval *e, Err *err) {
     Runtime r = {0};
-    bool ok =
-        runtime_open_log(e->o, err) && runtime_check_model(e->o, err) && runtime_open_model(&r, e->o, err);
+    RuntimeConfig config = runtime_config(e->o);
+    bool ok = runtime_open_log(e->o, err) && runtime_check_model(e->o->model, err) &&
+              runtime_open_model(&r, &config, err);
     e->workers = r.workers;
     e->model = r.model;
     return ok;

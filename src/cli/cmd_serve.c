@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "cli/fetch.h"
-#include "cli/runtime.h"
+#include "cli/runtime_options.h"
 #include "cli/server_list.h"
 #include "server/event_setup.h"
 #include "server/server.h"
@@ -151,7 +151,8 @@ static void ready_kv(Serving *s) {
 static void *load(void *arg) {
     Serving *s = arg;
     Err err;
-    if (runtime_open(&s->runtime, s->options, &err)) {
+    RuntimeConfig config = runtime_config(s->options);
+    if (runtime_open(&s->runtime, &config, &err)) {
         s->grammars = grammar_store_new(s->runtime.tokenizer, &err);
         Service service = {.engine = s->runtime.engine,
                            .grammars = s->grammars,
@@ -200,7 +201,7 @@ static void announce(Serving *s) {
 }
 
 static bool serve(const Options *o, Err *err) {
-    if (!runtime_open_log(o, err) || !runtime_check_model(o, err)) return false;
+    if (!runtime_open_log(o, err) || !runtime_check_model(o->model, err)) return false;
     event_setup();
     ServerConfig config = server_config(o);
     Serving s = {.options = o, .server = server_new(&config, err)};

@@ -33,12 +33,15 @@ def run(*command: str | Path, stdin: str = "", **env: str) -> str:
 
 
 def test_install_and_uninstall(tmp_path: Path) -> None:
-    # The build under test, whatever it was made with, is what is installed.
-    make = ["make", "-s", "-C", ROOT, f"BUILD={CLLM.parent}", "-o", CLLM, "PREFIX=/usr", f"DESTDIR={tmp_path}"]
+    # The build under test, whatever it was made with, is what is installed; tests/packaging has the library.
+    libraries = [word for name in ("libcllm.a", "libcllm.so") for word in ("-o", CLLM.parent / name)]
+    make = ["make", "-s", "-C", ROOT, f"BUILD={CLLM.parent}", "-o", CLLM, *libraries, "PREFIX=/usr", f"DESTDIR={tmp_path}"]
     run(*make, "install")
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     expected = {"usr/bin/cllm", "usr/share/man/man1/cllm.1", "usr/share/bash-completion/completions/cllm",
-                "usr/share/zsh/site-functions/_cllm", "usr/share/fish/vendor_completions.d/cllm.fish"}  # fmt: skip
+                "usr/share/zsh/site-functions/_cllm", "usr/share/fish/vendor_completions.d/cllm.fish",
+                "usr/include/cllm.h", "usr/lib/libcllm.a", "usr/lib/libcllm.so", "usr/lib/libcllm.so.0",
+                "usr/lib/pkgconfig/cllm.pc"}  # fmt: skip
     expected |= {f"usr/share/man/man1/cllm-{name}.1" for name in COMMANDS}
     expected |= {f"usr/lib/systemd/system/{p.name}" for p in (ROOT / "packaging/systemd").glob("*.service")}
     assert installed == expected

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "constrain": {"base", "gguf", "text"},
     "library": {"base", "gguf"},
     "server": {"base", "gguf", "text", "chat", "constrain", "engine", "model"},
+    "api": {"base", "gguf", "text", "chat", "engine", "model", "server"},
 }
 # Single headers beyond the table.
 EXCEPTIONS = {("constrain", "engine/constraint.h")}

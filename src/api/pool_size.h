@@ -2,8 +2,8 @@
 //
 // The pool is an address range whose pages become resident only as blocks are first written, so a
 // generous pool costs nothing until it is used; what bounds it is what may become resident.
-#ifndef CLLM_CLI_POOL_SIZE_H
-#define CLLM_CLI_POOL_SIZE_H
+#ifndef CLLM_API_POOL_SIZE_H
+#define CLLM_API_POOL_SIZE_H
 
 #include "base/err.h"
 

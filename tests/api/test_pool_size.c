@@ -1,7 +1,7 @@
 // The size of the KV pool: asked for, automatic, and short of memory.
 #include "harness.h"
 
-#include "cli/pool_size.h"
+#include "api/pool_size.h"
 #include "model/batch.h"
 
 static const uint64_t GIB = 1u << 30;
@@ -68,5 +68,5 @@ static void test_this_machine(void **state) {
     assert_true(m.total >= m.available && m.available > 0);
 }
 
-SUITE(cli_pool_size, cmocka_unit_test(test_automatic), cmocka_unit_test(test_asked_for),
+SUITE(api_pool_size, cmocka_unit_test(test_automatic), cmocka_unit_test(test_asked_for),
       cmocka_unit_test(test_no_block_fits), cmocka_unit_test(test_this_machine))

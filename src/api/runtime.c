@@ -1,32 +1,41 @@
-#include "cli/runtime.h"
+#include "api/runtime.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "cli/pool_size.h"
+#include "api/pool_size.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-bool runtime_open_log(const Options *o, Err *err) {
-    LogLevel level = LOG_INFO;
-    if (log_level_parse(o->log_level, &level)) log_set_level(level);
-    log_set_format(strcmp(o->log_format, "json") == 0 ? LOG_JSON : LOG_TEXT);
-    return log_open(o->log_file, err);
+RuntimeConfig runtime_defaults(void) {
+    return (RuntimeConfig){.model = "",
+                           .packed_cache = "",
+                           .kv_type = KV_F16,
+                           .max_running = 64,
+                           .max_queue = 256,
+                           .row_budget = 256,
+                           .prefill_chunk = 128,
+                           .decode_share = 25,
+                           .spec_rows = 4,
+                           .max_queue_tokens = 1048576,
+                           .priority_step_s = 30,
+                           .prefix_cache = true,
+                           .prefix_mb = 2048};
 }
 
-bool runtime_check_model(const Options *o, Err *err) {
-    if (!o->model[0])
+bool runtime_check_model(const char *path, Err *err) {
+    if (!path[0])
         return err_set(
             err, ERR_INVALID,
             "no model is named: give --model FILE (a GGUF file; `make models` in the source tree fetches one)");
-    if (access(o->model, R_OK) == 0) return true;
+    if (access(path, R_OK) == 0) return true;
     return err_set(
         err, ERR_NOT_FOUND,
-        "cannot read the model %s: %s; check the path (`make models` in the source tree fetches one)",
-        o->model, strerror(errno));
+        "cannot read the model %s: %s; check the path (`make models` in the source tree fetches one)", path,
+        strerror(errno));
 }
 
 // ---- progress ----
@@ -71,27 +80,24 @@ static void log_loaded(const ModelInfo *info, double ms, int n_threads) {
               packed->why[0] ? "why" : NULL, packed->why, NULL);
 }
 
-bool runtime_open_model(Runtime *r, const Options *o, Err *err) {
-    int n_threads = o->threads ? (int)o->threads : workers_default_count();
+bool runtime_open_model(Runtime *r, const RuntimeConfig *c, Err *err) {
+    int n_threads = c->threads ? (int)c->threads : workers_default_count();
     r->workers = workers_new(n_threads, err);
-    if (!r->workers || (o->pin_threads && !workers_pin(r->workers, err))) return false;
+    if (!r->workers || (c->pin_threads && !workers_pin(r->workers, err))) return false;
     Progress p = {.started_ns = clock_now_ns(), .on_terminal = isatty(STDERR_FILENO)};
-    r->model = model_open(o->model, o->packed_cache, r->workers, show_progress, &p, err);
+    r->model =
+        model_open(c->model, c->packed_cache, r->workers, c->shows_progress ? show_progress : NULL, &p, err);
     end_progress(&p);
     if (!r->model) return false;
     log_loaded(model_info(r->model), clock_seconds(clock_now_ns() - p.started_ns) * 1e3, n_threads);
     return true;
 }
 
-KvType runtime_kv_type(const Options *o) {
-    return strcmp(o->kv_type, "q8_0") == 0 ? KV_Q8_0 : KV_F16;
-}
-
-static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err *err) {
+static bool plan_pool(const Runtime *r, const RuntimeConfig *c, int32_t *n_blocks, Err *err) {
     const ModelInfo *info = model_info(r->model);
-    size_t token_bytes = model_kv_bytes_per_token(r->model, runtime_kv_type(o));
-    PoolQuery q = {.kv_tokens = o->kv_tokens,
-                   .kv_memory_mb = o->kv_memory_mb,
+    size_t token_bytes = model_kv_bytes_per_token(r->model, c->kv_type);
+    PoolQuery q = {.kv_tokens = c->kv_tokens,
+                   .kv_memory_mb = c->kv_memory_mb,
                    .bytes_per_token = token_bytes,
                    .max_context = info->max_context};
     PoolSize size;
@@ -99,17 +105,17 @@ static bool plan_pool(const Runtime *r, const Options *o, int32_t *n_blocks, Err
     if (!pool_size(&q, &size, err)) return false;
     *n_blocks = size.n_blocks;
     log_f(size.short_of_context ? LOG_WARN : LOG_INFO, "kv_pool", "tokens=%d type=%s mib=%zu context=%d%s",
-          size.n_blocks * KV_BLOCK_TOKENS, o->kv_type,
+          size.n_blocks * KV_BLOCK_TOKENS, c->kv_type == KV_Q8_0 ? "q8_0" : "f16",
           (size_t)size.n_blocks * KV_BLOCK_TOKENS * token_bytes >> 20, info->max_context,
           size.short_of_context ? " note=memory_for_less_than_one_full_context" : "");
     return true;
 }
 
-static bool open_context(Runtime *r, const Options *o, Err *err) {
-    size_t logits = num_max((size_t)o->max_running, (size_t)o->spec_rows);
+static bool open_context(Runtime *r, const RuntimeConfig *c, Err *err) {
+    size_t logits = num_max((size_t)c->max_running, (size_t)c->spec_rows);
     ModelContextConfig config = {
-        .max_rows = (int32_t)o->row_budget, .max_logits = (int32_t)logits, .kv_type = runtime_kv_type(o)};
-    if (!plan_pool(r, o, &config.n_blocks, err)) return false;
+        .max_rows = (int32_t)c->row_budget, .max_logits = (int32_t)logits, .kv_type = c->kv_type};
+    if (!plan_pool(r, c, &config.n_blocks, err)) return false;
     r->n_blocks = config.n_blocks;
     r->context = model_context_new(r->model, &config, r->workers, err);
     return r->context != NULL;
@@ -135,32 +141,32 @@ static bool open_text(Runtime *r, Err *err) {
 }
 
 // As many blocks as `mib` has room for.
-static int32_t blocks_in(const Runtime *r, const Options *o, int64_t mib) {
-    size_t block_bytes = model_kv_bytes_per_token(r->model, runtime_kv_type(o)) * KV_BLOCK_TOKENS;
+static int32_t blocks_in(const Runtime *r, const RuntimeConfig *c, int64_t mib) {
+    size_t block_bytes = model_kv_bytes_per_token(r->model, c->kv_type) * KV_BLOCK_TOKENS;
     size_t n = ((size_t)mib << 20) / block_bytes;
     return n < (size_t)r->n_blocks ? (int32_t)n : r->n_blocks;
 }
 
-static bool open_engine(Runtime *r, const Options *o, Err *err) {
-    EngineConfig config = {.max_running = (int32_t)o->max_running,
-                           .max_queue = (int32_t)o->max_queue,
-                           .row_budget = (int32_t)o->row_budget,
-                           .prefill_chunk = (int32_t)o->prefill_chunk,
-                           .decode_share = (int32_t)o->decode_share,
-                           .spec_rows = (int32_t)o->spec_rows,
-                           .prefix_cache = o->prefix_cache != 0,
-                           .prefix_blocks = blocks_in(r, o, o->prefix_mb),
-                           .max_queue_tokens = o->max_queue_tokens,
-                           .priority_step_ns = o->priority_step_s * 1000000000};
+static bool open_engine(Runtime *r, const RuntimeConfig *c, Err *err) {
+    EngineConfig config = {.max_running = (int32_t)c->max_running,
+                           .max_queue = (int32_t)c->max_queue,
+                           .row_budget = (int32_t)c->row_budget,
+                           .prefill_chunk = (int32_t)c->prefill_chunk,
+                           .decode_share = (int32_t)c->decode_share,
+                           .spec_rows = (int32_t)c->spec_rows,
+                           .prefix_cache = c->prefix_cache,
+                           .prefix_blocks = blocks_in(r, c, c->prefix_mb),
+                           .max_queue_tokens = c->max_queue_tokens,
+                           .priority_step_ns = c->priority_step_s * 1000000000};
     StepModel step = model_step(r->context);
     r->engine = engine_new(&config, &step, r->workers, err);
     return r->engine != NULL;
 }
 
-bool runtime_open(Runtime *r, const Options *o, Err *err) {
+bool runtime_open(Runtime *r, const RuntimeConfig *c, Err *err) {
     *r = (Runtime){0};
-    bool ok = runtime_check_model(o, err) && runtime_open_model(r, o, err) && open_context(r, o, err) &&
-              open_text(r, err) && open_engine(r, o, err);
+    bool ok = runtime_check_model(c->model, err) && runtime_open_model(r, c, err) &&
+              open_context(r, c, err) && open_text(r, err) && open_engine(r, c, err);
     if (!ok) runtime_close(r);
     return ok;
 }

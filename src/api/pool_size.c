@@ -1,4 +1,4 @@
-#include "cli/pool_size.h"
+#include "api/pool_size.h"
 
 #include "model/batch.h"
 
