@@ -249,7 +249,11 @@ static bool read_thinking(const json_t *body, json_t *chat, ApiError *e) {
 
 // {"format": {"type": "json_schema", "schema": …}}; an effort cannot be promised.
 static bool read_output_config(const json_t *body, json_t *chat, ApiError *e) {
-    const json_t *format = json_object_get(json_object_get(body, "output_config"), "format");
+    const json_t *config = json_object_get(body, "output_config");
+    const json_t *format = json_object_get(config, "format");
+    if (config && !json_is_null(config) && !json_is_object(config))
+        return api_error_set(e, 400, NULL, "output_config", "output_config must be an object, not %s",
+                             json_kind(config));
     if (!format || json_is_null(format)) return true;
     json_t *schema = json_object_get(format, "schema");
     if (strcmp(type_of(format), "json_schema") != 0 || !json_is_object(schema))
@@ -261,7 +265,8 @@ static bool read_output_config(const json_t *body, json_t *chat, ApiError *e) {
 }
 
 static bool check_max_tokens(const json_t *body, ApiError *e) {
-    return json_is_integer(json_object_get(body, "max_tokens")) ||
+    const json_t *given = json_object_get(body, "max_tokens");
+    return (given && !json_is_null(given)) ||
            api_error_set(e, 400, NULL, "max_tokens", "max_tokens is missing");
 }
 

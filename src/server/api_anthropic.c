@@ -54,7 +54,8 @@ static json_t *text_json(Str text) {
 // The arguments of a call as the object that they are the text of; what is none, as when the answer was
 // cut off, as nothing.
 static json_t *input_json(const json_t *arguments) {
-    json_t *input = json_loadb(json_string_value(arguments), json_string_length(arguments), 0, NULL);
+    json_t *input =
+        json_loadb(json_string_value(arguments), json_string_length(arguments), JSON_ALLOW_NUL, NULL);
     if (json_is_object(input)) return input;
     json_decref(input);
     return json_object();

@@ -6,6 +6,7 @@
 #include "server/api_texts.h"
 #include "server/chat_choices.h"
 #include "server/ollama_request.h"
+#include "server/parse.h"
 
 #include <stdlib.h>
 
@@ -64,7 +65,7 @@ static void add_figures(json_t *reply, const Request *choice) {
 
 // Arguments that are no object, as when the answer was cut off, are nothing.
 static json_t *call_json(json_t *name, Str arguments) {
-    json_t *object = json_loadb(arguments.ptr, arguments.len, 0, NULL);
+    json_t *object = json_loadb(arguments.ptr, arguments.len, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(object)) {
         json_decref(object);
         object = json_object();
@@ -150,6 +151,15 @@ static json_t *loaded_json(const Served *served, bool generates) {
     return reply;
 }
 
+static bool read_load(const Served *served, const json_t *body, bool generates, GenPlan *plan, ApiError *e) {
+    json_t *named = json_pack("{s:o*}", "model", ollama_model(body));
+    Fields f = fields_of(named, e);
+    openai_read_model(served, &f);
+    json_decref(named);
+    if (f.ok) plan->reply = loaded_json(served, generates);
+    return f.ok;
+}
+
 // The text of /api/generate as it is.
 static bool read_raw(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     return chat_choices_read_text(served, ollama_generate_to_completion(body, e), plan,
@@ -157,20 +167,24 @@ static bool read_raw(const Served *served, const json_t *body, GenPlan *plan, Ap
 }
 
 static bool read_generate(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
-    if (json_string_length(json_object_get(body, "prompt")) == 0) {
-        plan->reply = loaded_json(served, true);
-        return true;
-    }
-    if (ollama_is_raw(body)) return read_raw(served, body, plan, e);
+    Fields f = fields_of(body, e);
+    Str prompt = {0};
+    bool raw = false;
+    fields_str(&f, "prompt", &prompt);
+    fields_bool(&f, "raw", &raw);
+    if (!f.ok) return false;
+    if (prompt.len == 0) return read_load(served, body, true, plan, e);
+    if (raw) return read_raw(served, body, plan, e);
     return chat_choices_read(served, ollama_generate_to_chat(body, e), plan,
                              (ChatOwn){form_new(true), form_free}, e);
 }
 
 static bool read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
-    if (json_array_size(json_object_get(body, "messages")) == 0) {
-        plan->reply = loaded_json(served, false);
-        return true;
-    }
+    Fields f = fields_of(body, e);
+    const json_t *messages = fields_get(&f, "messages");
+    if (messages && !json_is_array(messages))
+        return fields_fail(&f, "messages", "must be an array, not %s", json_kind(messages));
+    if (json_array_size(messages) == 0) return read_load(served, body, false, plan, e);
     return chat_choices_read(served, ollama_chat_to_chat(body, e), plan,
                              (ChatOwn){form_new(false), form_free}, e);
 }

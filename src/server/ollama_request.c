@@ -63,7 +63,9 @@ static bool add_message(const json_t *message, size_t i, CallNumbers *numbers, j
     json_t *out = json_object();
     json_array_append_new(list, out);
     json_copy_field(out, "role", message, "role");
-    json_copy_field(out, "content", message, "content");
+    json_t *content = json_object_get(message, "content");
+    json_object_set_new(out, "content",
+                        !content || json_is_null(content) ? json_string("") : json_incref(content));
     json_copy_field(out, "reasoning_content", message, "thinking");
     if (role && strcmp(role, "tool") == 0 && numbers->n_results < numbers->n_calls)
         json_object_set_new(out, "tool_call_id", call_id(numbers->n_results++));
@@ -85,7 +87,7 @@ static json_t *read_messages(const json_t *body, ApiError *e) {
 
 // ---- the rest
 
-static void read_options(const json_t *body, json_t *out) {
+static bool read_options(const json_t *body, json_t *out, ApiError *e) {
     static const struct {
         const char *from, *to;
     } names[] = {
@@ -93,22 +95,28 @@ static void read_options(const json_t *body, json_t *out) {
         {"top_k", "top_k"},
         {"top_p", "top_p"},
         {"min_p", "min_p"},
-        {"seed", "seed"},
         {"stop", "stop"},
         {"repeat_penalty", "repetition_penalty"},
         {"presence_penalty", "presence_penalty"},
         {"frequency_penalty", "frequency_penalty"},
     };
     const json_t *options = json_object_get(body, "options");
+    if (options && !json_is_null(options) && !json_is_object(options))
+        return api_error_set(e, 400, NULL, "options", "options must be an object, not %s",
+                             json_kind(options));
     json_object_set_new(out, "temperature", json_real(0.8));
     json_object_set_new(out, "top_k", json_integer(40));
     json_object_set_new(out, "top_p", json_real(0.9));
     json_object_set_new(out, "repetition_penalty", json_real(1.1));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        json_copy_field(out, names[i].to, options, names[i].from);
-    json_t *most = json_object_get(options, "num_predict");
-    if (most && !(json_is_integer(most) && json_integer_value(most) < 0)) // -1, -2: as long as it gets
+        if (!json_is_null(json_object_get(options, names[i].from)))
+            json_copy_field(out, names[i].to, options, names[i].from);
+    json_t *most = json_object_get(options, "num_predict"), *seed = json_object_get(options, "seed");
+    if (most && !(json_is_number(most) && json_number_value(most) <= 0)) // 0, -1, -2: as long as it gets
         json_object_set(out, "max_tokens", most);
+    if (seed && !(json_is_number(seed) && json_number_value(seed) == -1)) // -1: any
+        json_object_set(out, "seed", seed);
+    return true;
 }
 
 static bool read_format(const json_t *body, json_t *out, ApiError *e) {
@@ -150,8 +158,7 @@ static json_t *read_common(const json_t *body, json_t *out, ApiError *e) {
     if (model) json_object_set_new(out, "model", model);
     json_object_set(out, "stream", stream && !json_is_null(stream) ? stream : json_true());
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(out, same[i], body, same[i]);
-    read_options(body, out);
-    if (read_format(body, out, e) && read_think(body, out, e)) return out;
+    if (read_options(body, out, e) && read_format(body, out, e) && read_think(body, out, e)) return out;
     json_decref(out);
     return NULL;
 }
@@ -190,8 +197,4 @@ json_t *ollama_generate_to_completion(const json_t *body, ApiError *e) {
     json_copy_field(out, "prompt", body, "prompt");
     json_copy_field(out, "suffix", body, "suffix");
     return read_common(body, out, e);
-}
-
-bool ollama_is_raw(const json_t *body) {
-    return json_is_true(json_object_get(body, "raw"));
 }

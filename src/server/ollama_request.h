@@ -13,7 +13,6 @@ json_t *ollama_chat_to_chat(const json_t *body, ApiError *e);
 json_t *ollama_generate_to_chat(const json_t *body, ApiError *e);
 // … or, if it is raw, the text to be continued: then the body of a completion.
 json_t *ollama_generate_to_completion(const json_t *body, ApiError *e);
-bool ollama_is_raw(const json_t *body);
 
 // `model` without the tag ":latest", which here all names mean. NULL: there is none.
 json_t *ollama_model(const json_t *body);

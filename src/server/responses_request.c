@@ -57,7 +57,7 @@ static bool add_parts(const Input *in, const char *where, const json_t *content,
     return true;
 }
 
-// A new message; what was thought before it becomes its own.
+// A new message; what was thought before it becomes its own. NULL: no memory.
 static json_t *add_message(Input *in, const char *role, json_t *content) {
     json_t *message = json_pack("{s:s, s:o}", "role", role, "content", content);
     if (in->thinking.len && strcmp(role, "assistant") == 0) {
@@ -65,14 +65,20 @@ static json_t *add_message(Input *in, const char *role, json_t *content) {
         json_object_set_new(message, "reasoning_content", json_stringn(thinking.ptr, thinking.len));
     }
     buf_clear(&in->thinking);
-    json_array_append_new(in->messages, message);
-    return message;
+    return json_array_append_new(in->messages, message) == 0 ? message : NULL;
+}
+
+static bool is_role(const char *role) {
+    static const char *const roles[] = {"user", "assistant", "system", "developer"};
+    for (size_t i = 0; role && i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(role, roles[i]) == 0) return true;
+    return false;
 }
 
 static bool read_message(Input *in, const json_t *item) {
     const char *role = json_string_value(json_object_get(item, "role"));
     Buf text = {0};
-    if (!role) return bad(in, ".role", "is missing");
+    if (!is_role(role)) return bad(in, ".role", "must be user, assistant, system or developer");
     bool ok = add_parts(in, ".content", json_object_get(item, "content"), &text);
     if (ok) add_message(in, role, json_stringn(buf_str(&text).ptr, text.len));
     buf_free(&text);
@@ -191,7 +197,7 @@ static void read_tool_choice(const json_t *body, json_t *chat) {
     if (json_is_object(choice) && name)
         json_object_set_new(
             chat, "tool_choice",
-            json_pack("{s:O, s:{s:O}}", "type", json_object_get(choice, "type"), "function", "name", name));
+            json_pack("{s:s, s:{s:O}}", "type", word_of(choice, "type"), "function", "name", name));
     else
         json_copy_field(chat, "tool_choice", body, "tool_choice");
 }
@@ -211,6 +217,17 @@ static void read_format(const json_t *body, json_t *chat) {
     json_copy_field(schema, "strict", format, "strict");
     json_object_set_new(chat, "response_format",
                         json_pack("{s:s, s:o}", "type", "json_schema", "json_schema", schema));
+}
+
+static bool check_objects(const json_t *body, ApiError *e) {
+    static const char *const objects[] = {"text", "reasoning"};
+    for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++) {
+        const json_t *value = json_object_get(body, objects[i]);
+        if (value && !json_is_null(value) && !json_is_object(value))
+            return api_error_set(e, 400, NULL, objects[i], "%s must be an object, not %s", objects[i],
+                                 json_kind(value));
+    }
+    return true;
 }
 
 // What would need a store, or time that nobody waits for.
@@ -242,7 +259,7 @@ json_t *responses_to_chat(const json_t *body, ApiError *e) {
                                        "priority",
                                        "cache_salt",
                                        "chat_template_kwargs"};
-    json_t *messages = check_refused(body, e) ? read_messages(body, e) : NULL;
+    json_t *messages = check_refused(body, e) && check_objects(body, e) ? read_messages(body, e) : NULL;
     if (!messages) return NULL;
     json_t *chat = json_pack("{s:o}", "messages", messages);
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(chat, same[i], body, same[i]);

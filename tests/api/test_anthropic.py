@@ -125,7 +125,11 @@ def test_tools_in_history(claude: anthropic.Anthropic, model: str, server: Serve
 @pytest.mark.parametrize(
     ("fields", "place"),
     [
-        ({"max_tokens": None}, "max_tokens"),
+        ({"max_tokens": None}, "max_tokens is missing"),
+        ({"max_tokens": "5"}, "max_tokens must be an integer"),
+        ({"output_config": 3}, "output_config"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tools": [{**WEATHER, "input_schema": 3}]}, "tools[0]"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "system", "content": "x"}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "messages[0].content[0]"),

@@ -69,14 +69,34 @@ def test_generate(lama: ollama.Client, model: str, server: Server) -> None:
     assert raw.response == server.post("/v1/completions", body).json["choices"][0]["text"]
 
 
-def test_options_are_read(lama: ollama.Client, model: str) -> None:
+def test_options_are_read(lama: ollama.Client, model: str, server: Server) -> None:
     assert lama.chat(model, SAY, options={**GREEDY, "num_predict": 3}).eval_count == 3
+    for endless in (0, -1, -2.0):
+        body = {"messages": SAY, "options": {**GREEDY, "num_predict": endless, "stop": [" "]}, "stream": False}
+        assert server.post("/api/chat", body).json["done_reason"] == "stop"
     whole = lama.chat(model, SAY, options=GREEDY).message.content
     assert lama.chat(model, SAY, options={**GREEDY, "stop": [whole[4:6]]}).message.content == whole.split(whole[4:6])[0]
     hot = {"temperature": 1.5, "num_predict": 12}
     same = {lama.chat(model, SAY, options={**hot, "seed": 7}).message.content for _ in range(2)}
     others = {lama.chat(model, SAY, options={**hot, "seed": seed}).message.content for seed in range(8, 12)}
     assert len(same) == 1 and len(same | others) > 1
+    anyhow = {lama.chat(model, SAY, options={**hot, "seed": -1}).message.content for _ in range(4)}
+    assert len(anyhow) > 1
+
+
+def test_what_may_be_left_out(server: Server) -> None:
+    """null, and a field that is not there, are what the Go types of the original make of them."""
+    turns = [*SAY, {"role": "assistant"}, {"role": "user", "content": "More!", "images": None}]
+    body = {"messages": turns, "stream": None, "tools": None, "format": None, "options": None, "think": None}
+    reply = server.post("/api/chat", {**body, "options": {**GREEDY, "stop": None}})
+    assert reply.status == 200 and reply.headers["content-type"] == "application/x-ndjson", reply.body
+    assert server.post("/api/chat", {"messages": SAY, "format": {"const": 1}, "options": None, "stream": False}).status == 200
+    defaults = {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "repeat_penalty": 1.1}
+    said = set()
+    for given in (defaults, dict.fromkeys(defaults)):
+        options = {**given, "seed": 3, "num_predict": 12}
+        said.add(server.post("/api/chat", {"messages": SAY, "stream": False, "options": options}).json["message"]["content"])
+    assert len(said) == 1
 
 
 def test_format(lama: ollama.Client, model: str) -> None:
@@ -118,7 +138,11 @@ def test_models(lama: ollama.Client, model: str, server: Server) -> None:
 
 def test_nothing_to_say_loads_the_model(lama: ollama.Client, model: str) -> None:
     assert lama.generate(model).done_reason == "load"
-    assert lama.chat(model, []).done_reason == "load"
+    assert lama.chat(model + ":latest", []).done_reason == "load"
+    for call in (lambda: lama.generate("other"), lambda: lama.chat("other", [])):
+        with pytest.raises(ollama.ResponseError) as caught:
+            call()
+        assert caught.value.status_code == 404
 
 
 def test_errors(lama: ollama.Client, model: str, server: Server) -> None:
@@ -132,9 +156,17 @@ def test_errors(lama: ollama.Client, model: str, server: Server) -> None:
         {"messages": SAY, "format": "xml"},
         {"messages": SAY, "think": 3},
         {"messages": SAY, "options": {"temperature": "hot"}},
+        {"messages": SAY, "options": 3},
+        {"messages": SAY, "options": {"num_predict": "3"}},
+        {"messages": {"role": "user"}},
+        {"messages": SAY, "stream": "yes"},
+        {"messages": SAY, "tools": "clock"},
         {"messages": [{"role": "assistant", "content": "", "tool_calls": [{"function": {}}]}]},
     ):
         reply = server.post("/api/chat", body)
+        assert reply.status == 400 and set(reply.json) == {"error"}, reply.body
+    for body in ({"prompt": ["x"]}, {"prompt": "x", "raw": "yes"}, {"prompt": "x", "options": []}, {"prompt": "x", "system": 3}):
+        reply = server.post("/api/generate", body)
         assert reply.status == 400 and set(reply.json) == {"error"}, reply.body
     assert set(server.get("/api/chat").json) == {"error"}
 

@@ -145,6 +145,12 @@ def test_structured(client: openai.OpenAI, model: str) -> None:
         ({"tools": [{"type": "web_search"}]}, "tools[0]"),
         ({"instructions": 3}, "instructions"),
         ({"temperature": 3}, "temperature"),
+        ({"text": "json"}, "text"),
+        ({"reasoning": 3}, "reasoning"),
+        ({"tools": [WEATHER], "tool_choice": {"name": "get_weather"}}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice"),
+        ({"input": [{"role": "tool", "content": "x"}], "instructions": "Be brief."}, "input[0].role"),
+        ({"input": [{"role": "user"}]}, "input[0].content"),
         ({"text": {"format": {"type": "xml"}}}, "response_format"),
     ],
 )
