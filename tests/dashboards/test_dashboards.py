@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -45,10 +44,13 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield panel["title"], text
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def listening(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Its address, which is in the log once it listens."""
+    end = time.monotonic() + PATIENCE_S
+    while not (found := re.search(r'msg="Listening on" address=(\S+)', text := log.read_text(encoding="utf-8"))):
+        assert process.poll() is None and time.monotonic() < end, text
+        time.sleep(0.1)
+    return found.group(1)
 
 
 @dataclass
@@ -91,12 +93,11 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     job = {"job_name": "cllm", "scrape_interval": "500ms", "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}]}
     config = {"global": {"evaluation_interval": "1s"}, "rule_files": [str(RULES)], "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-    address = f"127.0.0.1:{free_port()}"
-    flags = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}"]
+    flags = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", "--web.listen-address=127.0.0.1:0"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program("prometheus"), *flags], stdout=log, stderr=log, cwd=folder)
         try:
-            yield Prometheus(f"http://{address}")
+            yield Prometheus(f"http://{listening(process, folder / 'log')}")
         finally:
             process.terminate()
             process.wait(PATIENCE_S)

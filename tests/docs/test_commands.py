@@ -107,6 +107,8 @@ class Scratch:
             if "8080" in command or "cllm stop" in command:
                 self.need_server()
             self.shell(command.replace("curl -s ", "curl -sS --fail-with-body ").replace("8080", self.port))
+            if "cllm stop" in command and self.server:
+                assert self.server.wait(TIMEOUT_S) == 0
 
     def run_block(self, block: Block) -> None:
         if block.kind == "sh":
