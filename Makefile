@@ -189,6 +189,8 @@ help:
 	@echo '                      MODEL=FILE another model, ARGS="--port 9000 …" further options'
 	@echo 'make test             set up, build, make the models, run every test; ARGS="--only NAME" some of them'
 	@echo 'make install          program, library, manual pages, completions, systemd unit, below PREFIX=/usr/local; DESTDIR=DIR before it'
+	@echo 'make deb              a Debian package, in $(BUILD)'
+	@echo 'make dist             a tarball whose program needs few libraries of the system, in $(BUILD)'
 	@echo 'make docs             the pages of docs/ as HTML in build/docs'
 	@echo 'make unit             build and run the unit tests; ARGS=NAME those suites'
 	@echo 'make kcheck           build and run the kernel checker; ARGS="--bench" to time kernels'
@@ -259,6 +261,20 @@ install: $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so
 	@$(BUILD)/cllm completion fish >$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/cllm.fish
 	@for unit in $(UNITS:packaging/systemd/%=%); do \
 	  sed 's|/usr/local/bin/|$(BINDIR)/|' packaging/systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+
+# Packages of what is installed, in $(BUILD).
+.PHONY: deb dist
+deb: $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so
+	+@packaging/build_deb.sh $(BUILD) $(VERSION)
+
+dist: $(BUILD)/cllm-dist $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so
+	+@packaging/build_dist.sh $(BUILD) cllm-$(VERSION)-$(ARCH)-linux
+
+# Of the system it needs libcurl, libedit and glibc: the first two bring more than is worth linking in.
+$(BUILD)/cllm-dist: $(OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ -Wl,-Bstatic -levent_openssl -levent_pthreads -levent -lssl -lcrypto \
+	  -ljansson -lpcre2-8 -lutf8proc -lyaml -lxxhash -Wl,-Bdynamic -lcurl -ledit -lm
 
 uninstall:
 	@rm -f $(INSTALLED:%=$(DESTDIR)%)

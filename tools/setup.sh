@@ -57,6 +57,7 @@ missing_packages() {
   if [ "$what" = tests ]; then
     find_header cmocka.h || echo libcmocka-dev
     command -v mandoc >/dev/null || echo mandoc
+    command -v dpkg-shlibdeps >/dev/null || ! command -v dpkg >/dev/null || echo dpkg-dev # the package is tried out
     command -v curl >/dev/null || echo curl # the printed command line is tried out
     command -v openssl >/dev/null || echo openssl # certificates for the tests of TLS
     emulates_arm && missing_arm
