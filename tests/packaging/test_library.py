@@ -35,15 +35,18 @@ def search_path(prefix: Path) -> str:
     return f"{prefix / 'lib/pkgconfig'}:{os.environ.get('PKG_CONFIG_PATH', '')}"
 
 
-@pytest.fixture(scope="module")
-def ask(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("ask") / "ask"
+def build(prefix: Path, source: Path, program: Path) -> Path:
     compiler = next(c for c in ("cc", "clang-19", "clang", "gcc") if shutil.which(c))
-    options = ["-std=c17", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    options = ["-std=c17", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread"]
     moved = ["--define-variable", f"prefix={prefix}"]  # the stage stands for /
     flags = run("pkg-config", *moved, "--cflags", "--libs", "cllm", PKG_CONFIG_PATH=search_path(prefix)).split()
-    run(compiler, *options, ROOT / "examples/ask.c", "-o", program, *flags)
+    run(compiler, *options, source, "-o", program, *flags)
     return program
+
+
+@pytest.fixture(scope="module")
+def ask(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(prefix, ROOT / "examples/ask.c", tmp_path_factory.mktemp("ask") / "ask")
 
 
 def test_only_its_own_names_are_seen(prefix: Path) -> None:
@@ -66,3 +69,8 @@ def test_refuses_what_is_no_model(prefix: Path, ask: Path) -> None:
     assert done.returncode == 1
     assert "README.md" in done.stderr and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1  # the program's own message: the library writes nothing
+
+
+def test_many_threads(prefix: Path, tmp_path: Path) -> None:
+    program = build(prefix, ROOT / "tests/packaging/together.c", tmp_path / "together")
+    assert run(program, MODEL, LD_LIBRARY_PATH=str(prefix / "lib")) == "ok\n"
