@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "server/json_build.h"
 #include "server/parse.h"
+#include "text/detok.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +271,16 @@ static bool check_max_tokens(const json_t *body, ApiError *e) {
            api_error_set(e, 400, NULL, "max_tokens", "max_tokens is missing");
 }
 
+// Refused under the name that the client knows.
+static bool read_stops(const json_t *body, json_t *chat, ApiError *e) {
+    Fields f = fields_of(body, e);
+    Str stops[DETOK_MAX_STOPS];
+    size_t n = 0;
+    fields_str_list(&f, "stop_sequences", DETOK_MAX_STOPS, stops, &n);
+    json_copy_field(chat, "stop", body, "stop_sequences");
+    return f.ok;
+}
+
 json_t *anthropic_to_chat(const json_t *body, bool counting, ApiError *e) {
     static const char *const same[] = {"model",      "max_tokens", "temperature", "top_p",
                                        "top_k",      "stream",     "timeout_ms",  "priority",
@@ -278,8 +289,7 @@ json_t *anthropic_to_chat(const json_t *body, bool counting, ApiError *e) {
     if (!messages) return NULL;
     json_t *chat = json_pack("{s:o}", "messages", messages);
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(chat, same[i], body, same[i]);
-    json_copy_field(chat, "stop", body, "stop_sequences");
-    if ((counting || check_max_tokens(body, e)) && read_tools(body, chat, e) &&
+    if ((counting || check_max_tokens(body, e)) && read_stops(body, chat, e) && read_tools(body, chat, e) &&
         read_tool_choice(body, chat, e) && read_thinking(body, chat, e) && read_output_config(body, chat, e))
         return chat;
     json_decref(chat);

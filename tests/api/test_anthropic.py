@@ -138,6 +138,8 @@ def test_tools_in_history(claude: anthropic.Anthropic, model: str, server: Serve
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0]"),
         ({"tool_choice": {"type": "some"}}, "tool_choice"),
         ({"temperature": 3}, "temperature"),
+        ({"stop_sequences": 3}, "stop_sequences"),
+        ({"stop_sequences": [None]}, "stop_sequences"),
         ({"thinking": {"type": "perhaps"}}, "thinking"),
     ],
 )
