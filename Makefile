@@ -163,7 +163,7 @@ $(BUILD)/flags: FORCE
 	@echo '$(CFLAGS)' | cmp -s - $@ || echo '$(CFLAGS)' >$@
 
 # The commit is part of the version.
-$(BUILD)/src/cli/main.o: $(wildcard .git/logs/HEAD)
+$(BUILD)/src/cli/main.o: $(wildcard $(shell git rev-parse --git-path logs/HEAD 2>/dev/null))
 
 -include $(OBJS:.o=.d) $(UNIT_OBJS:.o=.d) $(KCHECK_OBJS:.o=.d) $(BUILD)/tests/bench/mask_bench.d
 
