@@ -297,7 +297,7 @@ ARM_BUILD := build/$(CONFIG)-arm
 ARM_CC    := $(if $(findstring clang,$(CC)),$(CC) --target=aarch64-linux-gnu,aarch64-linux-gnu-gcc)
 
 kcheck-arm-build:
-	@$(MAKE) -s ARCH=aarch64 SAN= CC='$(ARM_CC)' BUILD=$(ARM_BUILD) LDFLAGS=-static $(ARM_BUILD)/kcheck
+	@$(MAKE) -s ARCH=aarch64 SAN= PKGS= CC='$(ARM_CC)' BUILD=$(ARM_BUILD) LDFLAGS=-static $(ARM_BUILD)/kcheck
 
 kcheck-arm:
 	@tools/setup.sh tests
