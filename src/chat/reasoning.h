@@ -1,10 +1,13 @@
 // The thinking in an answer, apart from the answer.
 //
-//   think     <think>…</think>                                        Qwen 3, DeepSeek R1, SmolLM3, GLM,
-//   Phi-4, … brackets  [THINK]…[/THINK]                                        Magistral command
-//   <|START_THINKING|>…<|END_THINKING|>                     Command A, R7B seed <seed:think>…</seed:think>
-//   Seed-OSS channels  <|channel|>analysis<|message|>…<|end|>, several times   gpt-oss granite   Here is my
-//   thought process:…Here is my response:        Granite 3.2
+// clang-format off
+//   think     <think>…</think>                                    Qwen 3, DeepSeek R1, SmolLM3, GLM, Phi-4, …
+//   brackets  [THINK]…[/THINK]                                    Magistral
+//   command   <|START_THINKING|>…<|END_THINKING|>                 Command A, R7B
+//   seed      <seed:think>…</seed:think>                          Seed-OSS
+//   channels  <|channel|>analysis<|message|>…<|end|>              gpt-oss, several times
+//   granite   Here is my thought process:…Here is my response:    Granite 3.2
+// clang-format on
 //
 // Thinking stands at the beginning of an answer; the opening mark may already be the last of the prompt.
 // The white space around both marks belongs to neither part. Marks later in the answer are text. Thinking
