@@ -96,6 +96,11 @@ def all_suites(build: Path) -> Iterator[Suite]:
     yield from pytest_suites()
 
 
+def outside_make() -> dict[str, str]:
+    """The environment without what the make above hands down: a make that a test runs is its own."""
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+
+
 def execute(suite: Suite, log: Path) -> str:
     """Run the suite with its output in `log`; "" or why it ended badly. Nothing it started outlives it."""
     with log.open("wb") as out:
@@ -103,7 +108,7 @@ def execute(suite: Suite, log: Path) -> str:
             process = subprocess.Popen(
                 suite.command,
                 cwd=ROOT,
-                env={**os.environ, **suite.env},
+                env={**outside_make(), **suite.env},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
