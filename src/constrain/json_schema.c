@@ -154,6 +154,15 @@ static json_t *whole_branches(Schemas *s, const json_t *schema, const char *keyw
     return whole;
 }
 
+// One of the choices, which are freed.
+static RxId any_of(Schemas *s, RxList *choices) {
+    RxId rx = s->r->failed ? RX_NOTHING_LEFT
+              : choices->n ? rx_alt(s->r, choices->ids, choices->n)
+                           : SCHEMA_NOTHING;
+    free(choices->ids);
+    return rx;
+}
+
 static RxId choice_rx(Schemas *s, const json_t *branches, const char *keyword) {
     RxList choices = {0};
     const json_t *branch;
@@ -165,11 +174,7 @@ static RxId choice_rx(Schemas *s, const json_t *branches, const char *keyword) {
         if (s->r->failed) break;
         if (rx != SCHEMA_NOTHING) rx_push(s->r, &choices, rx);
     }
-    RxId rx = s->r->failed ? RX_NOTHING_LEFT
-              : choices.n  ? rx_alt(s->r, choices.ids, choices.n)
-                           : SCHEMA_NOTHING;
-    free(choices.ids);
-    return rx;
+    return any_of(s, &choices);
 }
 
 static RxId any_rx(Schemas *s, const json_t *schema) {
@@ -249,11 +254,7 @@ static RxId types_rx(Schemas *s, const json_t *schema) {
         if (s->r->failed) break;
         if (rx != SCHEMA_NOTHING) rx_push(s->r, &choices, rx);
     }
-    RxId rx = s->r->failed ? RX_NOTHING_LEFT
-              : choices.n  ? rx_alt(s->r, choices.ids, choices.n)
-                           : SCHEMA_NOTHING;
-    free(choices.ids);
-    return rx;
+    return any_of(s, &choices);
 }
 
 // ---- any schema
