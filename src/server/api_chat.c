@@ -1,4 +1,4 @@
-// /v1/chat/completions: the conversation is chat_request.h's, the answers are openai_answer.h's.
+// /v1/chat/completions: the conversation is chat_request.h's, what choices say is chat_choices.h's.
 #include "server/api_constraint.h"
 #include "server/api_openai.h"
 #include "server/chat_choices.h"

@@ -13,6 +13,21 @@ bool api_encode_whole(const Served *served, Str text, TokenList *out, Err *err) 
     return tokenizer_encode(served->service.tokenizer, text, options, out, err);
 }
 
+bool api_read_token_ids(const Served *served, Fields *f, const char *name, const json_t *list,
+                        TokenList *out) {
+    int32_t n_vocab = tokenizer_n_vocab(served->service.tokenizer);
+    const json_t *item;
+    size_t i;
+    json_array_foreach(list, i, item) {
+        json_int_t id = json_integer_value(item);
+        if (!json_is_integer(item) || id < 0 || id >= n_vocab)
+            return fields_fail(f, name, "must have token ids between 0 and %d, but element %zu is not one",
+                               (int)n_vocab - 1, i);
+        if (!token_list_push(out, (int32_t)id)) return fields_fail(f, name, "does not fit into memory");
+    }
+    return true;
+}
+
 // What all texts of a field have in common.
 typedef struct TextField {
     const Served *served;
@@ -20,21 +35,6 @@ typedef struct TextField {
     const char *name;
     TextEncode encode;
 } TextField;
-
-static bool read_token_ids(const TextField *t, const json_t *list, TokenList *out) {
-    int32_t n_vocab = tokenizer_n_vocab(t->served->service.tokenizer);
-    const json_t *item;
-    size_t i;
-    json_array_foreach(list, i, item) {
-        json_int_t id = json_integer_value(item);
-        if (!json_is_integer(item) || id < 0 || id >= n_vocab)
-            return fields_fail(t->f, t->name,
-                               "must have token ids between 0 and %d, but element %zu is not one",
-                               (int)n_vocab - 1, i);
-        if (!token_list_push(out, (int32_t)id)) return fields_fail(t->f, t->name, "does not fit into memory");
-    }
-    return true;
-}
 
 static bool encode(const TextField *t, Str text, TokenList *out) {
     Err err = {0};
@@ -48,7 +48,7 @@ static bool read_one(const TextField *t, const json_t *text, TokenList *out) {
     if (json_is_string(text)) return encode(t, json_str(text), out);
     if (!json_is_array(text) || json_array_size(text) == 0)
         return fields_fail(t->f, t->name, "must be a string or an array of token ids, not empty");
-    return read_token_ids(t, text, out);
+    return api_read_token_ids(t->served, t->f, t->name, text, out);
 }
 
 bool api_read_texts(const Served *served, Fields *f, const char *name, TextEncode encode_one, size_t most,

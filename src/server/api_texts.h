@@ -19,4 +19,8 @@ bool api_encode_whole(const Served *served, Str text, TokenList *out,
 bool api_read_texts(const Served *served, Fields *f, const char *name, TextEncode encode, size_t most,
                     GenPlan *plan);
 
+// Appends the token ids of an array, which is the field `name` or a part of it. A failure sticks in f.
+bool api_read_token_ids(const Served *served, Fields *f, const char *name, const json_t *list,
+                        TokenList *out);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "server/api_openai.h"
+#include "server/api_texts.h"
 #include "server/parse.h"
 
 // A job whose answer is made where its body is read.
@@ -115,20 +116,9 @@ void api_tokenize(App *app, HttpExchange *x, Str tail) {
 // ---- /detokenize
 
 static bool read_ids(const Served *served, Fields *f, TokenList *out) {
-    const json_t *list = fields_get(f, "tokens"), *id;
-    int32_t n_vocab = tokenizer_n_vocab(served->service.tokenizer);
-    size_t i;
+    const json_t *list = fields_get(f, "tokens");
     if (!json_is_array(list)) return fields_fail(f, "tokens", "must be an array of token ids");
-    json_array_foreach(list, i, id) {
-        json_int_t value = json_integer_value(id);
-        if (!json_is_integer(id) || value < 0 || value >= n_vocab)
-            return fields_fail(f, "tokens",
-                               "must have token ids between 0 and %d, but element %zu is not one",
-                               (int)n_vocab - 1, i);
-        if (!token_list_push(out, (int32_t)value))
-            return fields_fail(f, "tokens", "does not fit into memory");
-    }
-    return true;
+    return api_read_token_ids(served, f, "tokens", list, out);
 }
 
 static json_t *detokenize(const Served *served, const json_t *body, ApiError *e) {
