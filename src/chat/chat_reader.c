@@ -8,7 +8,7 @@ struct ChatReader {
     void *user;
     ReasoningSplitter thinking;
     ToolParser *tools; // NULL: none are told apart
-    int n_calls;
+    int n_calls, n_ended;
     bool failed;
 };
 
@@ -28,11 +28,12 @@ static void tell(ChatReader *r, ChatPartKind kind, int call, Str text) {
 }
 
 static void on_tool_event(void *user, const ToolEvent *e) {
+    ChatReader *r = user;
     switch (e->kind) {
-    case TOOL_TEXT: tell(user, CHAT_TEXT, 0, e->text); break;
-    case TOOL_BEGIN: tell(user, CHAT_CALL, e->index, e->text); break;
-    case TOOL_ARGUMENTS: tell(user, CHAT_ARGUMENTS, e->index, e->text); break;
-    case TOOL_END: break;
+    case TOOL_TEXT: tell(r, CHAT_TEXT, 0, e->text); break;
+    case TOOL_BEGIN: tell(r, CHAT_CALL, e->index, e->text); break;
+    case TOOL_ARGUMENTS: tell(r, CHAT_ARGUMENTS, e->index, e->text); break;
+    case TOOL_END: r->n_ended++; break;
     }
 }
 
@@ -90,49 +91,48 @@ int chat_reader_n_calls(const ChatReader *r) {
     return r->n_calls;
 }
 
-// ---- whole answers
-
-typedef struct Gathering {
-    ChatAnswer *answer;
-    Buf arguments; // of the latest call
-    bool failed;
-} Gathering;
-
-static void end_call(Gathering *g) {
-    json_t *call = json_array_get(g->answer->calls, json_array_size(g->answer->calls) - 1);
-    if (!call) return;
-    json_t *arguments = json_stringn(buf_str(&g->arguments).ptr, g->arguments.len);
-    g->failed |= json_object_set_new(call, "arguments", arguments) != 0 || g->arguments.failed;
-    buf_clear(&g->arguments);
+bool chat_reader_thinks(const ChatReader *r) {
+    return r->form->reasoning && reasoning_is_inside(&r->thinking);
 }
 
-static void gather(void *user, const ChatPart *part) {
-    Gathering *g = user;
+bool chat_reader_is_done(const ChatReader *r) {
+    return r->form->one_call && r->n_ended > 0;
+}
+
+// ---- whole answers
+
+static void end_call(ChatAnswer *a) {
+    json_t *call = json_array_get(a->calls, json_array_size(a->calls) - 1);
+    if (!call) return;
+    json_t *arguments = json_stringn(buf_str(&a->arguments).ptr, a->arguments.len);
+    a->failed |= json_object_set_new(call, "arguments", arguments) != 0 || a->arguments.failed;
+    buf_clear(&a->arguments);
+}
+
+static void begin_call(ChatAnswer *a, const ChatPart *part) {
+    end_call(a);
+    if (!a->calls) a->calls = json_array();
+    json_t *call = json_pack("{s:s, s:s%}", "id", part->id, "name", part->text.ptr, part->text.len);
+    a->failed |= json_array_append_new(a->calls, call) != 0;
+}
+
+void chat_answer_add(ChatAnswer *a, const ChatPart *part) {
     switch (part->kind) {
-    case CHAT_TEXT: buf_put(&g->answer->text, part->text); break;
-    case CHAT_REASONING: buf_put(&g->answer->reasoning, part->text); break;
-    case CHAT_ARGUMENTS: buf_put(&g->arguments, part->text); break;
-    case CHAT_CALL:
-        end_call(g);
-        g->failed |= json_array_append_new(g->answer->calls, json_pack("{s:s, s:s%}", "id", part->id, "name",
-                                                                       part->text.ptr, part->text.len)) != 0;
-        break;
+    case CHAT_TEXT: buf_put(&a->text, part->text); break;
+    case CHAT_REASONING: buf_put(&a->reasoning, part->text); break;
+    case CHAT_ARGUMENTS: buf_put(&a->arguments, part->text); break;
+    case CHAT_CALL: begin_call(a, part); break;
     }
 }
 
-bool chat_answer_read(const ChatForm *form, Str text, ChatAnswer *out) {
-    Gathering g = {.answer = out};
-    *out = (ChatAnswer){.calls = json_array()};
-    ChatReader *r = out->calls ? chat_reader_new(form, gather, &g) : NULL;
-    bool ok = r && chat_reader_push(r, text) && chat_reader_finish(r);
-    end_call(&g);
-    chat_reader_free(r);
-    buf_free(&g.arguments);
-    return ok && !g.failed && !out->text.failed && !out->reasoning.failed;
+bool chat_answer_finish(ChatAnswer *a) {
+    end_call(a);
+    return !a->failed && !a->text.failed && !a->reasoning.failed;
 }
 
 void chat_answer_free(ChatAnswer *a) {
     buf_free(&a->text);
     buf_free(&a->reasoning);
+    buf_free(&a->arguments);
     json_decref(a->calls);
 }

@@ -46,14 +46,21 @@ void chat_reader_free(ChatReader *r); // NULL is allowed
 bool chat_reader_push(ChatReader *r, Str text);
 bool chat_reader_finish(ChatReader *r);
 int chat_reader_n_calls(const ChatReader *r);
+bool chat_reader_thinks(const ChatReader *r);  // the thinking has begun and not ended
+bool chat_reader_is_done(const ChatReader *r); // the only call that is wanted has ended: nothing more is told
 
-// A whole answer at once.
+// A whole answer, put together of its parts. It begins zeroed.
 typedef struct ChatAnswer {
     Buf text, reasoning;
-    json_t *calls; // [{"id", "name", "arguments": text}], empty: none
+    json_t *calls; // [{"id", "name", "arguments": text}]; NULL or empty: none
+
+    // chat_reader.c only:
+    Buf arguments; // of the latest call
+    bool failed;
 } ChatAnswer;
 
-bool chat_answer_read(const ChatForm *form, Str text, ChatAnswer *out); // false: out of memory
+void chat_answer_add(ChatAnswer *a, const ChatPart *part);
+bool chat_answer_finish(ChatAnswer *a); // there are no more parts; false: out of memory
 void chat_answer_free(ChatAnswer *a);
 
 #endif

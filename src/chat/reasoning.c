@@ -42,12 +42,12 @@ void reasoning_free(ReasoningSplitter *s) {
     buf_free(&s->out);
 }
 
-static bool is_inside(const ReasoningSplitter *s) {
+bool reasoning_is_inside(const ReasoningSplitter *s) {
     return s->state == REASONING_OPENED || s->state == REASONING_INSIDE;
 }
 
 static void flush(ReasoningSplitter *s) {
-    if (s->out.len && !s->out.failed) s->sink(s->user, is_inside(s), buf_str(&s->out));
+    if (s->out.len && !s->out.failed) s->sink(s->user, reasoning_is_inside(s), buf_str(&s->out));
     s->out.len = 0; // a failure sticks
 }
 
@@ -132,7 +132,7 @@ bool reasoning_push(ReasoningSplitter *s, Str text) {
 }
 
 bool reasoning_finish(ReasoningSplitter *s) {
-    if (!is_inside(s) || s->held.len > s->mark) release(s, s->held.len);
+    if (!reasoning_is_inside(s) || s->held.len > s->mark) release(s, s->held.len);
     flush(s);
     return !s->held.failed && !s->out.failed;
 }

@@ -51,5 +51,6 @@ void reasoning_free(ReasoningSplitter *s);
 // Pieces of whole code points. false: out of memory.
 bool reasoning_push(ReasoningSplitter *s, Str text);
 bool reasoning_finish(ReasoningSplitter *s);
+bool reasoning_is_inside(const ReasoningSplitter *s); // behind an opening mark, before the closing one
 
 #endif

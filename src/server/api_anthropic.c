@@ -78,13 +78,9 @@ static json_t *content_json(const ChatAnswer *a) {
 
 static json_t *whole(const Generation *g) {
     const Request *choice = g->choices[0];
-    ChatAnswer answer;
-    json_t *message = NULL;
-    if (chat_choice_answer(g, choice, &answer))
-        message = message_json(g, content_json(&answer), stop_reason(choice, json_array_size(answer.calls)),
-                               stop_sequence(choice), true);
-    chat_answer_free(&answer);
-    return message;
+    const ChatAnswer *answer = chat_choice_answer(g, choice);
+    return message_json(g, content_json(answer), stop_reason(choice, json_array_size(answer->calls)),
+                        stop_sequence(choice), true);
 }
 
 // ---- streamed
@@ -172,6 +168,7 @@ void api_messages(App *app, HttpExchange *x, Str tail) {
                                        .read = read,
                                        .free_state = chat_choices_free,
                                        .whole = whole,
+                                       .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
                                        .fail = fail};

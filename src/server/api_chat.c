@@ -36,12 +36,9 @@ static json_t *message_json(const ChatAnswer *a) {
 }
 
 static json_t *whole_choice(const Generation *g, const Request *choice, const char **finish) {
-    ChatAnswer answer;
-    json_t *message = NULL;
-    if (chat_choice_answer(g, choice, &answer)) message = message_json(&answer);
-    *finish = finish_word(choice, json_array_size(answer.calls));
-    chat_answer_free(&answer);
-    return json_pack("{s:o}", "message", message);
+    const ChatAnswer *answer = chat_choice_answer(g, choice);
+    *finish = finish_word(choice, json_array_size(answer->calls));
+    return json_pack("{s:o}", "message", message_json(answer));
 }
 
 static json_t *logprobs(const Generation *g, Request *choice, OpenAiPart part) {
@@ -49,7 +46,8 @@ static json_t *logprobs(const Generation *g, Request *choice, OpenAiPart part) {
     return openai_chat_logprobs(g->app->served.service.tokenizer, &choice->log, part.first, part.end);
 }
 
-static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", whole_choice, logprobs};
+static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", whole_choice, logprobs,
+                                     chat_choices_n_reasoning};
 
 static json_t *whole(const Generation *g) {
     return openai_whole(g, &chat_kind);
@@ -232,6 +230,7 @@ void api_chat_completions(App *app, HttpExchange *x, Str tail) {
                                        .read = openai_read_chat,
                                        .free_state = chat_choices_free,
                                        .whole = whole,
+                                       .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
                                        .fail = openai_fail};

@@ -97,7 +97,8 @@ static json_t *text_logprobs(const Generation *g, Request *choice, OpenAiPart pa
     return object;
 }
 
-static const OpenAiKind completion_kind = {"text_completion", "text_completion", whole_choice, text_logprobs};
+static const OpenAiKind completion_kind = {"text_completion", "text_completion", whole_choice, text_logprobs,
+                                           NULL};
 
 static json_t *whole(const Generation *g) {
     return openai_whole(g, &completion_kind);

@@ -85,13 +85,10 @@ static json_t *calls_json(const json_t *calls) {
 
 static json_t *whole(const Generation *g) {
     const Request *choice = g->choices[0];
-    ChatAnswer answer;
-    json_t *reply = NULL;
-    if (chat_choice_answer(g, choice, &answer)) {
-        reply = said_json(g, buf_str(&answer.text), buf_str(&answer.reasoning), calls_json(answer.calls));
-        add_figures(reply, choice);
-    }
-    chat_answer_free(&answer);
+    const ChatAnswer *answer = chat_choice_answer(g, choice);
+    json_t *reply =
+        said_json(g, buf_str(&answer->text), buf_str(&answer->reasoning), calls_json(answer->calls));
+    add_figures(reply, choice);
     return reply;
 }
 
@@ -195,6 +192,7 @@ void api_ollama_chat(App *app, HttpExchange *x, Str tail) {
                                        .read = read_chat,
                                        .free_state = chat_choices_free,
                                        .whole = whole,
+                                       .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
                                        .fail = fail,
@@ -209,6 +207,7 @@ void api_ollama_generate(App *app, HttpExchange *x, Str tail) {
                                        .read = read_generate,
                                        .free_state = chat_choices_free,
                                        .whole = whole,
+                                       .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
                                        .fail = fail,

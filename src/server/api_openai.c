@@ -5,11 +5,16 @@
 
 // ---- answers
 
-static json_t *usage_json(const Generation *g) {
+static json_t *usage_json(const Generation *g, const OpenAiKind *kind) {
     GenUsage u = generation_usage(g);
-    return json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", (json_int_t)u.n_prompt, "completion_tokens",
-                     (json_int_t)u.n_generated, "total_tokens", (json_int_t)(u.n_prompt + u.n_generated),
-                     "prompt_tokens_details", "cached_tokens", (json_int_t)u.n_cached);
+    json_t *usage =
+        json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", (json_int_t)u.n_prompt, "completion_tokens",
+                  (json_int_t)u.n_generated, "total_tokens", (json_int_t)(u.n_prompt + u.n_generated),
+                  "prompt_tokens_details", "cached_tokens", (json_int_t)u.n_cached);
+    if (kind->n_reasoning)
+        json_object_set_new(usage, "completion_tokens_details",
+                            json_pack("{s:I}", "reasoning_tokens", (json_int_t)kind->n_reasoning(g)));
+    return usage;
 }
 
 static json_t *head_json(const Generation *g, const char *object) {
@@ -41,7 +46,7 @@ json_t *openai_whole(const Generation *g, const OpenAiKind *kind) {
         json_array_append_new(choices, choice_json(choice, own, logprobs_json(g, kind, choice, all), finish));
     }
     json_object_set_new(reply, "choices", choices);
-    json_object_set_new(reply, "usage", usage_json(g));
+    json_object_set_new(reply, "usage", usage_json(g, kind));
     return reply;
 }
 
@@ -49,7 +54,7 @@ json_t *openai_whole(const Generation *g, const OpenAiKind *kind) {
 static bool send_chunk(Generation *g, const OpenAiKind *kind, json_t *choices, json_t *usage) {
     json_t *chunk = head_json(g, kind->chunk_object);
     json_object_set_new(chunk, "choices", choices);
-    if (!usage && g->params.running_usage) usage = usage_json(g);
+    if (!usage && g->params.running_usage) usage = usage_json(g, kind);
     if (usage || g->params.include_usage) json_object_set_new(chunk, "usage", usage ? usage : json_null());
     return stream_event(g, chunk);
 }
@@ -67,7 +72,7 @@ bool openai_send(Generation *g, const OpenAiKind *kind, Request *choice, json_t 
 }
 
 void openai_end(Generation *g, const OpenAiKind *kind) {
-    if (g->params.include_usage && !send_chunk(g, kind, json_array(), usage_json(g))) return;
+    if (g->params.include_usage && !send_chunk(g, kind, json_array(), usage_json(g, kind))) return;
     if (stream_word(g, "[DONE]")) stream_end(g, false);
 }
 

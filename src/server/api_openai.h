@@ -36,6 +36,7 @@ typedef struct OpenAiKind {
     // another *finish than the outcome's word.
     json_t *(*whole)(const Generation *g, const Request *choice, const char **finish);
     json_t *(*logprobs)(const Generation *g, Request *choice, OpenAiPart part); // a new reference; NULL: none
+    int64_t (*n_reasoning)(const Generation *g); // tokens of the thinking; NULL: there is none to tell
 } OpenAiKind;
 
 // What a GenDialect of OpenAI's answers by.

@@ -86,10 +86,11 @@ static const char *item_status(const Request *choice, bool last) {
 
 static json_t *usage_json(const Generation *g) {
     GenUsage u = generation_usage(g);
-    return json_pack("{s:I, s:{s:I, s:i}, s:I, s:{s:i}, s:I}", "input_tokens", (json_int_t)u.n_prompt,
+    return json_pack("{s:I, s:{s:I, s:i}, s:I, s:{s:I}, s:I}", "input_tokens", (json_int_t)u.n_prompt,
                      "input_tokens_details", "cached_tokens", (json_int_t)u.n_cached, "cache_write_tokens", 0,
                      "output_tokens", (json_int_t)u.n_generated, "output_tokens_details", "reasoning_tokens",
-                     0, "total_tokens", (json_int_t)(u.n_prompt + u.n_generated));
+                     (json_int_t)chat_choices_n_reasoning(g), "total_tokens",
+                     (json_int_t)(u.n_prompt + u.n_generated));
 }
 
 static json_t *response_json(const Generation *g, const char *status, json_t *usage) {
@@ -131,18 +132,16 @@ static void add_calls(const Generation *g, Response *r, const json_t *calls) {
 static json_t *whole(const Generation *g) {
     const Request *choice = g->choices[0];
     Response *r = chat_choices_own(g);
-    ChatAnswer answer;
-    bool ok = chat_choice_answer(g, choice, &answer);
-    bool calls = ok && json_array_size(answer.calls) > 0, thinks = ok && answer.reasoning.len;
-    bool says = ok && (answer.text.len || (!calls && !thinks)); // something there always is
+    const ChatAnswer *answer = chat_choice_answer(g, choice);
+    bool calls = json_array_size(answer->calls) > 0, thinks = answer->reasoning.len;
+    bool says = answer->text.len || (!calls && !thinks); // something there always is
     if (thinks)
-        add_item(g, r, &(ChatPart){.kind = CHAT_REASONING}, buf_str(&answer.reasoning),
+        add_item(g, r, &(ChatPart){.kind = CHAT_REASONING}, buf_str(&answer->reasoning),
                  item_status(choice, !says && !calls));
     if (says)
-        add_item(g, r, &(ChatPart){.kind = CHAT_TEXT}, buf_str(&answer.text), item_status(choice, !calls));
-    if (calls) add_calls(g, r, answer.calls);
-    chat_answer_free(&answer);
-    return ok ? response_json(g, final_status(g), usage_json(g)) : NULL;
+        add_item(g, r, &(ChatPart){.kind = CHAT_TEXT}, buf_str(&answer->text), item_status(choice, !calls));
+    if (calls) add_calls(g, r, answer->calls);
+    return response_json(g, final_status(g), usage_json(g));
 }
 
 // ---- streamed
@@ -271,6 +270,7 @@ void api_responses(App *app, HttpExchange *x, Str tail) {
                                        .read = read,
                                        .free_state = chat_choices_free,
                                        .whole = whole,
+                                       .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
                                        .fail = fail};

@@ -1,20 +1,22 @@
 #include "server/chat_choices.h"
 
-#include "base/shortage.h"
 #include "server/api_openai.h"
 #include "server/api_stream.h"
 
 #include <stdlib.h>
 
 ChatChoices *chat_choices_new(int32_t n) {
-    ChatChoices *c = calloc(1, sizeof *c + (size_t)n * sizeof c->readers[0]);
+    ChatChoices *c = calloc(1, sizeof *c + (size_t)n * sizeof c->of[0]);
     if (c) c->n = n;
     return c;
 }
 
 void chat_choices_free(void *choices) {
     ChatChoices *c = choices;
-    for (int32_t i = 0; i < c->n; i++) chat_reader_free(c->readers[i]);
+    for (int32_t i = 0; i < c->n; i++) {
+        chat_reader_free(c->of[i].reader);
+        chat_answer_free(&c->of[i].answer);
+    }
     chat_form_free(&c->form);
     if (c->own.free) c->own.free(c->own.data);
     free(c);
@@ -50,23 +52,46 @@ void *chat_choices_own(const Generation *g) {
     return ((const ChatChoices *)g->state)->own.data;
 }
 
+static ChatChoice *choice_of(const Generation *g, const Request *choice) {
+    return &((ChatChoices *)g->state)->of[choice->index];
+}
+
+// Thinking counts until its closing mark is complete.
+static bool push(ChatChoice *c, Request *choice, Str text) {
+    bool thought = chat_reader_thinks(c->reader);
+    if (!chat_reader_push(c->reader, text)) return false;
+    if (thought || chat_reader_thinks(c->reader)) c->n_reasoning = choice->n_generated;
+    choice->enough = chat_reader_is_done(c->reader);
+    return choice->outcome == OUTCOME_NONE || chat_reader_finish(c->reader);
+}
+
 bool chat_choice_push(Generation *g, Request *choice, Str text, ChatPartSink *sink) {
-    ChatChoices *c = g->state;
-    ChatReader **reader = &c->readers[choice->index];
-    if (!*reader) *reader = chat_reader_new(&c->form, sink, choice);
-    bool ended = choice->outcome != OUTCOME_NONE;
-    if (*reader && chat_reader_push(*reader, text) && (!ended || chat_reader_finish(*reader))) return true;
-    return stream_no_memory(g);
+    ChatChoice *c = choice_of(g, choice);
+    if (!c->reader) c->reader = chat_reader_new(&((ChatChoices *)g->state)->form, sink, choice);
+    return (c->reader && push(c, choice, text)) || stream_no_memory(g);
+}
+
+static void keep_part(void *user, const ChatPart *part) {
+    Request *choice = user;
+    chat_answer_add(&choice_of(choice->user, choice)->answer, part);
+}
+
+void chat_choice_hear(Generation *g, Request *choice, Str text) {
+    if (!chat_choice_push(g, choice, text, keep_part) || choice->outcome == OUTCOME_NONE) return;
+    if (!chat_answer_finish(&choice_of(g, choice)->answer)) stream_no_memory(g);
+}
+
+const ChatAnswer *chat_choice_answer(const Generation *g, const Request *choice) {
+    return &choice_of(g, choice)->answer;
 }
 
 size_t chat_choice_n_calls(const Generation *g, const Request *choice) {
-    const ChatReader *reader = ((const ChatChoices *)g->state)->readers[choice->index];
+    const ChatReader *reader = choice_of(g, choice)->reader;
     return reader ? (size_t)chat_reader_n_calls(reader) : 0;
 }
 
-bool chat_choice_answer(const Generation *g, const Request *choice, ChatAnswer *out) {
-    const ChatChoices *c = g->state;
-    if (chat_answer_read(&c->form, buf_str(&choice->text), out)) return true;
-    shortage_note();
-    return false;
+int64_t chat_choices_n_reasoning(const Generation *g) {
+    int64_t n = 0;
+    for (int32_t i = 0; i < g->n_choices; i++) n += ((const ChatChoices *)g->state)->of[i].n_reasoning;
+    return n;
 }

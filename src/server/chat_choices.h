@@ -18,12 +18,18 @@ typedef struct ChatOwn {
     void (*free)(void *data); // NULL: there is nothing to free
 } ChatOwn;
 
+typedef struct ChatChoice {
+    ChatReader *reader;  // from its first text on
+    ChatAnswer answer;   // of a whole answer: what it has said
+    int32_t n_reasoning; // tokens up to the end of its thinking
+} ChatChoice;
+
 // A GenPlan.state, of n choices to come.
 typedef struct ChatChoices {
     ChatForm form;
     ChatOwn own;
     int32_t n;
-    ChatReader *readers[]; // of a stream's choices, from their first text on
+    ChatChoice of[];
 } ChatChoices;
 
 ChatChoices *chat_choices_new(int32_t n); // NULL: no memory
@@ -37,10 +43,12 @@ bool chat_choices_read_text(const Served *served, json_t *text, GenPlan *plan, C
 void *chat_choices_own(const Generation *g); // ChatOwn.data
 
 // A stream: gives the parts of what the choice says next to the sink, whose user is the Request, and when it
-// has ended all that is left. false: out of memory; the stream has been ended.
+// has ended all that is left. When all that was wanted has come the choice has enough. false: out of memory;
+// the answer has been ended.
 bool chat_choice_push(Generation *g, Request *choice, Str text, ChatPartSink *sink);
-size_t chat_choice_n_calls(const Generation *g, const Request *choice); // begun in its stream so far
-// The whole text at once. false: out of memory; *out must be freed all the same.
-bool chat_choice_answer(const Generation *g, const Request *choice, ChatAnswer *out);
+void chat_choice_hear(Generation *g, Request *choice, Str text);                  // GenDialect.hear
+const ChatAnswer *chat_choice_answer(const Generation *g, const Request *choice); // heard, after its end
+size_t chat_choice_n_calls(const Generation *g, const Request *choice);           // begun so far
+int64_t chat_choices_n_reasoning(const Generation *g); // tokens of all choices' thinking, its marks included
 
 #endif

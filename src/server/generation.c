@@ -122,18 +122,20 @@ static void answer_whole(Generation *g) {
         api_reply_json(x, g->dialect->errors, 200, g->dialect->whole(g));
 }
 
-static void stream_text(Generation *g, Request *choice) {
-    g->dialect->delta(g, choice, buf_str(&choice->text));
+static void tell_text(Generation *g, Request *choice) {
+    bool stream = g->params.stream;
+    if (!stream && !g->dialect->hear) return;
+    (stream ? g->dialect->delta : g->dialect->hear)(g, choice, buf_str(&choice->text));
     buf_clear(&choice->text);
 }
 
 static void on_token(Request *choice) {
-    stream_text(choice->user, choice);
+    tell_text(choice->user, choice);
 }
 
 static void on_end(Request *choice) {
     Generation *g = choice->user;
-    if (g->params.stream) stream_text(g, choice);
+    tell_text(g, choice);
     if (g->over || --g->n_running > 0) return;
     g->over = true;
     if (g->params.stream)
@@ -168,8 +170,7 @@ static void on_released(Request *choice) {
     if (g->n_live == 0) generation_free(g);
 }
 
-static const RequestSink whole_sink = {NULL, on_end, on_failure, on_released};
-static const RequestSink stream_sink = {on_token, on_end, on_failure, on_released};
+static const RequestSink choice_sink = {on_token, on_end, on_failure, on_released};
 
 // ---- start
 
@@ -199,7 +200,7 @@ static bool start_choice(Generation *g, GenParams params, ApiError *e) {
     else
         snprintf(id, sizeof id, "%s", g->id);
     RequestSpec spec = {id, &params, prompt->ids, prompt->n, g->received_ns, index > 0 && !params.embed};
-    Request *choice = request_start(g->app, params.stream ? &stream_sink : &whole_sink, g, &spec, e);
+    Request *choice = request_start(g->app, &choice_sink, g, &spec, e);
     if (!choice) return false;
     choice->index = index;
     g->choices[g->n_started++] = choice;

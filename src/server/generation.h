@@ -41,6 +41,9 @@ typedef struct GenDialect {
     bool (*read)(const Served *served, const json_t *body, GenPlan *plan, ApiError *e);
     void (*free_state)(void *state); // NULL: there is none
     json_t *(*whole)(const Generation *g);
+    // Of a whole answer: the choice says `text` next, as for delta. NULL: whole finds all of it in the
+    // choices.
+    void (*hear)(Generation *g, Request *choice, Str text);
     // Of a stream, by api_stream.h. delta: the choice says `text` next (perhaps nothing yet), and when its
     // outcome is not OUTCOME_NONE it has ended. end: all have ended. fail: after the first byte.
     void (*delta)(Generation *g, Request *choice, Str text);

@@ -256,7 +256,8 @@ static void on_token(Request *r, const EngineEvent *event) {
         answer(r, FINISH_STOP);
     } else {
         if (r->sink->token) r->sink->token(r);
-        return;
+        if (r->answered || !r->enough) return;
+        answer(r, FINISH_STOP);
     }
     engine_cancel(r->app->served.service.engine, r->engine_id);
 }

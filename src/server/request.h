@@ -79,6 +79,7 @@ struct Request {
     int32_t index; // the sink's: which of its requests
     bool answered; // told of its outcome, or abandoned
     bool opened;   // the sink's: its part of a stream has begun
+    bool enough;   // the sink's, from its `token`: it wants no more, as if the model had ended here
     Buf text;      // shown text that the sink has not taken yet (a sink may clear it)
     int32_t n_prompt, n_generated, max_tokens, priority;
     double *pooled;             // params.embed: [n_embd], see EngineRequest; the mean is a sum yet

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 
 #define TEMPLATE(words)                                                                                      \
@@ -15,7 +16,8 @@
 #define USER "{\"role\":\"user\",\"content\":\"hello\"}"
 #define TOOLS                                                                                                \
     "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\"}}}]"
-#define CALL "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": \"h\\u00e9\"}}\n</tool_call>"
+#define BEGINNING "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": \"h\\u00e9\"}"
+#define CALL BEGINNING "}\n</tool_call>"
 #define ARGUMENTS "{\\\"x\\\": \\\"h\\\\u00e9\\\"}"
 
 static int quiet(void **state) {
@@ -60,8 +62,6 @@ static void test_call(void **state) {
     ASK(&r, USER, TOOLS, 200, "\"content\":\"hello.\"", "\"tool_calls\":[{\"id\":\"call_",
         "\"type\":\"function\"", "{\"name\":\"f\",\"arguments\":\"" ARGUMENTS "\"}", "{\"id\":\"call_",
         ARGUMENTS, "\"finish_reason\":\"tool_calls\"");
-    ASK(&r, USER, TOOLS ",\"parallel_tool_calls\":false", 200, ARGUMENTS "\"}}]",
-        "\"finish_reason\":\"tool_calls\"");
     ASK(&r, USER, TOOLS ",\"stream\":true", 200, "{\"role\":\"assistant\",\"content\":\"\"}",
         "{\"content\":\"h", "{\"tool_calls\":[{\"index\":0,\"id\":\"call_",
         "\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}",
@@ -80,17 +80,55 @@ static void test_call(void **state) {
     rig_close(&r);
 }
 
+// `"key":n`, n being the tokens of a text.
+static void tokens_of(const Rig *r, const char *key, const char *text, char out[64]) {
+    json_t *content = json_pack("{s:s}", "content", text);
+    char *body = json_dumps(content, 0);
+    Buf answer = {0};
+    assert_int_equal(rig_ask(r, "POST", "/tokenize", body, &answer), 200);
+    snprintf(out, 64, "\"%s\":%d", key, atoi(strstr(answer.ptr, "\"count\":") + 8));
+    buf_free(&answer);
+    free(body);
+    json_decref(content);
+}
+
+// One call is wanted: it is the answer's end, whatever the model would have gone on with.
+static void test_one_call(void **state) {
+    (void)state;
+    Rig r;
+    char tokens[64];
+    open_chat(&r, TEMPLATE("<tool_call>"), NULL);
+    rig_say(&r, CALL "\n" CALL " more");
+    tokens_of(&r, "completion_tokens", BEGINNING, tokens);
+    ASK(&r, USER, TOOLS ",\"parallel_tool_calls\":false", 200, ARGUMENTS "\"}}]",
+        "\"finish_reason\":\"tool_calls\"", tokens);
+    ASK(&r, USER, TOOLS ",\"parallel_tool_calls\":false,\"n\":2", 200, ARGUMENTS "\"}}]", ARGUMENTS "\"}}]");
+    ASK(&r, USER,
+        TOOLS ",\"parallel_tool_calls\":false,\"stream\":true,\"stream_options\":{\"include_usage\":true}",
+        200, "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"}\"}}]}", "\"delta\":{}",
+        "\"finish_reason\":\"tool_calls\"", tokens, "[DONE]");
+    rig_say(&r, "hello");
+    ASK(&r, USER, TOOLS ",\"parallel_tool_calls\":false", 200, "\"content\":\"hello\"",
+        "\"finish_reason\":\"stop\"");
+    rig_close(&r);
+}
+
 static void test_thinking(void **state) {
     (void)state;
     Rig r;
     open_chat(&r, TEMPLATE("</think>"), NULL);
     rig_say(&r, "<think>\nhe he\n</think>\n\nhello");
+    char all[64], thinking[64];
+    tokens_of(&r, "completion_tokens", "<think>\nhe he\n</think>\n\nhello", all);
+    tokens_of(&r, "reasoning_tokens", "<think>\nhe he\n</think>", thinking);
     ASK(&r, USER, "", 200, "\"content\":\"hello\"", "\"reasoning_content\":\"he he\"",
-        "\"finish_reason\":\"stop\"");
-    ASK(&r, USER, "\"stream\":true", 200, "\"content\":\"\"", "\"delta\":{\"reasoning_content\":\"he\"}",
-        "\"delta\":{\"content\":\"hello\"}", "\"finish_reason\":\"stop\"");
+        "\"finish_reason\":\"stop\"", all, thinking);
+    ASK(&r, USER, "\"stream\":true,\"stream_options\":{\"include_usage\":true}", 200, "\"content\":\"\"",
+        "\"delta\":{\"reasoning_content\":\"he\"}", "\"delta\":{\"content\":\"hello\"}",
+        "\"finish_reason\":\"stop\"", thinking);
+    ASK(&r, USER, "\"max_tokens\":10", 200, "\"finish_reason\":\"length\"", "\"reasoning_tokens\":10");
     ASK(&r, USER, "\"reasoning_format\":\"none\"", 200,
-        "\"content\":\"<think>\\nhe he\\n</think>\\n\\nhello\"");
+        "\"content\":\"<think>\\nhe he\\n</think>\\n\\nhello\"", "\"reasoning_tokens\":0");
     ASK(&r, USER, "\"reasoning_format\":\"some\"", 400, "auto or none");
     rig_close(&r);
     rig_defaults(&r);
@@ -281,8 +319,8 @@ static void test_thinking_or_not(void **state) {
     rig_close(&r);
 }
 
-SUITE(server_chat, cmocka_unit_test_setup(test_call, quiet), cmocka_unit_test_setup(test_thinking, quiet),
-      cmocka_unit_test_setup(test_constrained, quiet),
+SUITE(server_chat, cmocka_unit_test_setup(test_call, quiet), cmocka_unit_test_setup(test_one_call, quiet),
+      cmocka_unit_test_setup(test_thinking, quiet), cmocka_unit_test_setup(test_constrained, quiet),
       cmocka_unit_test_setup(test_marks_are_control_tokens, quiet),
       cmocka_unit_test_setup(test_history_is_rendered, quiet),
       cmocka_unit_test_setup(test_thinking_before_what_is_held, quiet),
