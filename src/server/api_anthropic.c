@@ -18,9 +18,10 @@ typedef struct Blocks {
 
 static json_t *usage_json(const Generation *g, bool with_output) {
     GenUsage u = generation_usage(g);
-    return json_pack("{s:I, s:I, s:i, s:I}", "input_tokens", (json_int_t)(u.n_prompt - u.n_cached),
+    return json_pack("{s:I, s:I, s:i, s:I, s:{s:I}}", "input_tokens", (json_int_t)(u.n_prompt - u.n_cached),
                      "cache_read_input_tokens", (json_int_t)u.n_cached, "cache_creation_input_tokens", 0,
-                     "output_tokens", (json_int_t)(with_output ? u.n_generated : 0));
+                     "output_tokens", (json_int_t)(with_output ? u.n_generated : 0), "output_tokens_details",
+                     "thinking_tokens", (json_int_t)(with_output ? chat_choices_n_reasoning(g) : 0));
 }
 
 static const char *stop_reason(const Request *choice, size_t n_calls) {

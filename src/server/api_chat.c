@@ -3,12 +3,18 @@
 #include "server/api_openai.h"
 #include "server/chat_choices.h"
 #include "server/chat_request.h"
+#include "server/openai_functions.h"
 #include "server/openai_logprobs.h"
 
 // ---- answers
 
-static const char *finish_word(const Request *choice, size_t n_calls) {
-    if (choice->outcome == OUTCOME_STOP && n_calls) return "tool_calls";
+// Was the request in the older words for tools? Then the answer is, too.
+static bool says_functions(const Generation *g) {
+    return chat_choices_own(g) != NULL;
+}
+
+static const char *finish_word(const Generation *g, const Request *choice, size_t n_calls) {
+    if (choice->outcome == OUTCOME_STOP && n_calls) return says_functions(g) ? "function_call" : "tool_calls";
     return metrics_outcome_word(choice->outcome);
 }
 
@@ -24,21 +30,30 @@ static json_t *calls_json(const json_t *calls) {
     return out;
 }
 
-static json_t *message_json(const ChatAnswer *a) {
+static json_t *function_call_json(const json_t *calls) {
+    const json_t *call = json_array_get(calls, 0);
+    return json_pack("{s:O, s:O}", "name", json_object_get(call, "name"), "arguments",
+                     json_object_get(call, "arguments"));
+}
+
+static json_t *message_json(const Generation *g, const ChatAnswer *a) {
     size_t n_calls = json_array_size(a->calls);
     Str text = buf_str(&a->text), reasoning = buf_str(&a->reasoning);
     json_t *message = json_pack("{s:s, s:n, s:n}", "role", "assistant", "content", "refusal");
     if (text.len || n_calls == 0) json_object_set_new(message, "content", json_stringn(text.ptr, text.len));
     if (reasoning.len)
         json_object_set_new(message, "reasoning_content", json_stringn(reasoning.ptr, reasoning.len));
-    if (n_calls) json_object_set_new(message, "tool_calls", calls_json(a->calls));
+    if (n_calls && says_functions(g))
+        json_object_set_new(message, "function_call", function_call_json(a->calls));
+    else if (n_calls)
+        json_object_set_new(message, "tool_calls", calls_json(a->calls));
     return message;
 }
 
 static json_t *whole_choice(const Generation *g, const Request *choice, const char **finish) {
     const ChatAnswer *answer = chat_choice_answer(g, choice);
-    *finish = finish_word(choice, json_array_size(answer->calls));
-    return json_pack("{s:o}", "message", message_json(answer));
+    *finish = finish_word(g, choice, json_array_size(answer->calls));
+    return json_pack("{s:o}", "message", message_json(g, answer));
 }
 
 static json_t *logprobs(const Generation *g, Request *choice, OpenAiPart part) {
@@ -68,9 +83,19 @@ static json_t *part_json(const ChatPart *part) {
     }
 }
 
+static json_t *function_part_json(const ChatPart *part) {
+    if (part->kind == CHAT_CALL)
+        return json_pack("{s:{s:{s:s%, s:s}}}", "delta", "function_call", "name", part->text.ptr,
+                         part->text.len, "arguments", "");
+    return json_pack("{s:{s:{s:s%}}}", "delta", "function_call", "arguments", part->text.ptr, part->text.len);
+}
+
 static void send_part(void *user, const ChatPart *part) {
     Request *choice = user;
-    openai_send(choice->user, &chat_kind, choice, part_json(part), NULL);
+    Generation *g = choice->user;
+    bool of_call = part->kind == CHAT_CALL || part->kind == CHAT_ARGUMENTS;
+    json_t *own = of_call && says_functions(g) ? function_part_json(part) : part_json(part);
+    openai_send(g, &chat_kind, choice, own, NULL);
 }
 
 // The first chunk of a choice carries the role.
@@ -83,7 +108,7 @@ static void open_choice(Generation *g, Request *choice) {
 static void delta(Generation *g, Request *choice, Str text) {
     if (!choice->opened) open_choice(g, choice);
     if (!chat_choice_push(g, choice, text, send_part) || choice->outcome == OUTCOME_NONE) return;
-    const char *finish = finish_word(choice, chat_choice_n_calls(g, choice));
+    const char *finish = finish_word(g, choice, chat_choice_n_calls(g, choice));
     openai_send(g, &chat_kind, choice, json_pack("{s:{}}", "delta"), finish);
 }
 
@@ -93,20 +118,12 @@ static void end(Generation *g) {
 
 // ---- the request
 
-// The older form of tools and tool_choice.
-static bool is_unforced(const json_t *value) {
-    const char *word = json_string_value(value);
-    return word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0);
-}
-
 static bool is_text_only(const json_t *value) {
     const char *word = json_string_value(json_array_get(value, 0));
     return json_array_size(value) == 1 && word && strcmp(word, "text") == 0;
 }
 
 static const Unsupported chat_unsupported[] = {
-    {"functions", openai_is_empty},
-    {"function_call", is_unforced},
     {"modalities", is_text_only},
     {"audio", openai_is_empty},
     {"continue_final_message", openai_is_empty},
@@ -224,10 +241,17 @@ bool openai_read_chat(const Served *served, const json_t *body, GenPlan *plan, A
     return f.ok && read_conversation(served, &f, plan);
 }
 
+static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
+    static const bool functions = true;
+    if (!openai_functions_used(body)) return openai_read_chat(served, body, plan, e);
+    ChatOwn own = {openai_functions_offered(body) ? (void *)&functions : NULL, NULL};
+    return chat_choices_read(served, openai_functions_to_tools(body, e), plan, own, e);
+}
+
 void api_chat_completions(App *app, HttpExchange *x, Str tail) {
     static const GenDialect dialect = {.errors = DIALECT_OPENAI,
                                        .id_prefix = "chatcmpl-",
-                                       .read = openai_read_chat,
+                                       .read = read,
                                        .free_state = chat_choices_free,
                                        .whole = whole,
                                        .hear = chat_choice_hear,

@@ -109,13 +109,47 @@ def test_round_trip(client: openai.OpenAI) -> None:
     assert longer.usage.prompt_tokens - second.usage.prompt_tokens > 40
 
 
+def test_functions(client: openai.OpenAI) -> None:
+    """The older words for the same: asked that way, answered that way, and the history is the same prompt."""
+    functions = [WEATHER["function"], CLOCK["function"]]
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    old: dict[str, Any] = {"functions": functions, "function_call": {"name": "get_weather"}}
+    new: dict[str, Any] = {"tools": [WEATHER, CLOCK], "tool_choice": named}
+    fields: dict[str, Any] = {"model": MODEL.stem, "messages": ASK, **LIMITS}
+    choice = client.chat.completions.create(**fields, **old).choices[0]
+    same = client.chat.completions.create(**fields, **new).choices[0].message.tool_calls
+    assert choice.finish_reason == "function_call" and choice.message.content is None and choice.message.tool_calls is None
+    call = choice.message.function_call
+    assert call and same and (call.name, call.arguments) == (same[0].function.name, same[0].function.arguments)
+    deltas = [chunk.choices[0] for chunk in client.chat.completions.create(**fields, **old, stream=True)]
+    parts = [one.delta.function_call for one in deltas if one.delta.function_call]
+    assert deltas[-1].finish_reason == "function_call" and not any(one.delta.tool_calls for one in deltas)
+    assert [part.name for part in parts] == ["get_weather"] + [None] * (len(parts) - 1)
+    assert "".join(part.arguments or "" for part in parts) == call.arguments
+    fields = {"model": MODEL.stem, "max_tokens": 8, "temperature": 0}
+    result = {"role": "function", "name": "get_weather", "content": "Sunny."}
+    told = client.chat.completions.create(messages=[*ASK, choice.message.model_dump(), result], functions=functions, **fields)
+    calls = [{"id": "call_0", "type": "function", "function": call.model_dump()}]
+    turns = [*ASK, {"role": "assistant", "content": None, "tool_calls": calls}, {"role": "tool", "tool_call_id": "call_0", "name": "get_weather", "content": "Sunny."}]
+    again = client.chat.completions.create(messages=turns, tools=new["tools"], parallel_tool_calls=False, **fields)
+    assert told.choices[0].message.content == again.choices[0].message.content and told.usage and again.usage
+    assert told.usage.prompt_tokens == again.usage.prompt_tokens
+    silent = client.chat.completions.create(messages=ASK, functions=functions, function_call="none", **fields)
+    plain = client.chat.completions.create(messages=ASK, **fields)
+    assert silent.usage and plain.usage and silent.usage.prompt_tokens == plain.usage.prompt_tokens
+
+
 @pytest.mark.parametrize(("fields", "param", "words"), [
     ({"tools": [WEATHER], "tool_choice": "required", "response_format": {"type": "json_object"}}, "tool_choice", "something else"),
     ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "not": {}}}}], "tool_choice": "required"}, "tools", "of f: "),
     ({"tools": [WEATHER], "tool_choice": "sometimes"}, "tool_choice", "none, auto, required"),
-    ({"functions": [{"name": "f"}]}, "functions", "not supported"),
+    ({"functions": 3}, "functions", "array"),
+    ({"functions": [{"name": "f"}], "tools": [WEATHER]}, "functions", "cannot be combined"),
+    ({"functions": [{"name": "f"}], "function_call": 3}, "function_call", "none, auto"),
+    ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "tool_choice", "not among"),
+    ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0]", "function_call"),
 ])
 def test_refused(server: Server, fields: dict[str, Any], param: str, words: str) -> None:
-    reply = server.post("/v1/chat/completions", {"messages": ASK, **fields})
+    reply = server.post("/v1/chat/completions", {"messages": ASK} | fields)
     assert reply.status == 400, reply.body
     assert reply.json["error"]["param"] == param and words in reply.json["error"]["message"]

@@ -113,6 +113,13 @@ static void test_one_call(void **state) {
     rig_close(&r);
 }
 
+static void expect_at(const Rig *r, const char *path, const char *body, const char *words) {
+    Buf answer = {0};
+    int status = rig_ask(r, "POST", path, body, &answer);
+    if (status != 200 || !strstr(answer.ptr, words)) fail_msg("%s: no %s in %s", path, words, answer.ptr);
+    buf_free(&answer);
+}
+
 static void test_thinking(void **state) {
     (void)state;
     Rig r;
@@ -130,6 +137,9 @@ static void test_thinking(void **state) {
     ASK(&r, USER, "\"reasoning_format\":\"none\"", 200,
         "\"content\":\"<think>\\nhe he\\n</think>\\n\\nhello\"", "\"reasoning_tokens\":0");
     ASK(&r, USER, "\"reasoning_format\":\"some\"", 400, "auto or none");
+    expect_at(&r, "/v1/responses", "{\"input\":\"hello\"}", thinking);
+    tokens_of(&r, "thinking_tokens", "<think>\nhe he\n</think>", thinking);
+    expect_at(&r, "/v1/messages", "{\"messages\":[" USER "],\"max_tokens\":50}", thinking);
     rig_close(&r);
     rig_defaults(&r);
     r.template_source =
