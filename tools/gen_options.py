@@ -59,7 +59,7 @@ def option_of(call: ast.Call, known: dict[str, frozenset[str]]) -> Option:
     words = [text_of(node) for node in rest]
     default, values = "", ""
     if kind == "FLAG":
-        default, values = "off", "on, off"
+        default, values = "false", "true, false"
     elif kind == "CHOICE":
         default, values = words[1], words[2].replace("|", ", ")
     elif kind in ("INT", "REAL"):
@@ -83,7 +83,7 @@ def options() -> Iterator[Option]:
 def table() -> str:
     lines = ["| option | key of the file | default | values | what |", "|---|---|---|---|---|"]
     for one in options():
-        if "COMMAND_SERVE" not in one.commands:
+        if not one.commands & {"COMMAND_SERVE", "COMMAND_EVERY"}:
             continue
         flag = "--" + one.field.replace("_", "-")
         key = f"`{one.section}.{one.key}`" if one.section else "–"

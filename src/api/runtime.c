@@ -30,7 +30,7 @@ bool runtime_check_model(const char *path, Err *err) {
     if (!path[0])
         return err_set(
             err, ERR_INVALID,
-            "no model is named: give --model FILE (a GGUF file; `make models` in the source tree fetches one)");
+            "no model is named: give --model FILE (a GGUF file, or a name of `cllm list --catalogue`)");
     if (access(path, R_OK) == 0) return true;
     return err_set(
         err, ERR_NOT_FOUND,

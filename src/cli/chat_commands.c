@@ -1,5 +1,7 @@
 #include "cli/chat_commands.h"
 
+#include "cli/json_file.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -136,10 +138,9 @@ static bool load_settings(Options *o, json_t *from, Err *err) {
 }
 
 static bool load(Session *s, const char *rest, Err *err) {
-    json_error_t why;
     if (!rest[0]) return err_set(err, ERR_INVALID, "/load wants the name of a file");
-    json_t *all = json_load_file(rest, 0, &why);
-    if (!all) return err_set(err, ERR_IO, "cannot read %s: %s", rest, why.text);
+    json_t *all = json_file_read(rest, 0, err);
+    if (!all) return false;
     bool ok = conversation_replace(&s->chat, json_incref(json_object_get(all, "messages")), err) &&
               load_settings(s->o, json_object_get(all, "settings"), err);
     json_decref(all);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "cli/json_file.h"
 #include "constrain/automaton.h"
 #include "constrain/gbnf.h"
 #include "constrain/json_schema.h"
@@ -101,13 +102,8 @@ static bool sample(Automaton *a, Rng *rng, Buf *out) {
 // ---- one grammar
 
 static Grammar *grammar_of_schema_file(const char *path, Err *err) {
-    json_error_t why;
-    json_t *schema = json_load_file(path, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-    Grammar *g = NULL;
-    if (schema)
-        g = compile(json_schema_rules(schema, err), err);
-    else
-        err_set(err, ERR_INVALID, "%s, line %d: %s", path, why.line, why.text);
+    json_t *schema = json_file_read(path, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, err);
+    Grammar *g = schema ? compile(json_schema_rules(schema, err), err) : NULL;
     json_decref(schema);
     return g;
 }

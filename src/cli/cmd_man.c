@@ -209,7 +209,7 @@ static bool man(Options *o, int *code, Err *err) {
     const Command *c = o->n_words ? command_find(o->words[0]) : NULL;
     if (o->n_words && !c) {
         *code = EXIT_USAGE;
-        return err_set(err, ERR_NOT_FOUND, "there is no command '%s'", o->words[0]);
+        return command_unknown(o->words[0], err);
     }
     Buf page = {0}, out = {0};
     if (c)

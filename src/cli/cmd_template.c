@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "chat/template.h"
 #include "cli/fetch.h"
+#include "cli/json_file.h"
 #include "gguf/gguf.h"
 
 #include <stdio.h>
@@ -34,14 +35,6 @@ static ChatTemplate *template_of_model(const char *path, Err *err) {
     return t;
 }
 
-static json_t *read_vars(const char *path, Err *err) {
-    json_error_t why;
-    json_t *vars =
-        path ? json_load_file(path, JSON_ALLOW_NUL, &why) : json_loadf(stdin, JSON_ALLOW_NUL, &why);
-    if (!vars) err_set(err, ERR_INVALID, "%s, line %d: %s", path ? path : "stdin", why.line, why.text);
-    return vars;
-}
-
 static bool print(const Buf *b, Err *err) {
     bool written = fwrite(b->ptr ? b->ptr : "", 1, b->len, stdout) == b->len && fflush(stdout) == 0;
     return written || err_set(err, ERR_IO, "cannot write the output");
@@ -53,7 +46,7 @@ static bool render_one(const Options *o, Err *err) {
     Buf out = {0};
     json_t *vars = NULL;
     ChatTemplate *t = o->template[0] ? template_of_file(o->template, err) : template_of_model(o->model, err);
-    bool ok = t && (vars = read_vars(o->vars[0] ? o->vars : NULL, err)) &&
+    bool ok = t && (vars = json_file_read(o->vars[0] ? o->vars : NULL, JSON_ALLOW_NUL, err)) &&
               chat_template_render(t, vars, &out, err) && print(&out, err);
     buf_free(&out);
     json_decref(vars);

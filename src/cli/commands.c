@@ -1,5 +1,7 @@
 #include "cli/commands.h"
 
+#include "base/nearest.h"
+
 #include <string.h>
 
 const Command commands[N_COMMANDS] = {
@@ -19,6 +21,16 @@ const Command *command_find(const char *name) {
     for (const Command *c = commands; c < commands + N_COMMANDS; c++)
         if (strcmp(c->name, name) == 0) return c;
     return NULL;
+}
+
+bool command_unknown(const char *name, Err *err) {
+    const Command *best = NULL;
+    Nearest near = nearest_to(name);
+    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
+        if (nearest_take(&near, c->name, 0)) best = c;
+    if (!best) return err_set(err, ERR_NOT_FOUND, "there is no command '%s'; `cllm --help` lists all", name);
+    return err_set(err, ERR_NOT_FOUND, "there is no command '%s'; did you mean %s? `cllm --help` lists all",
+                   name, best->name);
 }
 
 const Command *command_of(OptionCommand id) {

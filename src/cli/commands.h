@@ -22,6 +22,9 @@ extern const Command commands[N_COMMANDS];
 const Command *command_find(const char *name); // NULL: there is none
 const Command *command_of(OptionCommand id);
 
+// Sets *err: there is no such command, and which may be meant. Returns false.
+bool command_unknown(const char *name, Err *err);
+
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 // Loads the options of a command and calls body, which returns false for a failure that *err

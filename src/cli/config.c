@@ -33,7 +33,9 @@ static bool next_event(Reader *r, Err *err) {
     drop_event(r);
     if (yaml_parser_parse(&r->parser, &r->event)) return r->has_event = true;
     const char *problem = r->parser.problem ? r->parser.problem : "not readable as YAML";
-    err_set(err, ERR_INVALID, "%s", problem);
+    err_set(err, ERR_INVALID,
+            "column %zu: %s (YAML wants spaces, no tabs, and quotes around special characters)",
+            r->parser.problem_mark.column + 1, problem);
     return fail(r, r->parser.problem_mark.line + 1, err);
 }
 
@@ -98,6 +100,12 @@ static bool read_section(Reader *r, const char *section, Err *err) {
     }
 }
 
+static bool unknown_section(const char *section, Err *err) {
+    const char *near = options_nearest_section(section);
+    if (near) return err_set(err, ERR_INVALID, "unknown key %s; did you mean the section %s?", section, near);
+    return err_set(err, ERR_INVALID, "unknown key %s; `cllm serve --help` lists the sections", section);
+}
+
 static bool read_sections(Reader *r, Err *err) {
     char section[MAX_WORD];
     for (;;) {
@@ -105,8 +113,7 @@ static bool read_sections(Reader *r, Err *err) {
         if (r->event.type == YAML_MAPPING_END_EVENT) return true;
         if (!copy_scalar(r, section, sizeof section, "the name of a section", err)) return false;
         if (!options_has_section(section)) {
-            err_set(err, ERR_INVALID, "unknown key %s; did you mean the section %s?", section,
-                    options_nearest_section(section));
+            unknown_section(section, err);
             return fail(r, line_of(r), err);
         }
         if (!expect(r, YAML_MAPPING_START_EVENT, "the section's keys, indented", err)) return false;

@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 
 #include "base/cpu.h"
-#include "base/edit_distance.h"
 #include "base/version.h"
 
 #include <signal.h>
@@ -18,11 +17,9 @@ static void print_usage(FILE *out) {
 }
 
 static int unknown(const char *name) {
-    const Command *best = commands;
-    for (const Command *c = commands; c < commands + N_COMMANDS; c++)
-        if (edit_distance(name, c->name) < edit_distance(name, best->name)) best = c;
-    fprintf(stderr, "cllm: there is no command '%s'; did you mean %s? `cllm --help` lists all\n", name,
-            best->name);
+    Err err;
+    command_unknown(name, &err);
+    fprintf(stderr, "cllm: %s\n", err.msg);
     return EXIT_USAGE;
 }
 

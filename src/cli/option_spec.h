@@ -2,7 +2,7 @@
 #ifndef CLLM_CLI_OPTION_SPEC_H
 #define CLLM_CLI_OPTION_SPEC_H
 
-#include "base/edit_distance.h"
+#include "base/nearest.h"
 #include "cli/options.h"
 
 typedef enum OptionKind { KIND_STR, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_FLAG } OptionKind;
@@ -24,7 +24,7 @@ typedef struct OptionSpec {
 
 extern const OptionSpec option_specs[N_OPTIONS]; // by OPTION_field
 
-enum { OPTION_NAME_MAX = EDIT_MAX_NAME };
+enum { OPTION_NAME_MAX = NEAREST_MAX_NAME };
 
 bool option_is_text(const OptionSpec *s);
 void option_flag(const OptionSpec *s, char out[OPTION_NAME_MAX]);     // "max_body_bytes" -> "max-body-bytes"

@@ -1,7 +1,7 @@
 #include "cli/options.h"
 
 #include "base/buf.h"
-#include "base/edit_distance.h"
+#include "base/nearest.h"
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/option_spec.h"
@@ -42,41 +42,31 @@ void options_quieten(Options *o) {
 // ---- nearest known name ----
 
 const char *options_nearest_section(const char *section) {
-    const char *best = "";
-    size_t best_distance = SIZE_MAX;
-    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
-        size_t d = s->section ? edit_distance(section, s->section) : SIZE_MAX;
-        if (d >= best_distance) continue;
-        best_distance = d;
-        best = s->section;
-    }
+    const char *best = NULL;
+    Nearest near = nearest_to(section);
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
+        if (s->section && nearest_take(&near, s->section, 0)) best = s->section;
     return best;
 }
 
 static const OptionSpec *nearest_flag(OptionCommand command, const char *name) {
-    const OptionSpec *best = option_specs;
-    size_t best_distance = SIZE_MAX;
+    const OptionSpec *best = NULL;
+    Nearest near = nearest_to(name);
     for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         char flag[OPTION_NAME_MAX];
         option_flag(s, flag);
-        size_t d = (s->commands & command) ? edit_distance(name, flag) : SIZE_MAX;
-        if (d >= best_distance) continue;
-        best_distance = d;
-        best = s;
+        if ((s->commands & command) && nearest_take(&near, flag, 0)) best = s;
     }
     return best;
 }
 
 // The nearest key of the section, or of any section when that is clearly nearer.
 static const OptionSpec *nearest_key(OptionCommand command, const char *section, const char *key) {
-    const OptionSpec *best = option_specs;
-    size_t best_distance = SIZE_MAX;
+    const OptionSpec *best = NULL;
+    Nearest near = nearest_to(key);
     for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         if (!s->section || !(s->commands & command)) continue;
-        size_t d = edit_distance(key, s->key) + (strcmp(section, s->section) == 0 ? 0 : 2);
-        if (d >= best_distance) continue;
-        best_distance = d;
-        best = s;
+        if (nearest_take(&near, s->key, strcmp(section, s->section) == 0 ? 0 : 2)) best = s;
     }
     return best;
 }
@@ -195,8 +185,10 @@ bool options_set_key(Options *o, OptionCommand command, const char *section, con
         return err_prefix(err, "%s.%s", section, key);
     }
     const OptionSpec *near = nearest_key(command, section, key);
-    return err_set(err, ERR_INVALID, "unknown key %s.%s; did you mean %s.%s?", section, key, near->section,
-                   near->key);
+    if (near)
+        return err_set(err, ERR_INVALID, "unknown key %s.%s; did you mean %s.%s?", section, key,
+                       near->section, near->key);
+    return err_set(err, ERR_INVALID, "unknown key %s.%s; --help of the command lists the keys", section, key);
 }
 
 // ---- environment ----
@@ -252,10 +244,12 @@ static bool read_long(Args *a, const char *arg, Err *err) {
     Str name = {arg, equals ? (size_t)(equals - arg) : strlen(arg)};
     const OptionSpec *s = find_long(a->command, name);
     if (s) return take_value(a, s, equals ? equals + 1 : NULL, err);
-    char text[OPTION_NAME_MAX], near[OPTION_NAME_MAX];
+    char text[OPTION_NAME_MAX], flag[OPTION_NAME_MAX];
     snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
-    option_flag(nearest_flag(a->command, text), near);
-    return err_set(err, ERR_INVALID, "unknown option --%s; did you mean --%s? --help lists all", text, near);
+    const OptionSpec *near = nearest_flag(a->command, text);
+    if (!near) return err_set(err, ERR_INVALID, "unknown option --%s; --help lists all", text);
+    option_flag(near, flag);
+    return err_set(err, ERR_INVALID, "unknown option --%s; did you mean --%s? --help lists all", text, flag);
 }
 
 static bool read_short(Args *a, const char *arg, Err *err) {

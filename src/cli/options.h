@@ -27,9 +27,8 @@ typedef enum OptionCommand {
 #include "cli/commands.def"
     COMMAND_ANY = COMMAND_SERVE | COMMAND_RUN | COMMAND_EVAL | COMMAND_BENCH, // those that run a model
     COMMAND_LIBRARY = COMMAND_PULL | COMMAND_LIST | COMMAND_RM | COMMAND_SHOW,
-    COMMAND_SERVERS = COMMAND_PS | COMMAND_STOP,
-    COMMAND_HELPERS = COMMAND_COMPLETION | COMMAND_MAN,
     COMMAND_FILES = COMMAND_INSPECT | COMMAND_TOKENIZE | COMMAND_TEMPLATE, // those that read a model's file
+    COMMAND_EVERY = (1 << COMMAND_END) - 1,
 } OptionCommand;
 
 // What a command's arguments without a dash are.
@@ -94,7 +93,7 @@ bool options_check(const Options *o, Err *err);
 bool options_set_key(Options *o, OptionCommand command, const char *section, const char *key,
                      const char *value, bool plain, int *index, Err *err);
 bool options_has_section(const char *section);
-const char *options_nearest_section(const char *section);
+const char *options_nearest_section(const char *section); // the one that may be meant; NULL: none
 
 // One option by its index (OPTION_field): its name with underscores, its value as text, and setting it as its
 // flag would.

@@ -19,15 +19,25 @@ static void print_option(const OptionSpec *s, FILE *out) {
     buf_free(&line);
 }
 
+static bool is_in(const OptionSpec *s, OptionCommand command, const char *section) {
+    const char *own = s->section ? s->section : "";
+    return (s->commands & command) && strcmp(own, section) == 0;
+}
+
+// The command's options of the section that *first is the first of; nothing where it is not the first.
+static void print_section(const OptionSpec *first, OptionCommand command, FILE *out) {
+    const char *section = first->section ? first->section : "";
+    if (!(first->commands & command)) return;
+    for (const OptionSpec *s = option_specs; s < first; s++)
+        if (is_in(s, command, section)) return;
+    fprintf(out, "\n%s:\n", section[0] ? section : "command line only");
+    for (const OptionSpec *s = first; s < option_specs + N_OPTIONS; s++)
+        if (is_in(s, command, section)) print_option(s, out);
+}
+
 void options_print_help(OptionCommand command, FILE *out) {
-    const char *section = "";
-    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
-        if (!(s->commands & command)) continue;
-        const char *own = s->section ? s->section : "command line only";
-        if (strcmp(own, section) != 0) fprintf(out, "\n%s:\n", own);
-        section = own;
-        print_option(s, out);
-    }
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
+        print_section(s, command, out);
     if (command & COMMAND_LIBRARY)
         fputs(
             "\nAn option under `library` is also an environment variable: CLLM_ and its name in capitals.\n",

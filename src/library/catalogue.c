@@ -1,6 +1,6 @@
 #include "library/catalogue.h"
 
-#include "base/edit_distance.h"
+#include "base/nearest.h"
 
 #include <stdint.h>
 
@@ -24,13 +24,9 @@ const CatalogueModel *catalogue_find(Str name) {
 }
 
 const CatalogueModel *catalogue_nearest(const char *name) {
-    const CatalogueModel *best = catalogue;
-    size_t best_distance = SIZE_MAX;
-    for (const CatalogueModel *m = catalogue; m < catalogue + n_catalogue; m++) {
-        size_t d = edit_distance(name, m->name);
-        if (d >= best_distance) continue;
-        best_distance = d;
-        best = m;
-    }
+    const CatalogueModel *best = NULL;
+    Nearest near = nearest_to(name);
+    for (const CatalogueModel *m = catalogue; m < catalogue + n_catalogue; m++)
+        if (nearest_take(&near, m->name, 0)) best = m;
     return best;
 }

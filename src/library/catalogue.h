@@ -17,6 +17,6 @@ extern const CatalogueModel catalogue[];
 extern const size_t n_catalogue;
 
 const CatalogueModel *catalogue_find(Str name);            // NULL: it has none of that name
-const CatalogueModel *catalogue_nearest(const char *name); // the one whose name is most like this
+const CatalogueModel *catalogue_nearest(const char *name); // the one that may be meant; NULL: none
 
 #endif

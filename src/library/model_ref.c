@@ -111,16 +111,20 @@ static bool parse_hub(Str s, bool page, ModelRef *out, Err *err) {
                     whole.ptr));
 }
 
+static bool unknown(const char *text, Err *err) {
+    const CatalogueModel *near = catalogue_nearest(text);
+    return err_set(
+        err, ERR_NOT_FOUND,
+        "the catalogue has no model '%.80s'%s%s%s `cllm list --catalogue` has all; a file, hf:OWNER/REPO "
+        "and URLs are understood too",
+        text, near ? "; did you mean " : ";", near ? near->name : "", near ? "?" : "");
+}
+
 static bool parse_catalogue(const char *text, ModelRef *out, Err *err) {
     Str s = str_from(text);
     size_t colon = find(s, ':');
     out->entry = catalogue_find(str_sub(s, 0, colon));
-    if (!out->entry)
-        return err_set(
-            err, ERR_NOT_FOUND,
-            "the catalogue has no model '%.80s'; did you mean %s? `cllm list --catalogue` has all; "
-            "hf:OWNER/REPO and URLs are understood too",
-            text, catalogue_nearest(text)->name);
+    if (!out->entry) return unknown(text, err);
     Str type = colon < s.len ? str_skip(s, colon + 1) : str_from(out->entry->type);
     snprintf(out->repo, sizeof out->repo, "%s", out->entry->repo);
     snprintf(out->revision, sizeof out->revision, "main");

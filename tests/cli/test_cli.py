@@ -22,8 +22,9 @@ CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 SMOLLM2 = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
 OPTIONS_DEF = ROOT / "src/cli/options.def"
 ENTRY = re.compile(r"^OPT_[A-Z]+\s*\(\s*(\w+),\s*([A-Z_| ]+),", re.MULTILINE)
+COMMANDS = re.findall(r"^COMMAND\(\w+, (\w+),", (ROOT / "src/cli/commands.def").read_text(encoding="utf-8"), re.MULTILINE)
 GROUPS = {"COMMAND_ANY": {"serve", "run", "eval", "bench"}, "COMMAND_LIBRARY": {"pull", "list", "rm", "show"},
-          "COMMAND_SERVERS": {"ps", "stop"}, "COMMAND_FILES": {"inspect", "tokenize", "template"}}  # fmt: skip
+          "COMMAND_FILES": {"inspect", "tokenize", "template"}, "COMMAND_EVERY": set(COMMANDS)}  # fmt: skip
 # Sanitizers slow a program down; the limits on time hold for the release build.
 SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
 
@@ -55,10 +56,12 @@ def test_usage_and_version() -> None:
     assert cllm("--version", env={"CLLM_CPU": "z80"}).returncode == 1
 
 
-@pytest.mark.parametrize("command", ["serve", "run", "eval", "bench", "pull", "list", "rm", "show", "ps", "stop", "inspect", "tokenize", "template"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_lists_every_option(command: str) -> None:
     done = cllm(command, "--help")
-    assert done.returncode == 0 and done.stderr == ""
+    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith(f"usage: cllm {command} ")
+    titles = re.findall(r"^\w[\w ]*:$", done.stdout, re.MULTILINE)
+    assert len(titles) == len(set(titles))  # each section once
     for name, commands in ENTRY.findall(OPTIONS_DEF.read_text(encoding="utf-8")):
         listed = f"--{name.replace('_', '-')} " in done.stdout
         words = commands.replace("|", " ").split()
@@ -72,6 +75,13 @@ def test_help_lists_every_option(command: str) -> None:
         (("sevre",), 2, "there is no command 'sevre'; did you mean serve?"),
         (("help", "sevre"), 2, "there is no command 'sevre'; did you mean serve?"),
         (("serve", "--prot", "1"), 2, "cllm serve: unknown option --prot; did you mean --port?"),
+        (("frobnicate",), 2, "there is no command 'frobnicate'; `cllm --help` lists all"),
+        (("man", "sevre"), 2, "cllm man: there is no command 'sevre'; did you mean serve?"),
+        (("serve", "--temperature", "1"), 2, "cllm serve: unknown option --temperature; --help lists all"),
+        (("serve", "-m", SMOLLM2, "--host", "192.0.2.1"), 1, "--host wants an address of this machine"),
+        (("serve", "-m", SMOLLM2, "--cors-origin", "http://a.example/"), 1, "'http://a.example/' is no origin: SCHEME://HOST[:PORT]"),
+        (("serve", "-m", SMOLLM2, "--cors-origin", "https://a.example, b.example"), 1, "'b.example' is no origin"),
+        (("grammar", "--schema", "/nonexistent.json"), 1, "unable to open /nonexistent.json: No such file or directory\n"),
         (("serve", "--port", "70000"), 2, "cllm serve: --port: 70000 is out of range (0 to 65535)"),
         (("serve",), 1, "cllm serve: no model is named: give --model FILE"),
         (("serve", "-m", "/nonexistent.gguf"), 1, "cannot read the model /nonexistent.gguf: No such file"),
