@@ -438,6 +438,15 @@ static int bound_port(int fd) {
     return ntohs(((struct sockaddr_in *)&at)->sin_port);
 }
 
+static const char *listen_remedy(int error) {
+    switch (error) {
+    case EADDRINUSE: return " (is another server running? `cllm ps` tells; --port takes another)";
+    case EADDRNOTAVAIL: return " (--host wants an address of this machine; 0.0.0.0 stands for all)";
+    case EACCES: return " (ports below 1024 want CAP_NET_BIND_SERVICE)";
+    default: return "";
+    }
+}
+
 static int listen_on(const struct addrinfo *a, Err *err) {
     int one = 1;
     int fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
@@ -449,7 +458,7 @@ static int listen_on(const struct addrinfo *a, Err *err) {
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){HTTP_SEND_BUFFER},
                sizeof(int)); // accepted sockets inherit it
     if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0) return fd;
-    err_set(err, ERR_IO, "%s%s", strerror(errno), errno == EADDRINUSE ? " (is another server running?)" : "");
+    err_set(err, ERR_IO, "%s%s", strerror(errno), listen_remedy(errno));
     close(fd);
     return -1;
 }
@@ -461,7 +470,7 @@ static int open_listener(const HttpConfig *config, Err *err) {
     snprintf(port, sizeof port, "%d", config->port);
     int rc = getaddrinfo(config->host, port, &hints, &found);
     if (rc != 0) {
-        err_set(err, ERR_IO, "%s", gai_strerror(rc));
+        err_set(err, ERR_IO, "%s%s", gai_strerror(rc), listen_remedy(EADDRNOTAVAIL));
         return -1;
     }
     int fd = -1;
@@ -506,6 +515,22 @@ static bool attach_listener(Http *h, int fd) {
     return false;
 }
 
+// What no browser sends as its Origin would let nobody in: a host alone, a path, a slash at the end.
+static bool check_origins(const char *list, Err *err) {
+    for (const char *at = list ? list : ""; *(at += strspn(at, ", "));) {
+        int n = (int)strcspn(at, ", ");
+        const char *host = strstr(at, "://");
+        bool any = (n == 1 && *at == '*') || (n == 4 && memcmp(at, "null", 4) == 0);
+        bool whole =
+            host && host > at && host + 3 < at + n && !memchr(host + 3, '/', (size_t)(at + n - host - 3));
+        if (!any && !whole)
+            return err_set(err, ERR_INVALID,
+                           "--cors-origin: '%.*s' is no origin: SCHEME://HOST[:PORT], null or *", n, at);
+        at += n;
+    }
+    return true;
+}
+
 static bool init(Http *h) {
     HttpConnCalls calls = {.screen = screen, .refuse = refusal_text, .closed = on_conn_closed, .user = h};
     h->evhttp = evhttp_new(h->base);
@@ -515,6 +540,7 @@ static bool init(Http *h) {
 }
 
 Http *http_new(struct event_base *base, const HttpConfig *config, const HttpCalls *calls, Err *err) {
+    if (!check_origins(config->cors_origin, err)) return NULL;
     Http *h = calloc(1, sizeof *h);
     int fd = h ? open_listener(config, err) : -1;
     if (!h) err_set(err, ERR_NOMEM, "out of memory");

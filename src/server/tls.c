@@ -5,9 +5,11 @@
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct Tls {
@@ -15,11 +17,18 @@ struct Tls {
     SSL_CTX *context;
 };
 
-static bool fail(Err *err, const char *path) {
+static bool fail(Err *err, const char *path, bool is_key) {
+    const char *what = is_key ? "key" : "certificate";
     unsigned long code = ERR_get_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     ERR_clear_error();
-    return err_set(err, ERR_INVALID, "%s: %s", path, reason ? reason : "cannot be used");
+    if (ERR_SYSTEM_ERROR(code)) reason = strerror(ERR_GET_REASON(code));
+    int why = ERR_GET_REASON(code); // unsupported: what was decoded is something else
+    bool other = !ERR_SYSTEM_ERROR(code) && (why == ERR_R_UNSUPPORTED || why == PEM_R_NO_START_LINE);
+    if (other) return err_set(err, ERR_INVALID, "%s holds no %s in PEM form", path, what);
+    return err_set(err, ERR_INVALID, "%s cannot be used as the %s: %s%s", path, what,
+                   reason ? reason : "no reason known",
+                   is_key ? " (it must be the certificate's, and not encrypted)" : "");
 }
 
 static int no_password(char *out, int size, int writing, void *user) {
@@ -49,9 +58,10 @@ static bool configure(SSL_CTX *c) {
 }
 
 static bool read_pair(SSL_CTX *c, const Tls *t, Err *err) {
-    if (SSL_CTX_use_certificate_chain_file(c, t->cert_path) != 1) return fail(err, t->cert_path);
-    if (SSL_CTX_use_PrivateKey_file(c, t->key_path, SSL_FILETYPE_PEM) != 1) return fail(err, t->key_path);
-    return SSL_CTX_check_private_key(c) == 1 || fail(err, t->key_path);
+    if (SSL_CTX_use_certificate_chain_file(c, t->cert_path) != 1) return fail(err, t->cert_path, false);
+    if (SSL_CTX_use_PrivateKey_file(c, t->key_path, SSL_FILETYPE_PEM) != 1)
+        return fail(err, t->key_path, true);
+    return SSL_CTX_check_private_key(c) == 1 || fail(err, t->key_path, true);
 }
 
 bool tls_reload(Tls *t, Err *err) {

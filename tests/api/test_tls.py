@@ -179,9 +179,12 @@ def test_broken_certificate_keeps_the_old_one(folder: Path) -> None:
 
 def test_no_server_without_its_certificate(folder: Path) -> None:
     openssl("ec", "-in", str(folder / "first.key"), "-aes256", "-passout", "pass:x", "-out", str(folder / "locked.key"))
-    for flags, words in ((["--tls-cert", "first.pem"], "belong together"), (["--tls-cert", "none.pem", "--tls-key", "first.key"], "none.pem"),
+    for flags, words in ((["--tls-cert", "first.pem"], "belong together"), (["--tls-cert", "none.pem", "--tls-key", "first.key"],
+                          "none.pem cannot be used as the certificate: No such file or directory"),
+                         (["--tls-cert", "first.key", "--tls-key", "first.key"], "first.key holds no certificate in PEM form"),
+                         (["--tls-cert", "first.pem", "--tls-key", "first.pem"], "first.pem holds no key in PEM form"),
                          (["--tls-cert", "first.pem", "--tls-key", "second.key"], "mismatch"),
-                         (["--tls-cert", "first.pem", "--tls-key", "locked.key"], "locked.key")):
+                         (["--tls-cert", "first.pem", "--tls-key", "locked.key"], "locked.key cannot be used as the key: bad decrypt (it must be")):
         command = [str(CLLM), "serve", "--model", str(MODEL), "--port", "0", *flags]
         made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60 * SLOW, stdin=subprocess.DEVNULL)
         assert made.returncode == 1 and words in made.stderr, made.stderr
