@@ -136,3 +136,15 @@ bool reasoning_finish(ReasoningSplitter *s) {
     flush(s);
     return !s->held.failed && !s->out.failed;
 }
+
+static void ignore(void *user, bool is_reasoning, Str text) {
+    (void)user, (void)is_reasoning, (void)text;
+}
+
+bool reasoning_is_unfinished(const ReasoningMarks *m, Str text) {
+    ReasoningSplitter s;
+    reasoning_init(&s, m, false, ignore, NULL);
+    bool inside = reasoning_push(&s, text) && reasoning_is_inside(&s);
+    reasoning_free(&s);
+    return inside;
+}

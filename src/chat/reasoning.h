@@ -31,6 +31,8 @@ typedef struct ReasoningMarks {
 const ReasoningMarks *reasoning_detect(Str template_source);
 // Does this prompt (its last bytes are enough) end with an opening mark?
 bool reasoning_is_open(const ReasoningMarks *m, Str prompt_end);
+// Does this beginning of an answer end in its thinking?
+bool reasoning_is_unfinished(const ReasoningMarks *m, Str text);
 
 typedef void ReasoningSink(void *user, bool is_reasoning, Str text); // text: valid during the call only
 

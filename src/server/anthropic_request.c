@@ -1,6 +1,7 @@
 #include "server/anthropic_request.h"
 
 #include "base/buf.h"
+#include "server/chat_request.h"
 #include "server/json_build.h"
 #include "server/parse.h"
 #include "text/detok.h"
@@ -287,7 +288,8 @@ json_t *anthropic_to_chat(const json_t *body, bool counting, ApiError *e) {
                                        "cache_salt", "seed",       "min_p",       "ignore_eos"};
     json_t *messages = read_messages(body, e);
     if (!messages) return NULL;
-    json_t *chat = json_pack("{s:o}", "messages", messages);
+    json_t *chat = json_pack("{s:o, s:b}", "messages", messages, "continue_final_message",
+                             chat_messages_continue(messages)); // Anthropic's rule
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(chat, same[i], body, same[i]);
     if ((counting || check_max_tokens(body, e)) && read_stops(body, chat, e) && read_tools(body, chat, e) &&
         read_tool_choice(body, chat, e) && read_thinking(body, chat, e) && read_output_config(body, chat, e))

@@ -126,7 +126,6 @@ static bool is_text_only(const json_t *value) {
 static const Unsupported chat_unsupported[] = {
     {"modalities", is_text_only},
     {"audio", openai_is_empty},
-    {"continue_final_message", openai_is_empty},
     {"chat_template", openai_is_empty},
 };
 
@@ -185,6 +184,9 @@ static json_t *read_variables(Fields *f) {
 static void read_chat(Fields *f, ChatRequest *chat) {
     chat->messages = fields_get(f, "messages");
     fields_bool(f, "add_generation_prompt", &chat->add_generation_prompt);
+    fields_bool(f, "continue_final_message", &chat->continue_final_message);
+    if (chat->continue_final_message && json_is_true(fields_get(f, "add_generation_prompt")))
+        fields_fail(f, "continue_final_message", "cannot be combined with add_generation_prompt");
     read_reasoning_format(f, chat);
     chat_tools_read(f, &chat->tools);
 }

@@ -155,9 +155,23 @@ static json_t *make_variables(const ChatStyle *style, const ChatRequest *chat, A
     bool in_template = tools && style->tools != TOOL_FORMAT_GENERIC;
     json_object_set_new(variables, "messages", messages);
     json_object_set_new(variables, "tools", in_template ? json_deep_copy(tools) : json_null());
-    json_object_set_new(variables, "add_generation_prompt", json_boolean(chat->add_generation_prompt));
+    json_object_set_new(variables, "add_generation_prompt",
+                        json_boolean(chat->add_generation_prompt && !chat->continue_final_message));
+    json_object_set_new(variables, "continue_final_message", json_boolean(chat->continue_final_message));
     if (!variables) out_of_memory(e);
     return variables;
+}
+
+static const json_t *last_of(const json_t *messages) {
+    return json_array_get(messages, json_array_size(messages) - 1);
+}
+
+bool chat_messages_continue(const json_t *messages) {
+    const json_t *last = last_of(messages);
+    const char *role = json_string_value(json_object_get(last, "role"));
+    const json_t *content = json_object_get(last, "content");
+    return role && strcmp(role, "assistant") == 0 && !calls_tools(last) &&
+           (json_is_string(content) || json_is_array(content));
 }
 
 ChatRequest chat_request_default(const Served *served) {
@@ -171,6 +185,9 @@ static json_t *checked_variables(const Served *served, const ChatRequest *chat, 
                       "messages need a chat template, and this model has none; use /v1/completions");
     else if (!json_is_array(chat->messages) || json_array_size(chat->messages) == 0)
         api_error_set(e, 400, NULL, "messages", "messages must be an array with at least one message");
+    else if (chat->continue_final_message && !chat_messages_continue(chat->messages))
+        api_error_set(e, 400, NULL, "continue_final_message",
+                      "continue_final_message needs a last message of the assistant, with text and no calls");
     else if (may_fit(served, chat, e))
         return make_variables(&served->style, chat, e);
     return NULL;
@@ -207,16 +224,27 @@ static bool opens_thinking(const Served *served, const TokenList *prompt) {
     return open;
 }
 
+// Does the message that is to be continued end in its thinking?
+static bool goes_on_thinking(const ChatRequest *chat, const ReasoningMarks *marks) {
+    ApiError ignored;
+    json_t *content = read_content(last_of(chat->messages), 0, &ignored);
+    bool inside = content && reasoning_is_unfinished(marks, json_str(content));
+    json_decref(content);
+    return inside;
+}
+
 bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,
                        const TokenList **shown) {
     const ChatStyle *style = &served->style;
-    bool thinks = style->reasoning && !chat->raw_reasoning;
+    bool continues = chat->continue_final_message; // so the beginning, where thinking stands, is behind it
+    bool thinks =
+        style->reasoning && !chat->raw_reasoning && (!continues || goes_on_thinking(chat, style->reasoning));
     *out =
         (ChatForm){.reasoning = thinks ? style->reasoning : NULL,
                    .has_tools = chat->tools.list != NULL || (thinks && tool_format_has_frames(style->tools)),
                    .format = style->tools,
                    .one_call = chat->tools.once};
-    if (thinks) out->reasoning_open = opens_thinking(served, prompt);
+    if (thinks) out->reasoning_open = continues || opens_thinking(served, prompt);
     if (chat->tools.list) out->tools = json_deep_copy(chat->tools.list);
     *shown = thinks || out->has_tools ? &served->marks : NULL;
     return !chat->tools.list || out->tools;

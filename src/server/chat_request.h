@@ -17,8 +17,12 @@ typedef struct ChatRequest { // all borrowed
     const json_t *variables; // an object for the template, below the server's own; NULL: none
     ChatTools tools;
     bool add_generation_prompt;
-    bool raw_reasoning; // thinking stays in the text
+    bool continue_final_message; // the answer goes on where the last message, the assistant's, ends
+    bool raw_reasoning;          // thinking stays in the text
 } ChatRequest;
+
+// Is the last message the assistant's words, so that it can be continued?
+bool chat_messages_continue(const json_t *messages);
 
 // What a request has of the server's: its reasoning format. The rest is zeroed.
 ChatRequest chat_request_default(const Served *served);

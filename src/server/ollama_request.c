@@ -1,5 +1,6 @@
 #include "server/ollama_request.h"
 
+#include "server/chat_request.h"
 #include "server/json_build.h"
 #include "server/parse.h"
 
@@ -166,7 +167,8 @@ static json_t *read_common(const json_t *body, json_t *out, ApiError *e) {
 json_t *ollama_chat_to_chat(const json_t *body, ApiError *e) {
     json_t *messages = read_messages(body, e);
     if (!messages) return NULL;
-    json_t *out = json_pack("{s:o}", "messages", messages);
+    json_t *out = json_pack("{s:o, s:b}", "messages", messages, "continue_final_message",
+                            chat_messages_continue(messages)); // as Ollama does
     json_copy_field(out, "tools", body, "tools");
     return read_common(body, out, e);
 }

@@ -229,14 +229,20 @@ static void guard_value(const PromptEncoder *p, json_t *value, const Guard *guar
     }
 }
 
-bool prompt_guard(const PromptEncoder *p, json_t *value, Guard *guard, Err *err) {
-    bool used[N_GUARDS] = {false}, failed = false;
+static bool choose_unused(const json_t *value, Guard *out, Err *err) {
+    bool used[N_GUARDS] = {false};
     if (!mark_used(value, used, 0)) return err_set(err, ERR_LIMIT, "the messages are nested too deeply");
     int g = 0;
     while (g < N_GUARDS && used[g]) g++;
     if (g == N_GUARDS)
         return err_set(err, ERR_INVALID, "the messages use all of the code points U+F0000 to U+F000F");
-    *guard = guard_at(g);
+    *out = guard_at(g);
+    return true;
+}
+
+bool prompt_guard(const PromptEncoder *p, json_t *value, Guard *guard, Err *err) {
+    bool failed = false;
+    if (!choose_unused(value, guard, err)) return false;
     guard_value(p, value, guard, &failed);
     return !failed || err_set(err, ERR_NOMEM, "out of memory");
 }
@@ -261,13 +267,50 @@ static bool set_token_text(const PromptEncoder *p, json_t *variables, const char
     return json_object_set_new(variables, name, text) == 0;
 }
 
+// ---- a last message to be continued
+
+// What templates write behind a message (the end of its turn, the beginning of the next) is not wanted then,
+// and only they know where that begins. So one more character that occurs nowhere stands at the content's end
+// while the template runs, which also keeps white space there from being trimmed.
+static bool mark_end(json_t *variables, Guard *mark, Err *err) {
+    const json_t *messages = json_object_get(variables, "messages");
+    json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    Buf text = {0};
+    if (!choose_unused(variables, mark, err)) return false;
+    buf_put(&text, string_view(json_object_get(last, "content")));
+    buf_puts(&text, mark->text);
+    json_t *marked = text.failed ? NULL : json_stringn(text.ptr, text.len);
+    buf_free(&text);
+    return json_object_set_new(last, "content", marked) == 0 || err_set(err, ERR_NOMEM, "out of memory");
+}
+
+// Where it stands last: a template may have looked at the content before.
+static bool cut_at_mark(Buf *text, const Guard *mark, Err *err) {
+    for (size_t n = text->len; n >= GUARD_LEN; n--) {
+        if (memcmp(text->ptr + n - GUARD_LEN, mark->text, GUARD_LEN) != 0) continue;
+        text->len = n - GUARD_LEN;
+        text->ptr[text->len] = 0;
+        return true;
+    }
+    return err_set(
+        err, ERR_INVALID,
+        "the last message cannot be continued: this model's chat template does not show its content");
+}
+
+static bool render(const ChatTemplate *t, json_t *variables, Buf *out, Err *err) {
+    if (!chat_template_render(t, variables, out, err)) return false;
+    return !out->failed || err_set(err, ERR_NOMEM, "out of memory");
+}
+
 bool prompt_render_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, Buf *out,
                         Err *err) {
+    Guard mark;
+    bool continues = json_is_true(json_object_get(variables, "continue_final_message"));
+    if (continues && !mark_end(variables, &mark, err)) return false;
     if (!set_token_text(p, variables, "bos_token", tokenizer_bos(p->tokenizer)) ||
         !set_token_text(p, variables, "eos_token", tokenizer_eos(p->tokenizer)))
         return err_set(err, ERR_NOMEM, "out of memory");
-    if (!chat_template_render(t, variables, out, err)) return false;
-    return !out->failed || err_set(err, ERR_NOMEM, "out of memory");
+    return render(t, variables, out, err) && (!continues || cut_at_mark(out, &mark, err));
 }
 
 bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, TokenList *out,

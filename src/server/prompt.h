@@ -37,7 +37,8 @@ bool prompt_encode_text(const PromptEncoder *p, Str text, bool special, bool bos
 
 // Renders the template and appends the prompt's tokens. `variables` holds "messages" and whatever
 // else the template may read; bos_token and eos_token are added. All strings that were in it before
-// (at any depth) are guarded; `variables` itself is changed.
+// (at any depth) are guarded; `variables` itself is changed. With "continue_final_message" the text ends
+// where the content of the last message, a string, ends in it.
 bool prompt_encode_chat(const PromptEncoder *p, const ChatTemplate *t, json_t *variables, TokenList *out,
                         Err *err);
 

@@ -167,3 +167,14 @@ def test_abort(claude: anthropic.Anthropic, model: str, server: Server) -> None:
             if n == 2:
                 break
     server.wait_idle()
+
+
+def test_a_begun_answer_is_continued(claude: anthropic.Anthropic, model: str, server: Server) -> None:
+    begun = [*SAY, {"role": "assistant", "content": "Sure! They are"}]
+    same = chat(server, begun, continue_final_message=True)
+    message = ask(claude, model, messages=begun)
+    assert message.content[0].text == same["choices"][0]["message"]["content"]
+    blocks = [*SAY, {"role": "assistant", "content": [{"type": "text", "text": "Sure! They are"}]}]
+    assert ask(claude, model, messages=blocks).content == message.content
+    counted = claude.messages.count_tokens(model=model, messages=begun)
+    assert counted.input_tokens == message.usage.input_tokens + message.usage.cache_read_input_tokens == same["usage"]["prompt_tokens"]

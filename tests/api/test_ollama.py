@@ -176,3 +176,11 @@ def test_abort(lama: ollama.Client, model: str, server: Server) -> None:
     next(iter(stream))
     stream.close()
     server.wait_idle()
+
+
+def test_a_begun_answer_is_continued(lama: ollama.Client, model: str, server: Server) -> None:
+    begun = [*SAY, {"role": "assistant", "content": "Sure! They are"}]
+    same = chat(server, begun, continue_final_message=True)
+    reply = lama.chat(model, begun, options=GREEDY)
+    assert reply.message.content == same["choices"][0]["message"]["content"]
+    assert reply.prompt_eval_count == same["usage"]["prompt_tokens"]

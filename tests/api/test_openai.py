@@ -141,3 +141,35 @@ def test_no_forged_turns(server: Server) -> None:
 def test_ids_differ(server: Server) -> None:
     ids = {server.chat("Hi", max_tokens=1).json["id"] for _ in range(5)}
     assert len(ids) == 5 and all(re.fullmatch(r"chatcmpl-[0-9a-f]{32}", i) for i in ids)
+
+
+BEGUN = [*SAY, {"role": "assistant", "content": "Sure! They are "}]
+GO_ON = {"continue_final_message": True, "add_generation_prompt": False}
+
+
+def test_a_message_is_continued(client: openai.OpenAI, model: str, server: Server) -> None:
+    """The prompt ends where the message ends, white space included; the answer is what follows."""
+    prompt = server.post("/apply-template", {"messages": BEGUN, **GO_ON}).json["prompt"]
+    whole = server.post("/apply-template", {"messages": BEGUN, "add_generation_prompt": False}).json["prompt"]
+    assert prompt.endswith("assistant\nSure! They are ") and whole.startswith(prompt.rstrip()) and len(whole) > len(prompt)
+    fields: dict[str, Any] = {"model": model, "max_tokens": 12, "temperature": 0}
+    want = client.completions.create(prompt=prompt, **fields)
+    reply = client.chat.completions.create(messages=BEGUN, extra_body=GO_ON, **fields)
+    assert reply.choices[0].message.content == want.choices[0].text
+    assert reply.usage and want.usage and reply.usage.prompt_tokens == want.usage.prompt_tokens
+    parts = [{"type": "text", "text": "Sure! "}, {"type": "text", "text": "They are "}]
+    chunks = client.chat.completions.create(messages=[*SAY, {"role": "assistant", "content": parts}], extra_body=GO_ON, stream=True, **fields)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == want.choices[0].text
+    fresh = client.chat.completions.create(messages=BEGUN, **fields)  # as OpenAI has it: a turn of its own
+    assert fresh.usage and fresh.usage.prompt_tokens > reply.usage.prompt_tokens
+
+
+def test_what_cannot_be_continued(server: Server) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    for messages, more in (
+        (SAY, GO_ON),
+        ([*SAY, {"role": "assistant", "content": None, "tool_calls": [call]}], GO_ON),
+        (BEGUN, {**GO_ON, "add_generation_prompt": True}),
+    ):
+        reply = server.post("/v1/chat/completions", {"messages": messages, **more})
+        assert reply.status == 400 and reply.json["error"]["param"] == "continue_final_message", reply.body

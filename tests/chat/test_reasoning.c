@@ -82,4 +82,15 @@ static void test_detect(void **state) {
     assert_false(reasoning_is_open(m, STR("")));
 }
 
-SUITE(reasoning, cmocka_unit_test(test_split), cmocka_unit_test(test_variants), cmocka_unit_test(test_detect))
+static void test_unfinished(void **state) {
+    (void)state;
+    const ReasoningMarks *m = reasoning_detect(STR("<think>"));
+    assert_true(reasoning_is_unfinished(m, STR("<think>\nHm, ")));
+    assert_true(reasoning_is_unfinished(m, STR("\n<think>")));
+    assert_false(reasoning_is_unfinished(m, STR("<think>Hm.</think>\nFour")));
+    assert_false(reasoning_is_unfinished(m, STR("Four <think>")));
+    assert_false(reasoning_is_unfinished(m, STR("")));
+}
+
+SUITE(reasoning, cmocka_unit_test(test_split), cmocka_unit_test(test_variants), cmocka_unit_test(test_detect),
+      cmocka_unit_test(test_unfinished))

@@ -167,6 +167,34 @@ static void test_no_variable_can_forge(void **state) {
     close_rig(&r);
 }
 
+// The text ends where the last content does, whatever the template writes behind it or does to white space.
+static void test_continued(void **state) {
+    (void)state;
+    Rig r = open_rig(false);
+    Err err;
+    Buf text = {0};
+    ChatTemplate *t = chat_template_parse(
+        STR("{{ messages[-1].content[:1] }}{% for m in messages %}<{{ m.content | trim }}>{% endfor %}end"),
+        &err);
+    ChatTemplate *blind = chat_template_parse(STR("{{ messages[0].content }}"), &err);
+    assert_true(t && blind);
+    json_t *variables = json_pack("{s:b, s:[{s:s}, {s:s}]}", "continue_final_message", 1, "messages",
+                                  "content", "a ", "content", " a\xF3\xB0\x80\x80 ");
+    json_t *same = json_deep_copy(variables);
+    assert_true(prompt_render_chat(r.encoder, t, variables, &text, &err));
+    assert_string_equal(text.ptr, " <a><a\xF3\xB0\x80\x80 ");
+    buf_clear(&text);
+    assert_false(prompt_render_chat(r.encoder, blind, same, &text, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.msg, "does not show its content"));
+    json_decref(variables);
+    json_decref(same);
+    chat_template_free(t);
+    chat_template_free(blind);
+    buf_free(&text);
+    close_rig(&r);
+}
+
 // No token is longer than <|im_start|>, 12 bytes; four times that each, for normal form C.
 static void test_most_bytes(void **state) {
     (void)state;
@@ -179,4 +207,4 @@ static void test_most_bytes(void **state) {
 SUITE(server_prompt, cmocka_unit_test(test_control_at), cmocka_unit_test(test_bos_once_and_no_eos),
       cmocka_unit_test(test_contents_cannot_forge), cmocka_unit_test(test_nothing_to_guard_changes_nothing),
       cmocka_unit_test(test_all_guards_taken), cmocka_unit_test(test_no_variable_can_forge),
-      cmocka_unit_test(test_most_bytes))
+      cmocka_unit_test(test_most_bytes), cmocka_unit_test(test_continued))
