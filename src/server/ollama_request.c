@@ -145,7 +145,7 @@ static bool read_think(const json_t *body, json_t *out, ApiError *e) {
 json_t *ollama_model(const json_t *body) {
     static const Str latest = STR(":latest");
     json_t *model = json_object_get(body, "model");
-    if (!model) model = json_object_get(body, "name"); // its older word
+    if (!is_given(model)) model = json_object_get(body, "name"); // its older word, which `ollama` still says
     Str name = json_str(model);
     if (!json_is_string(model) || name.len < latest.len) return json_incref(model);
     if (!str_eq(str_skip(name, name.len - latest.len), latest)) return json_incref(model);

@@ -136,6 +136,14 @@ def test_models(lama: ollama.Client, model: str, server: Server) -> None:
     assert server.get("/api/version").json["version"]
 
 
+def test_the_command_names_the_model_in_its_older_word(server: Server, model: str) -> None:
+    """`ollama show` and `ollama run` send every field, of which `model` is empty and `name` is not."""
+    body = {"model": "", "system": "", "template": "", "verbose": False, "options": None, "name": model}
+    reply = server.post("/api/show", body)
+    assert reply.status == 200 and reply.json["model_info"]["general.architecture"] == "llama"
+    assert server.post("/api/show", {"model": "", "name": "other"}).status == 404
+
+
 def test_nothing_to_say_loads_the_model(lama: ollama.Client, model: str) -> None:
     assert lama.generate(model).done_reason == "load"
     assert lama.chat(model + ":latest", []).done_reason == "load"
