@@ -26,33 +26,42 @@ static float *normalised(const double *pooled, int32_t n) {
     return out;
 }
 
-static json_t *numbers_json(const float *vector, int32_t n) {
-    json_t *list = json_array();
-    for (int32_t i = 0; i < n; i++) json_array_append_new(list, json_real((double)vector[i]));
+static float *vector_of(const Generation *g, const Request *input, int32_t *n) {
+    *n = engine_n_embd(g->app->served.service.engine);
+    float *vector = normalised(input->pooled, *n);
+    if (!vector) shortage_note();
+    return vector;
+}
+
+json_t *embedding_numbers(const Generation *g, const Request *input) {
+    int32_t n;
+    float *vector = vector_of(g, input, &n);
+    json_t *list = vector ? json_array() : NULL;
+    for (int32_t i = 0; vector && i < n; i++) json_array_append_new(list, json_real((double)vector[i]));
+    free(vector);
     return list;
 }
 
 // The bytes of the float32 numbers, little-endian as all CPUs that this runs on.
-static json_t *base64_json(const float *vector, int32_t n) {
+static json_t *base64_json(const Generation *g, const Request *input) {
+    int32_t n;
+    float *vector = vector_of(g, input, &n);
     size_t n_bytes = (size_t)n * sizeof *vector;
     unsigned char *text = malloc((n_bytes + 2) / 3 * 4 + 1);
     if (!text) shortage_note();
     json_t *json = NULL;
-    if (text) {
+    if (text && vector) {
         int n_text = EVP_EncodeBlock(text, (const unsigned char *)vector, (int)n_bytes);
         json = json_stringn((const char *)text, (size_t)n_text);
     }
+    free(vector);
     free(text);
     return json;
 }
 
 static json_t *embedding_json(const Generation *g, const Request *input) {
     const EmbeddingState *state = g->state;
-    int32_t n = engine_n_embd(g->app->served.service.engine);
-    float *vector = normalised(input->pooled, n);
-    if (!vector) shortage_note();
-    json_t *numbers = !vector ? NULL : state->base64 ? base64_json(vector, n) : numbers_json(vector, n);
-    free(vector);
+    json_t *numbers = state->base64 ? base64_json(g, input) : embedding_numbers(g, input);
     return json_pack("{s:s, s:i, s:o}", "object", "embedding", "index", (int)input->index, "embedding",
                      numbers);
 }
@@ -89,18 +98,22 @@ static void check_dimensions(const Served *served, Fields *f) {
                     (long long)n);
 }
 
+bool embeddings_read(const Served *served, Fields *f, const char *field, GenPlan *plan) {
+    plan->params = gen_params_default(DIALECT_OPENAI, served->config);
+    plan->params.embed = true;
+    plan->params.max_tokens = 0;
+    check_dimensions(served, f);
+    gen_params_read_limits(f, &plan->params);
+    return f->ok && api_read_texts(served, f, field, api_encode_whole, MAX_INPUTS, plan);
+}
+
 static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     Fields f = fields_of(body, e);
     EmbeddingState *state = plan->state = calloc(1, sizeof *state);
     if (!state) return api_error_set(e, 503, NULL, NULL, "out of memory");
-    plan->params = gen_params_default(DIALECT_OPENAI, served->config);
-    plan->params.embed = true;
-    plan->params.max_tokens = 0;
     openai_read_model(served, &f);
     read_format(&f, state);
-    check_dimensions(served, &f);
-    gen_params_read_limits(&f, &plan->params);
-    return f.ok && api_read_texts(served, &f, "input", api_encode_whole, MAX_INPUTS, plan);
+    return embeddings_read(served, &f, "input", plan);
 }
 
 void api_embeddings(App *app, HttpExchange *x, Str tail) {

@@ -7,4 +7,10 @@
 
 void api_embeddings(App *app, HttpExchange *x, Str tail);
 
+// Shared with Ollama's routes. Reads what has nothing to do with a dialect: the texts of a field,
+// `dimensions`, limits. Failures stick in f.
+bool embeddings_read(const Served *served, Fields *f, const char *field, GenPlan *plan);
+// The vector of an input, as numbers; NULL: no memory.
+json_t *embedding_numbers(const Generation *g, const Request *input);
+
 #endif

@@ -148,13 +148,18 @@ static json_t *loaded_json(const Served *served, bool generates) {
     return reply;
 }
 
-static bool read_load(const Served *served, const json_t *body, bool generates, GenPlan *plan, ApiError *e) {
+bool ollama_read_model(const Served *served, const json_t *body, ApiError *e) {
     json_t *named = json_pack("{s:o*}", "model", ollama_model(body));
     Fields f = fields_of(named, e);
     openai_read_model(served, &f);
     json_decref(named);
-    if (f.ok) plan->reply = loaded_json(served, generates);
     return f.ok;
+}
+
+static bool read_load(const Served *served, const json_t *body, bool generates, GenPlan *plan, ApiError *e) {
+    bool ok = ollama_read_model(served, body, e);
+    if (ok) plan->reply = loaded_json(served, generates);
+    return ok;
 }
 
 // The text of /api/generate as it is.

@@ -38,6 +38,8 @@ const Route routes_table[] = {
     {HTTP_POST, "/v1/embeddings", api_embeddings, true, "OpenAI: vectors that stand for texts"},
     {HTTP_POST, "/api/chat", api_ollama_chat, true, "Ollama: answer a conversation"},
     {HTTP_POST, "/api/generate", api_ollama_generate, true, "Ollama: answer or continue a prompt"},
+    {HTTP_POST, "/api/embed", api_ollama_embed, true, "Ollama: vectors that stand for texts"},
+    {HTTP_POST, "/api/embeddings", api_ollama_embeddings, true, "Ollama: the same, its older form"},
     {HTTP_GET, "/api/tags", api_ollama_tags, true, "Ollama: the models"},
     {HTTP_GET, "/api/ps", api_ollama_ps, true, "Ollama: the models that are loaded"},
     {HTTP_POST, "/api/show", api_ollama_show, true, "Ollama: one model"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Callable
 from typing import Any
 
 import ollama
@@ -192,3 +193,46 @@ def test_a_begun_answer_is_continued(lama: ollama.Client, model: str, server: Se
     reply = lama.chat(model, begun, options=GREEDY)
     assert reply.message.content == same["choices"][0]["message"]["content"]
     assert reply.prompt_eval_count == same["usage"]["prompt_tokens"]
+
+
+def test_embed(lama: ollama.Client, model: str, server: Server) -> None:
+    texts = ["The sky is blue.", "Der Himmel ist blau."]
+    same = server.post("/v1/embeddings", {"input": texts}).json
+    want = [one["embedding"] for one in same["data"]]
+    reply = lama.embed(model, texts)
+    assert reply.embeddings == want and reply.model == model
+    assert reply.prompt_eval_count == same["usage"]["prompt_tokens"] and reply.total_duration and reply.load_duration == 0
+    assert lama.embed(model + ":latest", texts[0], options={"num_ctx": 99}, keep_alive="5m").embeddings == want[:1]
+    assert lama.embeddings(model, texts[0]).embedding == want[0]
+
+
+def test_embed_cuts_what_is_too_long(model: str, make_server: Callable[..., Server]) -> None:
+    small = make_server("--kv-tokens", "128")
+    lama = ollama.Client(host=small.url)
+    context = lama.ps().models[0].context_length
+    assert context and context < 200
+    tokens = small.post("/tokenize", {"prompt": "word " * 300}).json["tokens"]
+    want = small.post("/v1/embeddings", {"input": tokens[:context]}).json["data"][0]["embedding"]
+    assert lama.embed(model, "word " * (context - 20)).embeddings != [want]
+    for long in ("word " * 300, "word " * 100_000):
+        reply = lama.embed(model, ["word", long])
+        assert reply.embeddings[1] == want and reply.prompt_eval_count == context + 1
+        assert lama.embeddings(model, long).embedding == want
+        with pytest.raises(ollama.ResponseError) as caught:
+            lama.embed(model, long, truncate=False)
+        assert caught.value.status_code == 400 and "context" in caught.value.error
+
+
+def test_embed_errors(lama: ollama.Client, model: str, server: Server) -> None:
+    assert lama.embed(model, "").embeddings == lama.embed(model, []).embeddings == []
+    assert lama.embeddings(model, "").embedding == []
+    for call in (lambda: lama.embed("other", "x"), lambda: lama.embeddings("other", "x"), lambda: lama.embed("other", "")):
+        with pytest.raises(ollama.ResponseError) as caught:
+            call()
+        assert caught.value.status_code == 404
+    for path, body in (
+        ("/api/embed", {"input": 3}), ("/api/embed", {"input": ["a", 3]}), ("/api/embed", {"input": "a", "truncate": 1}),
+        ("/api/embed", {"input": "a", "dimensions": 3}), ("/api/embed", {"input": ["a", ""]}), ("/api/embeddings", {"prompt": ["a"]}),
+    ):  # fmt: skip
+        reply = server.post(path, body)
+        assert reply.status == 400 and set(reply.json) == {"error"}, reply.body

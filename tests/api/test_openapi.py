@@ -24,7 +24,7 @@ EXAMPLES = 12
 LOOKS = ("/", "/health", "/model/info", "/stats", "/metrics", "/v1/models", "/api/tags", "/api/ps", "/api/version")
 GENERATING = (
     "/generate", "/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages", "/api/chat", "/api/generate",
-    "/generate_stream", "/benchmark",
+    "/generate_stream", "/benchmark", "/api/embed", "/api/embeddings",
 )  # fmt: skip
 
 
