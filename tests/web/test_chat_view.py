@@ -5,49 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kit import Server
-from page_kit import Opener
-from playwright.sync_api import Locator, Page, Route, expect
+from page_kit import Opener, answers, ask, fake_stream, squeeze, wait_done
+from playwright.sync_api import expect
 
 QUESTION = "What is the capital of France?"
 STORY = "Write a very long story about the sea."
-
-
-def ask(page: Page, text: str) -> None:
-    asked = page.locator("article.assistant").count()
-    page.get_by_role("textbox", name="Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
-    expect(page.locator("article.assistant")).to_have_count(asked + 1)
-
-
-def answers(page: Page) -> Locator:
-    return page.locator("article.assistant .said")
-
-
-def wait_done(page: Page) -> None:
-    page.get_by_role("button", name=re.compile("Regenerate|Try again")).wait_for()
-
-
-def squeeze(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
-
-
-def fake_stream(page: Page, *deltas: dict[str, str]) -> list[dict[str, Any]]:
-    """Answer the next chats with these pieces instead of asking the model; the bodies that were sent."""
-    bodies: list[dict[str, Any]] = []
-    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-
-    def answer(route: Route) -> None:
-        bodies.append(route.request.post_data_json)
-        route.fulfill(content_type="text/event-stream", body=stream)
-
-    page.route("**/v1/chat/completions", answer)
-    return bodies
 
 
 def test_an_answer_is_the_models(open_page: Opener, server: Server) -> None:
@@ -236,13 +201,13 @@ def test_the_server_goes_and_returns(open_page: Opener, tmp_path: Path) -> None:
     page = open_page(url=first.url)
     first.close()
     ask(page, QUESTION)
-    expect(page.get_by_role("alert")).to_have_text("The server cannot be reached.")
+    expect(page.locator("article .error")).to_have_text("The server cannot be reached.")
     expect(page.locator("#server")).to_have_text("Server: cannot be reached")
     second = Server(tmp_path / "second", "--port", str(first.port))
     try:
         page.locator(".server.healthy").wait_for()
         page.get_by_role("button", name="Try again").click()
-        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(page.locator("article .error")).to_have_count(0)
         page.get_by_role("button", name="Regenerate").wait_for()
         expect(page.locator(".figures")).to_contain_text("tokens")
     finally:
@@ -253,11 +218,11 @@ def test_the_server_goes_and_returns(open_page: Opener, tmp_path: Path) -> None:
 def test_errors_are_shown(open_page: Opener) -> None:
     page = open_page(settings={"max_tokens": 99999999})
     ask(page, "Hello")
-    expect(page.get_by_role("alert")).to_contain_text("99999999")
+    expect(page.locator("article .error")).to_contain_text("99999999")
     page.route("**/v1/chat/completions", lambda route: route.fulfill(
         content_type="text/event-stream", body='data: {"choices":[{"delta":{"content":"Half"}}]}\n\n'))  # fmt: skip
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_role("alert")).to_have_text("The connection broke before the answer was complete.")
+    expect(page.locator("article .error")).to_have_text("The connection broke before the answer was complete.")
     expect(answers(page)).to_contain_text("Half")
 
 
@@ -267,7 +232,7 @@ def test_a_server_with_keys(open_page: Opener, tmp_path: Path) -> None:
         page = open_page(url=guarded.url)
         expect(page.locator("#server")).to_have_text("Server: wants an API key")
         ask(page, "Hello")
-        expect(page.get_by_role("alert")).to_contain_text("wants an API key")
+        expect(page.locator("article .error")).to_contain_text("wants an API key")
         page.get_by_role("button", name="API key").click()
         page.get_by_label("Key that is sent to this server").fill("sesame")
         page.keyboard.press("Enter")

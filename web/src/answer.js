@@ -5,7 +5,6 @@ import { requestBody } from "./conversation.js";
 
 export class Answer {
   #controller = new AbortController();
-  keptAt = performance.now(); // when it was last put into the store
 
   constructor(conversation, message) {
     this.conversation = conversation;

@@ -4,9 +4,10 @@ import { runLevel } from "./bench_run.js";
 import { Chart } from "./chart.js";
 import { download, h } from "./dom.js";
 import { number, seconds } from "./format.js";
+import { ModelSelect } from "./model_select.js";
 import { recall, remember } from "./remembered.js";
 
-const DEFAULTS = { levels: [8, 16, 24, 32], requests: 72, max_tokens: 50, distinct: true };
+const DEFAULTS = { model: "", levels: [8, 16, 24, 32], requests: 72, max_tokens: 50, distinct: true };
 
 function parseLevels(text) {
   const levels = text
@@ -104,6 +105,8 @@ export class Bench {
       h("option", { value: "shared" }, "five that repeat"),
     );
     this.prompts.value = this.settings.distinct ? "distinct" : "shared";
+    this.models = new ModelSelect(this.connection, { id: "bench-model" });
+    this.models.choose(this.settings.model);
     this.button = h("button", { type: "submit", class: "primary" }, "Start");
     return h(
       "form",
@@ -115,6 +118,7 @@ export class Bench {
           else this.start();
         },
       },
+      this.models.element,
       field("bench-levels", "Requests at once", this.levels),
       field("bench-requests", "Requests a level", this.requests),
       field("bench-tokens", "Tokens a request", this.tokens),
@@ -168,6 +172,7 @@ export class Bench {
       return this.levels.reportValidity();
     }
     Object.assign(this.settings, {
+      model: this.models.wanted,
       levels,
       requests: Number(this.requests.value),
       max_tokens: Number(this.tokens.value),
@@ -179,14 +184,14 @@ export class Bench {
 
   async start() {
     if (!this.#readForm()) return;
-    const settings = { ...this.settings };
+    const settings = { ...this.settings, model: this.models.model.id };
     this.controller = new AbortController();
     this.button.textContent = "Stop";
     this.problem.hidden = true;
     this.result = {
       server: "cLLM",
       version: this.connection.version,
-      model: this.connection.model,
+      model: settings.model,
       date: new Date().toISOString(),
       settings,
       levels: [],
@@ -288,7 +293,7 @@ export class Bench {
 }
 
 function describe({ settings, model, date }) {
-  const when = new Date(date).toLocaleString("en-GB");
+  const when = new Date(date).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "long" });
   const amount = `${settings.requests} requests of ${settings.max_tokens} tokens a level`;
   const prompts = settings.distinct ? "each with a prompt of its own" : "five prompts that repeat";
   return `${model}, ${when}: ${amount}, ${prompts}. Percentiles are of all requests that ran meanwhile.`;

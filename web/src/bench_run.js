@@ -1,7 +1,8 @@
 // A benchmark of this server by its own route, level after level: a browser could not hold so many connections.
 
-import { getText, native } from "./api.js";
-import { difference, parseHistograms, quantile } from "./histogram.js";
+import { native } from "./api.js";
+import { readEngine, readStats } from "./engine_reading.js";
+import { difference, quantile } from "./histogram.js";
 
 const POLL_MS = 400;
 const TOPICS = [
@@ -22,16 +23,11 @@ function promptsFor({ requests, distinct }) {
   );
 }
 
-async function readAll(signal) {
-  const [stats, metrics] = await Promise.all([native("stats", { signal }), getText("metrics", { signal })]);
-  return { stats, histograms: parseHistograms(metrics) };
-}
-
 // Tells how far the level is, by the engine's count of tokens, until it is stopped.
-function watch(before, wanted, progress) {
+function watch(model, before, wanted, progress) {
   let timer = 0;
   const look = async () => {
-    const stats = await native("stats").catch(() => null);
+    const stats = await readStats(model).catch(() => null);
     if (timer === null) return;
     if (stats) progress(Math.min(1, (stats.generated_tokens - before.generated_tokens) / wanted));
     timer = setTimeout(look, POLL_MS);
@@ -48,15 +44,16 @@ function quantilesOf(before, after, name) {
   return Object.fromEntries([50, 90, 95, 99].map((n) => [`p${n}`, quantile(histogram, n / 100)]));
 }
 
-// One level: {requests, max_tokens, distinct} at `concurrency`. progress(share) is called as it goes.
+// One level: {model, requests, max_tokens, distinct} at `concurrency`. progress(share) is called as it goes.
 export async function runLevel(settings, concurrency, progress, signal) {
-  const { requests, max_tokens } = settings;
-  const before = await readAll(signal);
-  const stop = watch(before.stats, requests * max_tokens, progress);
+  const { model, requests, max_tokens } = settings;
+  const before = await readEngine(model, { signal });
+  const stop = watch(model, before.stats, requests * max_tokens, progress);
   try {
     const data = await native("benchmark", {
       signal,
       body: {
+        model,
         requests,
         concurrency,
         max_tokens,
@@ -65,7 +62,7 @@ export async function runLevel(settings, concurrency, progress, signal) {
         temperature: 0.7,
       },
     });
-    const after = await readAll(signal);
+    const after = await readEngine(model, { signal });
     return {
       concurrency,
       ...data,

@@ -1,15 +1,16 @@
-// Is the server there, and what does it serve? Asked every few seconds while the page is visible.
+// Is the server there, and which models does it serve? Asked every few seconds while the page is visible.
 
 import { getJson, native } from "./api.js";
 
 const PAUSE_MS = 3000;
 const PATIENCE_MS = 5000; // a server answers this at any load
 
+const NONE = { id: undefined, state: "ready", context: 0 }; // before the server was heard
+
 export class Connection extends EventTarget {
   state = "connecting"; // then "healthy", "loading", "draining", "locked" (a key is wanted) or "away"
-  model = "";
+  models = []; // {id, state, context}: state is "ready" where the server tells none, context 0 while it is not known
   version = "";
-  context = 0;
 
   start() {
     document.addEventListener("visibilitychange", () => this.check());
@@ -22,15 +23,17 @@ export class Connection extends EventTarget {
     clearTimeout(this.timer);
     if (document.hidden || this.asking) return;
     this.asking = true;
-    this.#become(await this.#ask());
+    const before = JSON.stringify([this.state, this.models]);
+    this.state = await this.#ask();
     this.asking = false;
+    if (JSON.stringify([this.state, this.models]) !== before) this.dispatchEvent(new Event("change"));
     this.timer = setTimeout(() => this.check(), PAUSE_MS);
   }
 
   async #ask() {
     try {
       await native("health", { signal: AbortSignal.timeout(PATIENCE_MS) });
-      if (this.state !== "healthy") await this.#askModel();
+      await this.#askModels();
       return "healthy";
     } catch (error) {
       if (error.status === 401 || error.status === 403) return "locked";
@@ -39,16 +42,18 @@ export class Connection extends EventTarget {
     }
   }
 
-  async #askModel() {
-    const [model] = (await getJson("v1/models")).data;
-    this.model = model.id;
-    this.context = model.max_model_len;
-    this.version = (await native("./")).version;
+  async #askModels() {
+    const { data } = await getJson("v1/models", { signal: AbortSignal.timeout(PATIENCE_MS) });
+    this.models = data.map(({ id, state = "ready", max_model_len = 0 }) => ({
+      id,
+      state,
+      context: max_model_len,
+    }));
+    if (this.state !== "healthy") this.version = (await native("./")).version;
   }
 
-  #become(state) {
-    if (state === this.state) return;
-    this.state = state;
-    this.dispatchEvent(new Event("change"));
+  // The model of this name or, where it is not served, the first one, which also answers whoever names none.
+  served(id) {
+    return this.models.find((model) => model.id === id) ?? this.models[0] ?? NONE;
   }
 }

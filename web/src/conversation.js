@@ -24,13 +24,15 @@ export function newConversation() {
     title: "",
     created: now,
     updated: now,
+    model: recall("model", ""), // "": the server's first
     settings: { ...DEFAULTS, ...recall("settings", {}) },
     messages: [],
   };
 }
 
+// `model` is which one answered, where there was a choice.
 export function newMessage(role, content = "") {
-  return { role, content, reasoning: "", error: "", stats: null };
+  return { role, content, reasoning: "", error: "", model: "", stats: null };
 }
 
 // What the list calls it: the name it was given, or how it begins.
@@ -42,6 +44,17 @@ export function titleOf(conversation) {
     (line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH)}…` : line) ||
     "New conversation"
   );
+}
+
+// Takes over what another window has kept of it. What has not changed stays the same object, so whatever shows it, or is
+// changing it, goes on.
+export function adopt(conversation, record) {
+  const messages = record.messages.map((message, at) => {
+    const mine = conversation.messages[at];
+    return JSON.stringify(mine) === JSON.stringify(message) ? mine : message;
+  });
+  const settings = Object.assign(conversation.settings, record.settings);
+  Object.assign(conversation, record, { messages, settings });
 }
 
 // The body of a request for the answer that comes after all messages but the last, which is to hold it.

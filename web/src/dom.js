@@ -73,6 +73,11 @@ export function copyButton(text, label, iconData, doneIcon) {
   return button;
 }
 
+// Text whose direction, and marks that change it, end with it.
+export function isolated(text) {
+  return `\u2068${text}\u2069`;
+}
+
 // A short message at the edge; `action` is {label, run}, for undoing.
 export function toast(text, action) {
   const box = h("div", { class: "toast" }, h("span", {}, text));

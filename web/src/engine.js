@@ -1,11 +1,12 @@
 // The view "Engine": what the server is doing, second by second, from GET /stats and GET /metrics.
 
-import { getText, native } from "./api.js";
+import { readEngine } from "./engine_reading.js";
 import { Chart } from "./chart.js";
 import { h } from "./dom.js";
 import { EngineSamples, KEPT_S, RATE_S } from "./engine_samples.js";
 import { count, counted, number, percent, seconds } from "./format.js";
 import { parseHistograms, quantile, total } from "./histogram.js";
+import { ModelSelect } from "./model_select.js";
 
 const PAUSE_MS = 1000;
 const SHOWN_SEQUENCES = 50;
@@ -41,6 +42,11 @@ function chart(title, format, labels, options = {}) {
   return new Chart(title, series, { format, x: time, ...options });
 }
 
+// Of the KV pool; a model that is not loaded has none.
+function inUse({ blocks_used, blocks_total }) {
+  return blocks_total ? blocks_used / blocks_total : null;
+}
+
 export class Engine {
   #samples = new EngineSamples();
   #all = false;
@@ -56,6 +62,13 @@ export class Engine {
       first: chart("Time to the first token", seconds, ["median", "95 %"]),
       gap: chart("Time between two tokens", seconds, ["median", "95 %"]),
     };
+    this.models = new ModelSelect(connection, {
+      id: "engine-model",
+      chosen: () => {
+        this.#samples = new EngineSamples();
+        this.#poll();
+      },
+    });
     this.tiles = h("dl", { class: "tiles" });
     this.latencies = h("tbody");
     this.sequences = h("tbody");
@@ -65,6 +78,7 @@ export class Engine {
       "div",
       { class: "board" },
       h("h1", { class: "visually-hidden" }, "Engine"),
+      this.models.element,
       this.problem,
       this.tiles,
       h("div", { class: "charts" }, ...Object.values(this.charts).map(({ element }) => element)),
@@ -170,11 +184,14 @@ export class Engine {
     clearTimeout(this.timer);
     if (!this.active || document.hidden || this.reading) return;
     this.reading = true;
+    const samples = this.#samples; // another model's, once another is chosen
     try {
-      const [stats, metrics] = await Promise.all([native("stats"), getText("metrics")]);
+      const { stats, histograms } = await readEngine(this.models.model.id);
       this.problem.hidden = true;
-      this.#samples.add(stats, parseHistograms(metrics));
-      this.#draw();
+      if (samples === this.#samples) {
+        samples.add(stats, histograms);
+        this.#draw();
+      }
     } catch (error) {
       this.#fail(error);
     }
@@ -209,7 +226,7 @@ export class Engine {
     );
     this.charts.pool.set(
       samples.columns(
-        ({ stats }) => stats.blocks_used / stats.blocks_total,
+        ({ stats }) => inUse(stats),
         ({ place }) => samples.share("prefix_hit_tokens", "prefix_query_tokens", { place }),
       ),
     );
@@ -240,7 +257,7 @@ export class Engine {
       ["Rows per step", number(samples.share("rows", "steps")), "last minute"],
       [
         "KV pool",
-        percent(stats.blocks_used / stats.blocks_total),
+        percent(inUse(stats)),
         `${count(stats.blocks_used)} of ${count(stats.blocks_total)} blocks`,
       ],
       ["Prefix hits", hits === null ? "–" : percent(hits), "of prompts, last minute"],

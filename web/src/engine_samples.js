@@ -11,7 +11,8 @@ export class EngineSamples {
 
   add(stats, histograms) {
     const last = this.latest;
-    if (last && stats.uptime < last.at) this.#samples = []; // another process
+    // Another process, or the model was loaded anew.
+    if (last && (stats.uptime < last.at || stats.steps < last.stats.steps)) this.#samples = [];
     if (last) last.stats.sequences = []; // only the latest are shown
     this.#samples.push({ stats, histograms, at: stats.uptime });
     while (this.#samples[0].at < stats.uptime - KEPT_S - WINDOW_S) this.#samples.shift();
@@ -30,7 +31,7 @@ export class EngineSamples {
   // Per second.
   rate(name, place = -1) {
     const { now, then } = this.#pair(place, RATE_S);
-    return now === then ? null : (now.stats[name] - then.stats[name]) / (now.at - then.at);
+    return now.at === then.at ? null : (now.stats[name] - then.stats[name]) / (now.at - then.at);
   }
 
   share(part, whole, { place = -1, window = WINDOW_S } = {}) {

@@ -30,5 +30,7 @@ export function seconds(value) {
 }
 
 export function percent(share) {
-  return Number.isFinite(share) ? `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %` : "–";
+  return share !== null && Number.isFinite(share)
+    ? `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
+    : "–";
 }

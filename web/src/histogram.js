@@ -1,14 +1,21 @@
 // Histograms of Prometheus' text format, their differences, and quantiles of these.
 
-const LINE = /^(\w+)_(bucket|sum|count)(?:\{.*?le="([^"]+)".*?\})? (\S+)$/;
+const LINE = /^(\w+)_(bucket|sum|count)(?:\{(.*)\})? (\S+)$/;
+const NONE = { bounds: [], counts: [], sum: 0 };
 
-// By name: {bounds, counts (up to each bound; the last: all), sum}.
-export function parseHistograms(text) {
+function label(labels, name) {
+  return labels.match(new RegExp(`(?:^|,)${name}="((?:[^"\\\\]|\\\\.)*)"`))?.[1].replace(/\\(.)/g, "$1");
+}
+
+// By name: {bounds, counts (up to each bound; the last: all), sum}; of those that tell models apart only this model's.
+export function parseHistograms(text, model) {
   const found = {};
   for (const line of text.split("\n")) {
     const match = line.match(LINE);
     if (!match) continue;
-    const [, name, kind, bound, value] = match;
+    const [, name, kind, labels = "", value] = match;
+    if ((label(labels, "model") ?? model) !== model) continue;
+    const bound = label(labels, "le");
     const histogram = (found[name] ??= { bounds: [], counts: [], sum: 0 });
     if (kind === "sum") histogram.sum = Number(value);
     if (kind !== "bucket") continue;
@@ -18,8 +25,8 @@ export function parseHistograms(text) {
   return found;
 }
 
-// What came between two readings; `before` may be missing.
-export function difference(after, before) {
+// What came between two readings, each of which may be missing.
+export function difference(after = NONE, before = null) {
   if (!before) return after;
   return {
     bounds: after.bounds,
@@ -29,7 +36,7 @@ export function difference(after, before) {
 }
 
 export function total(histogram) {
-  return histogram.counts.at(-1);
+  return histogram.counts.at(-1) ?? 0;
 }
 
 // As Prometheus does it: even spread within a bucket; above the last bound the last bound. NaN of nothing.

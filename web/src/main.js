@@ -45,25 +45,34 @@ function show() {
   shown.shown();
 }
 
+function served() {
+  const { models } = connection;
+  const ready = models.filter(({ state }) => state === "ready").length;
+  return models.length > 1 ? `${models.length} models, ${ready} loaded` : connection.served().id;
+}
+
+// Redrawn only when it says something else: it is read out.
 function drawServer() {
   const box = document.getElementById("server");
-  const word = STATES[connection.state];
+  const healthy = connection.state === "healthy";
+  const text = healthy ? served() : `Server: ${STATES[connection.state]}`;
+  const { context } = connection.served();
   box.className = `server ${connection.state}`;
-  box.replaceChildren(
-    h("span", { class: "lamp" }),
-    h(
-      "span",
-      { class: "server-name" },
-      connection.state === "healthy" ? connection.model : `Server: ${word}`,
-    ),
-  );
-  box.title =
-    connection.state === "healthy" ? `${connection.model}, ${connection.context} tokens of context` : "";
+  box.title = healthy && context ? `${context} tokens of context` : "";
+  if (box.textContent === text) return;
+  box.replaceChildren(h("span", { class: "lamp" }), h("span", { class: "server-name" }, text));
 }
 
 function askKey() {
   dialog("API key", (close) => {
-    const input = h("input", { type: "password", id: "key", autocomplete: "off", spellcheck: "false" });
+    const input = h("input", {
+      type: "password",
+      id: "key",
+      autocomplete: "off",
+      spellcheck: "false",
+      pattern: "\\s*[!-~]*\\s*", // what a header can hold
+      title: "Letters, digits and signs of ASCII, without spaces",
+    });
     input.value = recall("key", "");
     return h(
       "form",
@@ -158,6 +167,11 @@ function onAltKey(event) {
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   content.focus();
+});
+// iOS lays its keyboard over the page and tells only this viewport; pinching also makes that one smaller.
+visualViewport?.addEventListener("resize", () => {
+  const height = Math.round(visualViewport.height * visualViewport.scale);
+  document.documentElement.style.setProperty("--visible-height", `${height}px`);
 });
 addActions();
 connection.addEventListener("change", drawServer);

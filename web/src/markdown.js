@@ -96,22 +96,26 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+// Code that holds such signs is not what it looks like.
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+
 function dressCode(pre) {
   const code = pre.querySelector("code");
   const name = code?.className.match(/language-(\S+)/)?.[1] ?? "";
+  const turns = TURNS.test(pre.textContent) ? ", with signs that change the order of what is shown" : "";
   const box = h(
     "div",
     { class: "code" },
     h(
       "div",
       { class: "code-head" },
-      h("span", {}, name || "text"),
+      h("span", {}, `${name || "text"}${turns}`),
       copyButton(() => pre.textContent, "Copy code", Copy, Check),
     ),
   );
   pre.replaceWith(box);
   pre.tabIndex = 0; // wide code scrolls, also by keyboard
-  pre.setAttribute("role", "region");
+  pre.setAttribute("role", "group"); // a region would be a landmark, one for each
   pre.setAttribute("aria-label", name ? `Code, ${name}` : "Code");
   box.append(pre);
 }
@@ -123,7 +127,7 @@ export function renderMarkdown(text) {
     link.rel = "noopener noreferrer nofollow";
   }
   for (const table of fragment.querySelectorAll("table")) {
-    const box = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Table" });
+    const box = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Table" });
     table.replaceWith(box);
     box.append(table);
   }

@@ -8,9 +8,10 @@ import { partsOf } from "./thinking.js";
 
 const FINISH = { length: "cut off: the limit of tokens", stopped: "stopped" };
 
-function figures(stats) {
+function figures({ stats, model }) {
   if (!stats) return null;
   const parts = [];
+  if (model) parts.push(model);
   if (stats.tokens) parts.push(counted(stats.tokens, "token"));
   if (stats.rate) parts.push(`${number(stats.rate)} tokens/s`);
   if (stats.ttft !== undefined) parts.push(`first after ${seconds(stats.ttft / 1000)}`);
@@ -21,8 +22,10 @@ function figures(stats) {
 export class MessageView {
   #drawn = 0;
   #pending = 0;
+  #shown = {};
 
-  // actions: edit(message, text), regenerate(message); `regenerate` is shown for the last answer only.
+  // actions: edit(message, text), regenerate(message), which is offered for the last answer, and loading(): whether the
+  // model that is asked has yet to be loaded.
   constructor(message, actions) {
     this.message = message;
     this.actions = actions;
@@ -38,19 +41,33 @@ export class MessageView {
     );
   }
 
+  // As what it is shown: being written, as the last. Draws it unless that is how it stands there, finished.
+  show({ writing = false, last = false }) {
+    const same = this.#shown.writing === writing && this.#shown.last === last;
+    this.#shown = { writing, last };
+    if (!same || writing) this.#draw();
+  }
+
   // While text arrives a message is drawn at most once a frame, a long one less often: each time all of it.
   grow() {
     if (this.#pending) return;
     const pause = this.message.content.length > 6000 ? 200 : 0;
     const wait = Math.max(0, this.#drawn + pause - performance.now());
-    this.#pending = setTimeout(() => requestAnimationFrame(() => this.draw({ writing: true })), wait);
+    this.#pending = setTimeout(() => {
+      requestAnimationFrame(() => this.#shown.writing && this.#draw()); // it may have ended since
+    }, wait);
   }
 
-  draw({ writing = false, last = false } = {}) {
+  // The answer as a screen reader is to say it once it is complete.
+  get spoken() {
+    const answer = [...this.said.children].filter((part) => part !== this.thinking);
+    return answer.map((part) => part.textContent).join("\n");
+  }
+
+  #draw() {
+    const { writing, last } = this.#shown;
     clearTimeout(this.#pending);
     this.#pending = 0;
-    if (writing && this.finished) return; // a frame that was asked for before the end
-    this.finished = !writing;
     this.element.setAttribute("aria-busy", String(writing));
     this.element.classList.toggle("writing", writing);
     if (this.message.role === "user")
@@ -63,9 +80,9 @@ export class MessageView {
   #drawAnswer(writing) {
     const { thinking, answer, open } = partsOf(this.message);
     this.#drawThinking(thinking, writing && (open || !answer));
-    const error = this.message.error ? h("p", { class: "error", role: "alert" }, this.message.error) : null;
-    const waiting =
-      writing && !answer && !thinking ? h("p", { class: "waiting" }, "Waiting for the first token") : null;
+    const error = this.message.error ? h("p", { class: "error" }, this.message.error) : null;
+    const reason = this.actions.loading() ? "The model is being loaded" : "Waiting for the first token";
+    const waiting = writing && !answer && !thinking ? h("p", { class: "waiting" }, reason) : null;
     const nothing = !writing && !answer && !error ? h("p", { class: "waiting" }, "No text") : null;
     const nodes = [this.thinking, answer ? renderMarkdown(answer) : null, waiting, nothing, error];
     this.said.replaceChildren(...nodes.filter(Boolean));
@@ -95,9 +112,7 @@ export class MessageView {
             this.actions.regenerate(message),
           )
         : null;
-    return [figures(message.stats), h("div", { class: "message-actions" }, copy, edit, again)].filter(
-      Boolean,
-    );
+    return [figures(message), h("div", { class: "message-actions" }, copy, edit, again)].filter(Boolean);
   }
 
   edit() {
@@ -109,7 +124,7 @@ export class MessageView {
     });
     area.value = message.content;
     const cancel = () => {
-      this.draw({ last: this.actions.isLast(message) });
+      this.#draw();
       this.foot.querySelector("[aria-label='Edit message']").focus();
     };
     const form = h(

@@ -21,19 +21,23 @@ export async function loadAll() {
   return all.sort((a, b) => b.updated - a.updated);
 }
 
-export async function save(conversation) {
+// `writing`: an answer is being written into it, so other windows leave it alone.
+export async function save(conversation, writing = false) {
   if (!database) return;
   await database.put(NAME, JSON.parse(JSON.stringify(conversation)));
-  channel?.postMessage(conversation.id);
+  channel?.postMessage({ id: conversation.id, writing });
 }
 
 export async function forget(id) {
   if (!database) return;
   await database.delete(NAME, id);
-  channel?.postMessage(id);
+  channel?.postMessage({ id, writing: false });
 }
 
-// Another window has changed or removed a conversation; `changed` gets its id and its record, if there is one.
+// Another window has changed or removed a conversation: `changed` gets its id, its record, if there is one, and whether
+// that window is writing into it.
 export function onChangeElsewhere(changed) {
-  channel?.addEventListener("message", async ({ data }) => changed(data, await database?.get(NAME, data)));
+  channel?.addEventListener("message", async ({ data: { id, writing } }) =>
+    changed(id, await database?.get(NAME, id), writing),
+  );
 }
