@@ -27,7 +27,9 @@ UNPACKED = ROOT / ".venv/prometheus"
 PATIENCE_S = 60
 VARIABLES = {"$job": ".*", "$instance": ".*", "$__rate_interval": "1m"}
 
-pytestmark = pytest.mark.skipif(not (shutil.which("promtool") or UNPACKED.exists()), reason="no Prometheus here")
+with_prometheus = pytest.mark.skipif(not (shutil.which("promtool") or UNPACKED.exists()), reason="no Prometheus here")
+UNITS = {"short", "s", "percentunit", "ops", "reqps"}  # of Grafana's, those that fit here
+COLUMNS = 24
 
 
 def program(name: str) -> str:
@@ -114,11 +116,43 @@ def watched(server: Server, prometheus: Prometheus) -> Prometheus:
     return prometheus
 
 
+def test_panels_lie_beside_each_other() -> None:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= COLUMNS, panel["title"]
+        for x in range(at["x"], at["x"] + at["w"]):
+            for y in range(at["y"], at["y"] + at["h"]):
+                assert taken.setdefault((x, y), panel["title"]) == panel["title"]
+    bottom = max(y for _, y in taken) + 1
+    assert len(taken) == COLUMNS * bottom  # and leave no hole
+
+
+def test_it_can_be_imported_anywhere() -> None:
+    """No data source of one installation, no id that may be taken there, and variables that follow the data."""
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    first, *others = dashboard["templating"]["list"]
+    assert "id" not in dashboard and dashboard["uid"] and dashboard["schemaVersion"] >= 36
+    assert (first["name"], first["type"], first["query"]) == ("datasource", "datasource", "prometheus")
+    # All stands for the values that were found: with .* for it, `up` would count whatever else is scraped.
+    assert all(one["datasource"] == source and "allValue" not in one for one in others)
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    for panel in panels:
+        targets = panel["targets"]
+        assert all(one["datasource"] == source and one["legendFormat"] for one in [panel | {"legendFormat": "-"}, *targets])
+        assert len({one["refId"] for one in targets}) == len({one["legendFormat"] for one in targets}) == len(targets)
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
+
+
+@with_prometheus
 def test_every_panel_shows_something(watched: Prometheus) -> None:
     empty = [(title, text) for title, text in expressions() if not watched.values(text)]
     assert not empty
 
 
+@with_prometheus
 def test_only_metrics_that_exist(watched: Prometheus) -> None:
     known = set(watched.get("label/__name__/values"))
     texts = [text for _, text in expressions()] + [RULES.read_text(encoding="utf-8")]
@@ -126,6 +160,7 @@ def test_only_metrics_that_exist(watched: Prometheus) -> None:
     assert len(named) > 15 and named <= known
 
 
+@with_prometheus
 def test_rules_are_evaluated(watched: Prometheus) -> None:
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -137,6 +172,7 @@ def test_rules_are_evaluated(watched: Prometheus) -> None:
     assert {rule["state"] for rule in rules} == {"inactive"}
 
 
+@with_prometheus
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     for path in (RULES, Path(__file__).parent / "alerts_test.yml"):
         shutil.copy(path, tmp_path)
