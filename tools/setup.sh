@@ -201,21 +201,23 @@ install_schema_tests() {
     --dest .venv/schema-tests "$wanted" >&2 </dev/null || die "pip could not download the source of $wanted"
 }
 
-# Out of Debian's package but not installed, since that would start it as a service; only the test of dashboards/ runs it.
-install_prometheus() {
-  local folder=.venv/prometheus
-  command -v prometheus >/dev/null && command -v promtool >/dev/null && return 0
-  [ -x $folder/promtool ] && return 0
+# PACKAGE PROGRAM…: out of Debian's package but not installed, since that would start it as a service; only a test runs it.
+unpack() {
+  local package=$1 folder=.venv/$1 missing= program
+  shift
+  for program; do
+    [ -x $folder/${program##*/} ] || command -v ${program##*/} >/dev/null || missing=1
+  done
+  [ "$missing" ] || return 0
   if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-    say "unpacking Prometheus into $folder"
+    say "unpacking $package into $folder"
     apt_update
     rm -rf $folder && mkdir -p $folder
-    (cd $folder && retry apt-get -q -o Acquire::Retries=3 download prometheus >&2 </dev/null) &&
-      dpkg-deb --fsys-tarfile $folder/prometheus_*.deb |
-      tar -x -C $folder --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool &&
-      rm $folder/prometheus_*.deb && return 0
+    (cd $folder && retry apt-get -q -o Acquire::Retries=3 download $package >&2 </dev/null) &&
+      dpkg-deb --fsys-tarfile $folder/${package}_*.deb | tar -x -C $folder --strip-components=3 "${@/#/.}" &&
+      rm $folder/${package}_*.deb && return 0
   fi
-  say "no Prometheus is to be had here; the test of dashboards/ will be skipped"
+  say "no $package is to be had here; its test will be skipped"
 }
 
 install_packages
@@ -227,6 +229,7 @@ case $what in
   tools) install_python tools/requirements.txt ;;
   peers) make_venv && install_peer_tools ;;
   tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_schema_tests &&
-    install_npm && install_browser && install_prometheus ;;
+    install_npm && install_browser && unpack prometheus /usr/bin/prometheus /usr/bin/promtool &&
+    unpack nginx /usr/sbin/nginx && unpack caddy /usr/bin/caddy ;;
   *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac
