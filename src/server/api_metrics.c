@@ -11,8 +11,12 @@ typedef enum Figure {
     UPTIME,
     RUNNING,
     WAITING,
+    LIVE,
+    WAITING_TOKENS,
     BLOCKS,
     BLOCKS_USED,
+    BLOCKS_CACHED,
+    BLOCKS_TOUCHED,
     BLOCKS_SHARE, // used of all, 0 … 1
     KV_TOKENS,    // room for tokens in the blocks used
     PROMPT_TOKENS,
@@ -22,6 +26,7 @@ typedef enum Figure {
     PREEMPTIONS,
     PREFIX_QUERY_TOKENS,
     PREFIX_HIT_TOKENS,
+    PREFIX_EVICTIONS,
     STEPS,
     N_FIGURES
 } Figure;
@@ -143,8 +148,15 @@ static const Family families[] = {
     FIGURE("cllm_uptime_seconds", "gauge", UPTIME, "Time since the server started."),
     FIGURE("cllm_requests_running", "gauge", RUNNING, "Requests that are computed."),
     FIGURE("cllm_requests_waiting", "gauge", WAITING, "Requests accepted that wait to be computed."),
+    FIGURE("cllm_requests_live", "gauge", LIVE, "Requests accepted that have not ended."),
+    FIGURE("cllm_prompt_tokens_waiting", "gauge", WAITING_TOKENS,
+           "Prompt tokens of requests that have no token yet."),
     FIGURE("cllm_kv_blocks", "gauge", BLOCKS, "Blocks of 16 tokens in the KV pool."),
     FIGURE("cllm_kv_blocks_used", "gauge", BLOCKS_USED, "Blocks of the KV pool in use."),
+    FIGURE("cllm_kv_blocks_cached", "gauge", BLOCKS_CACHED,
+           "Free blocks of the KV pool whose content may be found again."),
+    FIGURE("cllm_kv_blocks_touched", "gauge", BLOCKS_TOUCHED,
+           "Blocks of the KV pool that were ever used, whose memory is resident."),
     SAMPLES("cllm_http_requests_total", "counter", put_replies, "HTTP requests answered."),
     SAMPLES("cllm_requests_total", "counter", put_outcomes, "Generating requests that ended, by reason."),
     FIGURE("cllm_prompt_tokens_total", "counter", PROMPT_TOKENS,
@@ -157,6 +169,8 @@ static const Family families[] = {
            "Prompt tokens looked up in the prefix cache."),
     FIGURE("cllm_prefix_hit_tokens_total", "counter", PREFIX_HIT_TOKENS,
            "Prompt tokens found in the prefix cache."),
+    FIGURE("cllm_prefix_evictions_total", "counter", PREFIX_EVICTIONS,
+           "Blocks of the prefix cache taken for something else."),
     HISTOGRAM("cllm_request_queue_seconds", queue_ns, metrics_wait_scale,
               "Time from acceptance to the first row computed."),
     HISTOGRAM("cllm_time_to_first_token_seconds", first_token_ns, metrics_wait_scale,
@@ -213,8 +227,11 @@ static void read_figures(Scrape *s) {
     f[UPTIME] = clock_seconds(clock_now_ns() - s->app->started_ns);
     f[RUNNING] = e->running;
     f[WAITING] = e->waiting;
+    f[LIVE] = s->app->n_requests;
     f[BLOCKS] = e->blocks_total;
     f[BLOCKS_USED] = e->blocks_used;
+    f[BLOCKS_CACHED] = e->blocks_cached;
+    f[BLOCKS_TOUCHED] = e->blocks_touched;
     f[BLOCKS_SHARE] = e->blocks_total ? (double)e->blocks_used / e->blocks_total : 0;
     f[KV_TOKENS] = (double)((int64_t)e->blocks_used * KV_BLOCK_TOKENS);
     f[PROMPT_TOKENS] = (double)e->prompt_tokens;
@@ -224,6 +241,7 @@ static void read_figures(Scrape *s) {
     f[PREEMPTIONS] = (double)e->preemptions;
     f[PREFIX_QUERY_TOKENS] = (double)e->prefix_query_tokens;
     f[PREFIX_HIT_TOKENS] = (double)e->prefix_hit_tokens;
+    f[PREFIX_EVICTIONS] = (double)e->prefix_evictions;
     f[STEPS] = (double)e->steps;
 }
 
@@ -254,6 +272,7 @@ void api_metrics(App *app, HttpExchange *x, Str tail) {
     Scrape s = {.app = app, .out = &out};
     if (app->attached) engine_stats(app->served.service.engine, &s.engine);
     read_figures(&s);
+    if (app->attached) s.figures[WAITING_TOKENS] = (double)engine_queue_tokens(app->served.service.engine);
     put_families(&s, families, COUNT(families), "");
     if (app->config->metrics_aliases) put_aliases(&s);
     if (out.failed)

@@ -94,6 +94,8 @@ def test_known_requests(aliased: Server) -> None:
     assert count(one, "cllm_request_seconds") == count(one, "cllm_request_queue_seconds") == 4
     for name in ("prompt_tokens", "generated_tokens", "drafted_tokens", "accepted_tokens", "preemptions", "prefix_query_tokens", "prefix_hit_tokens"):
         assert value(one, f"cllm_{name}_total") == data[name], name
+    for name in ("cached", "touched"):
+        assert value(one, f"cllm_kv_blocks_{name}") == data[f"blocks_{name}"], name
     # The request whose deadline passed may have come to its first tokens, or not.
     assert count(one, "cllm_time_to_first_token_seconds") in (3, 4)
     assert count(one, "cllm_time_to_first_token_seconds") + count(one, "cllm_inter_token_seconds") >= 3 + 4 + 5
@@ -140,12 +142,24 @@ def test_sequences_of_stats(make_server: Callable[..., Server]) -> None:
         assert type(data["running"]) is int and type(data["waiting"]) is int
         one = scrape(server)
         assert value(one, "cllm_requests_running") == 1 and value(one, "cllm_requests_waiting") == 1
+        assert value(one, "cllm_requests_live") == 2
+        assert value(one, "cllm_prompt_tokens_waiting") == data["waiting_tokens"] == second["prompt_tokens"]
         assert value(one, "cllm_kv_blocks") > value(one, "cllm_kv_blocks_used") > 0
     finally:
         for sock in socks:
             sock.close()
     server.wait_idle()
     assert server.stats()["sequences"] == []
+
+
+def test_evictions(make_server: Callable[..., Server]) -> None:
+    server = make_server("--kv-tokens", "512")
+    for word in ("one", "two", "six"):
+        server.generate(f"{word} " * 300, max_tokens=1)
+    one, data = scrape(server), server.stats()
+    assert value(one, "cllm_prefix_evictions_total") == data["prefix_evictions"] > 10
+    for name in ("cached", "touched"):
+        assert value(one, f"cllm_kv_blocks_{name}") == data[f"blocks_{name}"] > 10, name
 
 
 def test_a_long_prompt_is_in_prefill(make_server: Callable[..., Server]) -> None:

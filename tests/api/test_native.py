@@ -125,6 +125,14 @@ def test_benchmark(server: Server) -> None:
     assert data["avg_tokens_per_second"] > 0
 
 
+def test_benchmark_has_a_priority(server: Server) -> None:
+    body = {"requests": 2, "concurrency": 2, "max_tokens": 3000, "ignore_eos": True, "priority": -7}
+    with server.open("POST", "/benchmark", body):
+        server.wait_stats(live=2)
+        assert [one["priority"] for one in server.stats()["sequences"]] == [-7, -7]
+    server.wait_idle()
+
+
 def test_benchmark_takes_prompts_in_turn(server: Server) -> None:
     prompts = ["One prompt", "Another one that is longer than the first"]
     lengths = [server.post("/encode", {"text": text}).data["length"] for text in prompts]
