@@ -57,6 +57,7 @@ static ServerConfig server_config(const Options *o) {
         .host = o->host,
         .port = (int)o->port,
         .limits = {.max_connections = (int)o->max_connections,
+                   .max_client_connections = (int)o->max_client_connections,
                    .max_body_bytes = (size_t)o->max_body_bytes,
                    .max_header_bytes = (size_t)o->max_header_bytes,
                    .max_bodies_bytes = (size_t)o->max_bodies_bytes,

@@ -261,6 +261,16 @@ static void note_fd(HttpConn *c) {
     s->by_fd[c->fd] = c;
 }
 
+// One client may not take all places.
+static void note_client(HttpConn *c) {
+    HttpConns *s = c->set;
+    struct sockaddr_storage address;
+    socklen_t n = sizeof address;
+    if (!s->limits.max_client_connections || getpeername(c->fd, (struct sockaddr *)&address, &n) != 0) return;
+    c->client = http_client_join(&s->clients, (const struct sockaddr *)&address);
+    if (c->client && c->client->n > s->limits.max_client_connections) c->surplus = true;
+}
+
 // evhttp makes its connection object after it has asked for the bufferevent, and hands it to the bufferevent
 // as callback argument; freeing clears that. So it is found with the first byte, or one turn of the loop
 // later.
@@ -272,6 +282,7 @@ static void learn_evcon(HttpConn *c) {
     c->evcon = evcon;
     evhttp_connection_set_closecb(evcon, on_closed, c);
     note_fd(c);
+    note_client(c);
     int one = 1; // tokens are small writes that must not wait for each other
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
@@ -285,6 +296,7 @@ static void forget(HttpConn *c) {
     if (c->early) evbuffer_free(c->early);
     http_conn_set_busy(c, false);
     http_share_end(&c->share);
+    http_client_leave(&s->clients, c->client);
     if (c->fd >= 0 && c->fd < s->n_fds && s->by_fd[c->fd] == c) s->by_fd[c->fd] = NULL;
     if (c->prev)
         c->prev->next = c->next;

@@ -18,10 +18,13 @@
 // bytes of all bodies that are in memory have one limit; the first HTTP_FREE_BODY of each connection do not
 // count, so that who fills the memory with large ones does not keep out ordinary ones.
 //
+// What is beyond the number of connections, of all or of one client, is closed as soon as it is known.
+//
 // Thread: the event loop's.
 #ifndef CLLM_SERVER_HTTP_CONN_H
 #define CLLM_SERVER_HTTP_CONN_H
 
+#include "server/http_clients.h"
 #include "server/http_head.h"
 
 #include <stdint.h>
@@ -36,6 +39,7 @@ enum { HTTP_FREE_BODY = 65536 };
 
 typedef struct HttpLimits { // 0: none, but for max_connections
     int max_connections;
+    int max_client_connections; // of one client (http_clients.h)
     size_t max_body_bytes, max_header_bytes, max_bodies_bytes;
     int header_timeout_s, body_timeout_s, idle_timeout_s;
     size_t min_body_rate; // bytes a second
@@ -64,6 +68,7 @@ typedef struct HttpConn {
     struct evbuffer *early;        // what came behind a request, until its reply is done
     struct HttpExchange *exchange; // the one that a handler has
     int fd;
+    HttpClient *client; // NULL: not counted
     HttpPhase phase;
     bool surplus, arrived, busy, used, chunked, page; // page: evhttp has begun an answer of its own
     int64_t deadline_ns;                              // 0: none
@@ -91,7 +96,8 @@ typedef struct HttpConns {
     HttpConn **by_fd;
     char *scratch; // a head
     int n, n_busy, n_fds;
-    int n_refused; // over the limit, since the clock ticked
+    int n_refused; // over a limit, since the clock ticked
+    HttpClients clients;
     HttpAccount *bodies;
 } HttpConns;
 

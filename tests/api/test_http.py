@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
+import subprocess
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from kit import Server
@@ -167,6 +171,52 @@ def test_too_many_connections(make_server: Callable[..., Server]) -> None:
     for connection in connections:
         connection.close()
     assert server.wait_ready()
+
+
+def own_addresses() -> list[str]:
+    """IPv4 addresses of this machine, but for loopback."""
+    found = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout.split()
+    return [one for one in found if ":" not in one]
+
+
+@pytest.mark.skipif(not own_addresses(), reason="this machine has no address but loopback")
+def test_one_client_cannot_take_all_places(tmp_path: Path) -> None:
+    """Who has as many connections as one may have gets no more; others do, and so does it when one has been closed."""
+    server = Server(tmp_path / "log", "--host", "0.0.0.0", "--max-client-connections", "3", "--max-connections", "50", "--api-key", "k" * 20)
+    address = own_addresses()[0]
+
+    def health(connection: http.client.HTTPConnection) -> int:
+        connection.request("GET", "/health")
+        reply = connection.getresponse()
+        reply.read()
+        return reply.status
+
+    def open_one() -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(address, server.port, timeout=20)
+        assert health(connection) == 200
+        return connection
+
+    try:
+        server.wait_ready()
+        held = [open_one() for _ in range(3)]
+        for _ in range(5):
+            with pytest.raises((ConnectionError, http.client.HTTPException)):
+                open_one()
+        local = [server.connect() for _ in range(10)]  # a proxy on this machine stands for many
+        assert {health(one) for one in local} == {200}
+        assert {health(one) for one in held} == {200}  # those that are there go on
+        held.pop().close()
+        end = time.monotonic() + 20
+        while len(held) < 3:
+            try:
+                held.append(open_one())
+            except (ConnectionError, http.client.HTTPException):
+                assert time.monotonic() < end, "no place has become free"
+        server.wait_log(r"connections_refused count=[1-5] open=\d+")
+        for connection in (*held, *local):
+            connection.close()
+    finally:
+        server.close()
 
 
 def test_idle_connections_are_closed(make_server: Callable[..., Server]) -> None:
