@@ -3,9 +3,11 @@
 #   CONFIG=release|debug   (default release)     SAN=address,undefined|thread   sanitizers, own build folder
 #   CC=clang               another compiler      WERROR=0                       warnings stay warnings
 #   PAGE=0                 without the page at / (so also where there is no npm)
+#   SAN_KERNELS=0          … only around the kernels, not in them: whole suites in minutes, not hours
 
 CONFIG ?= release
 SAN    ?=
+SAN_KERNELS ?= 1
 WERROR ?= 1
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 comma  := ,
@@ -19,7 +21,7 @@ ifeq ($(origin CC),default)
   CC := $(firstword $(foreach c,clang-19 clang-18 clang-17 clang-16 clang gcc cc,$(if $(shell command -v $(c) 2>/dev/null),$(c))))
 endif
 
-BUILD := build/$(CONFIG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+BUILD := build/$(CONFIG)$(if $(SAN),-$(subst $(comma),-,$(SAN))$(if $(filter 0,$(SAN_KERNELS)),-around))
 ARCH  := $(shell uname -m)
 
 PKGS := libevent libevent_pthreads libevent_openssl libssl libcrypto libcurl libedit jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
@@ -114,7 +116,10 @@ $(BUILD)/src/$(1)/%.o: CFLAGS += -Wconversion -Wno-sign-conversion
 endef
 $(foreach d,$(STRICT_DIRS),$(eval $(call STRICT_template,$(d))))
 # Fully instrumented, the unrolled kernels take minutes to compile; without UBSan and with checks as calls, seconds.
-ISA_san := $(if $(SAN),-O1 -fno-sanitize=undefined $(if $(findstring clang,$(CC)),-mllvm -asan-instrumentation-with-call-threshold=0))
+# A server computes twenty times slower with them (kcheck has guard pages around all that kernels read and write).
+ISA_san_1 := -O1 -fno-sanitize=undefined $(if $(findstring clang,$(CC)),-mllvm -asan-instrumentation-with-call-threshold=0)
+ISA_san_0 := -fno-sanitize=all
+ISA_san := $(if $(SAN),$(ISA_san_$(SAN_KERNELS)))
 $(BUILD)/src/kernels/avx2/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
 $(BUILD)/src/kernels/avxvnni/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
 # One source, both encodings of its instruction.
@@ -177,7 +182,7 @@ ARGS          ?=
 FUZZ_SECONDS  ?= 60
 MINUTES       ?= 30
 NATIVE        ?= 1
-export SAN
+export SAN SAN_KERNELS
 
 .PHONY: help setup serve test docs install uninstall lint kcheck kcheck-arm kcheck-arm-build mask-bench unit models peers fuzz soak format clean
 
@@ -222,7 +227,7 @@ test:
 	@if { command -v qemu-aarch64 && command -v aarch64-linux-gnu-gcc; } >/dev/null; then \
 	  $(MAKE) -s kcheck-arm-build; fi
 	@$(MAKE) models
-	@CLLM_BIN=$(abspath $(BUILD)/cllm) $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
+	@CLLM_BIN=$(abspath $(BUILD)/cllm) CC='$(CC)' $(PYTHON) tests/run.py --build $(BUILD) $(ARGS)
 
 docs:
 	@tools/setup.sh tests

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kit import Server
+from kit import SLOW, Server
 
 GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -45,7 +45,7 @@ def read_all(sock: socket.socket, limit: int = 1 << 20) -> bytes:
     return answer
 
 
-def talk(port: int, *pieces: bytes, pause: float = 0.0, timeout: float = 30.0) -> Answer:
+def talk(port: int, *pieces: bytes, pause: float = 0.0, timeout: float = 30 * SLOW) -> Answer:
     """Send bytes in pieces, read until the server closes."""
     start = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:

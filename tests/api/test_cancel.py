@@ -38,7 +38,7 @@ def test_while_decoding(server: Server, path: str, body: dict[str, Any], how: st
     sock = server.open("POST", path, body)
     server.wait_stats(running=1)
     leave(sock, how)
-    server.wait_stats(timeout=2, running=0, waiting=0, live=0, blocks_used=0)
+    server.wait_stats(timeout=2 * SLOW, running=0, waiting=0, live=0, blocks_used=0)
     after = server.stats()
     assert after["finished"]["cancelled"] == before["finished"]["cancelled"] + 1
     assert after["generated_tokens"] - before["generated_tokens"] < 1000
@@ -67,9 +67,9 @@ def test_while_queued(make_server: Callable[..., Server]) -> None:
     server.wait_stats(waiting=5)
     for sock in queued[1:]:
         leave(sock, "close")
-    server.wait_stats(timeout=2, running=1, waiting=1)
+    server.wait_stats(timeout=2 * SLOW, running=1, waiting=1)
     leave(first, "reset")
-    server.wait_stats(timeout=2, running=1, waiting=0)
+    server.wait_stats(timeout=2 * SLOW, running=1, waiting=0)
     leave(queued[0], "close")
     server.wait_idle()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import openai
 import pytest
-from kit import CLLM, MODEL, Server
+from kit import CLLM, MODEL, SLOW, Server
 
 TEXTS = ["The sky is blue.", "Der Himmel ist blau.", "x = [i**2 for i in range(10)]", "a" * 3000]
 
@@ -53,7 +53,7 @@ def test_forms(client: openai.OpenAI, model: str, server: Server) -> None:
 
 def test_more_inputs_than_the_queue_holds(client: openai.OpenAI, model: str) -> None:
     texts = [f"number {i}" for i in range(700)]
-    assert client.with_options(timeout=120).embeddings.create(model=model, input=texts).data[-1].index == 699
+    assert client.with_options(timeout=120 * SLOW).embeddings.create(model=model, input=texts).data[-1].index == 699
 
 
 def test_more_tokens_than_the_queue_takes(make_server: Callable[..., Server], model: str) -> None:

@@ -70,7 +70,7 @@ def server(folder: Path) -> Iterator[TlsServer]:
 
 def subject(server: TlsServer) -> str:
     context = ssl.create_default_context(cafile=server.ca)
-    with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=20), server_hostname="localhost") as sock:
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW), server_hostname="localhost") as sock:
         return str(sock.getpeercert()["subject"][0][0][1])
 
 
@@ -87,9 +87,9 @@ def test_openai_client(server: TlsServer) -> None:
 
 
 def test_curl(server: TlsServer) -> None:
-    made = subprocess.run(["curl", "-sS", "--cacert", server.ca, f"{server.url}/health"], capture_output=True, text=True, timeout=60)
+    made = subprocess.run(["curl", "-sS", "--cacert", server.ca, f"{server.url}/health"], capture_output=True, text=True, timeout=60 * SLOW)
     assert "healthy" in made.stdout, made.stderr
-    doubtful = subprocess.run(["curl", "-sS", f"{server.url}/health"], capture_output=True, text=True, timeout=60)
+    doubtful = subprocess.run(["curl", "-sS", f"{server.url}/health"], capture_output=True, text=True, timeout=60 * SLOW)
     assert doubtful.returncode == 60 and not doubtful.stdout
 
 
@@ -117,7 +117,7 @@ def test_versions(server: TlsServer, version: ssl.TLSVersion) -> None:
     context = ssl.create_default_context(cafile=server.ca)
     context.minimum_version = context.maximum_version = version
     context.set_alpn_protocols(["h2", "http/1.1"])
-    with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=20), server_hostname="localhost") as sock:
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW), server_hostname="localhost") as sock:
         assert sock.version() == version.name.replace("_", ".") and sock.selected_alpn_protocol() == "http/1.1"
         assert sock.cipher()[0].startswith(("TLS_", "ECDHE-"))
 
@@ -129,7 +129,7 @@ def test_old_version_is_refused(server: TlsServer) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=20), server_hostname="localhost")
+        context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW), server_hostname="localhost")
 
 
 @pytest.mark.parametrize("sent", [b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 500, b"\x16\x03\x01\xff\xff" + b"\xff" * 500])

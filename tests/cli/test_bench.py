@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/truth"))
@@ -28,7 +29,7 @@ PHASES = ("qkv", "attention", "output", "ffn", "head", "sampling", "other")
 def bench(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [str(CLLM), "bench", "--log-level", "error", *args]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **(env or {})}
+        command, capture_output=True, text=True, timeout=300 * SLOW, check=False, env={**os.environ, **(env or {})}
     )
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -26,7 +27,6 @@ COMMANDS = re.findall(r"^COMMAND\(\w+, (\w+),", (ROOT / "src/cli/commands.def").
 GROUPS = {"COMMAND_ANY": {"serve", "run", "eval", "bench"}, "COMMAND_LIBRARY": {"pull", "list", "rm", "show"},
           "COMMAND_FILES": {"inspect", "tokenize", "template"}, "COMMAND_EVERY": set(COMMANDS)}  # fmt: skip
 # Sanitizers slow a program down; the limits on time hold for the release build.
-SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
 
 
 def cllm(*args: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -158,7 +158,7 @@ def free_port() -> int:
 
 
 def health(port: int) -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5 * SLOW)
     try:
         connection.request("GET", "/health")
         response = connection.getresponse()

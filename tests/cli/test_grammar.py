@@ -8,12 +8,14 @@ import re
 import subprocess
 from pathlib import Path
 
+from kit import SLOW
+
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = os.environ.get("CLLM_BIN", str(ROOT / "build/release/cllm"))
 
 
 def grammar(*args: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([CLLM, "grammar", *args], input=text, capture_output=True, text=True, timeout=60)
+    return subprocess.run([CLLM, "grammar", *args], input=text, capture_output=True, text=True, timeout=60 * SLOW)
 
 
 def test_lines() -> None:

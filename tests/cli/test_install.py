@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -23,7 +24,7 @@ def run(*command: str | Path, stdin: str = "", **env: str) -> str:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=120 * SLOW,
         env={**os.environ, "PATH": path, **env},
         check=False,
     )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -36,7 +37,7 @@ class Start:
             command,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=120 * SLOW,
             check=False,
             env={**os.environ, **({"CLLM_CPU": rung} if rung else {})},
             preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (max_file,) * 2)) if max_file else None,

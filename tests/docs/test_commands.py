@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 from code_blocks import Block, blocks, program
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm")).resolve()
 MODEL = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TIMEOUT_S = 120
+TIMEOUT_S = 120 * SLOW
 LESS = {
     r"\bcllm run\b": " -n 4",
     r"\bcllm bench\b": " --concurrency 1 --requests 1 --output-tokens 2 --prefill-tokens 0",

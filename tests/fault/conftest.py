@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from faults import Faults, build_library
+from kit import CLLM, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/api"))
 
-from faults import Faults, build_library  # noqa: E402
-from kit import CLLM  # noqa: E402
-
-if CLLM.parent.name != "release":  # a sanitizer has an allocator of its own
-    collect_ignore_glob = ["test_*.py"]
+@pytest.fixture(scope="session", autouse=True)
+def _allocator_of_libc() -> None:
+    if CLLM.parent.name != "release":
+        pytest.skip("a sanitizer has an allocator of its own")
 
 
 @pytest.fixture(scope="session")

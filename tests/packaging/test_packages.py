@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(bool(os.environ.get("SAN")), reason="nobody pack
 
 def run(*command: str | Path, **env: str) -> str:
     words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env={**os.environ, **env}, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300 * SLOW, env={**os.environ, **env}, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kit import SLOW
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gguf_meta import write_metadata  # noqa: E402
@@ -37,7 +38,7 @@ def model(tmp_path: Path) -> Path:
 
 def tokenize(*args: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [str(CLLM), "tokenize", *map(str, args)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60 * SLOW, check=False)
 
 
 def test_a_table_for_people(model: Path) -> None:

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from kit import SLOW
+
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 
@@ -16,7 +18,7 @@ CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 def run(model: Path, lines: Sequence[str], *options: str) -> list[str]:
     command = [str(CLLM), "tokenize", "--model", str(model), *options]
     text = "".join(f"{line}\n" for line in lines)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300 * SLOW, check=False)
     assert done.returncode == 0, done.stderr
     out = done.stdout.split("\n")[:-1]
     assert len(out) == len(lines)

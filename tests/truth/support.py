@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build" / "release" / "cllm"))
@@ -68,7 +69,7 @@ class Tiny:
         return path
 
 
-def run_cllm(*args: str | Path, timeout: float = 300) -> str:
+def run_cllm(*args: str | Path, timeout: float = 300 * SLOW) -> str:
     """Run the engine's binary; its standard output. A failure shows what it said."""
     done = subprocess.run([CLLM, *args], capture_output=True, text=True, timeout=timeout, check=False)
     command = " ".join(map(str, [CLLM.name, *args]))
@@ -113,7 +114,7 @@ class LlamaCpp:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=300) as reply:
+        with urllib.request.urlopen(request, timeout=300 * SLOW) as reply:
             return json.load(reply)
 
     def tokenize(self, text: str) -> list[int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,10 +15,7 @@ from typing import Any
 
 import pytest
 import support
-
-sys.path.insert(0, str(support.ROOT / "tests/api"))
-
-from kit import Reply, Server  # noqa: E402
+from kit import Reply, Server
 
 LONG = bool(os.environ.get("CLLM_LONG"))
 N_REQUESTS, AT_ONCE, MOST_PROMPT, MOST_TOKENS = (200 if LONG else 60), 64, 2000, 40

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import CLLM, MODEL, SLOW, Server
 from page_kit import CHROMIUM, FLAGS, Opener, watch
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
-
-from kit import CLLM, MODEL, SLOW, Server
 
 PATIENCE_MS = 20_000 * SLOW
 SETTINGS = {"temperature": 0, "max_tokens": 12}
