@@ -1,5 +1,7 @@
 #include "base/err.h"
 
+#include "base/printable.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@ bool err_set(Err *err, ErrCode code, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
+    make_printable(err->msg);
     return false;
 }
 
@@ -25,6 +28,7 @@ bool err_prefix(Err *err, const char *fmt, ...) {
     memcpy(old, err->msg, sizeof old);
     int n = snprintf(err->msg, sizeof err->msg, "%s: ", prefix);
     snprintf(err->msg + n, sizeof err->msg - (size_t)n, "%.*s", (int)(sizeof err->msg - (size_t)n - 1), old);
+    make_printable(err->msg);
     return false;
 }
 

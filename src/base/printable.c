@@ -1,10 +1,17 @@
 #include "base/printable.h"
 
+#include "base/utf8.h"
+
+static bool is_blank(uint32_t cp) {
+    return cp == '\n' || cp == '\t' || cp == '\r';
+}
+
 void make_printable(char *text) {
-    for (unsigned char *p = (unsigned char *)text; *p; p++) {
-        bool control = *p < 0x20 || *p == 0x7F;
-        bool c1 = *p == 0xC2 && p[1] >= 0x80 && p[1] <= 0x9F;
-        if (control || c1) *p = '?';
-        if (c1) p[1] = '?';
+    for (Str left = str_from(text); left.len;) {
+        Utf8Step step = utf8_step(left);
+        bool control = step.cp < 0x20 || (step.cp >= 0x7F && step.cp <= 0x9F);
+        if (step.kind != UTF8_OK || control) memset(text, is_blank(step.cp) ? ' ' : '?', step.n);
+        text += step.n;
+        left = str_skip(left, step.n);
     }
 }

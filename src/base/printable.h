@@ -1,10 +1,12 @@
-// Text from elsewhere that is to be shown: what could steer a terminal becomes a question mark.
+// Text from elsewhere that is to be shown, or to stand in JSON, as one line: what could steer a terminal, and
+// what is no UTF-8, becomes question marks, and line ends and tabs become spaces.
 #ifndef CLLM_BASE_PRINTABLE_H
 #define CLLM_BASE_PRINTABLE_H
 
 #include <stdbool.h>
 
-// In place: control bytes, and U+0080 to U+009F in UTF-8, which some terminals obey.
+// In place, a mark for each byte. Control characters are U+0000 to U+001F, U+007F, and U+0080 to U+009F, which
+// some terminals obey.
 void make_printable(char *text);
 
 #endif

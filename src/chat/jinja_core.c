@@ -2,7 +2,6 @@
 
 #include "base/num.h"
 
-#include <ctype.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,13 +40,6 @@ int jinja_cut(Str s, int limit) {
     return (int)n;
 }
 
-// A message is one line, whatever the template put into it.
-static void flatten(Err *err) {
-    if (!err) return;
-    for (char *c = err->msg; *c; c++)
-        if (iscntrl((unsigned char)*c)) *c = ' ';
-}
-
 void jinja_fail(Jinja *j, const char *fmt, ...) {
     char what[400];
     va_list ap;
@@ -55,13 +47,11 @@ void jinja_fail(Jinja *j, const char *fmt, ...) {
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
     err_set(j->err, ERR_INVALID, "chat template, line %d: %s", j->line, what);
-    flatten(j->err);
     longjmp(j->landing, 1);
 }
 
 void jinja_refuse(Jinja *j, Str words) {
     err_set(j->err, ERR_INVALID, "the chat template refuses: %.*s", jinja_cut(words, 400), words.ptr);
-    flatten(j->err);
     longjmp(j->landing, 1);
 }
 

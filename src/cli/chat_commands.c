@@ -65,7 +65,8 @@ static bool change_system(Session *s, const char *rest, Err *err) {
     if (strcmp(rest, "\"\"") == 0) return conversation_set_system(&s->chat, "", err);
     if (rest[0]) return conversation_set_system(&s->chat, rest, err);
     const char *system = conversation_system(&s->chat);
-    puts(system[0] ? system : "(there is no system message)");
+    session_show(s, str_from(system[0] ? system : "(there is no system message)"));
+    putchar('\n');
     return true;
 }
 

@@ -17,7 +17,7 @@ static size_t control_bytes(Str s) {
     return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F;
 }
 
-static void show(const Session *s, Str text) {
+void session_show(const Session *s, Str text) {
     while (text.len) {
         size_t control = s->to_terminal ? control_bytes(text) : 0;
         if (!control) putchar(text.ptr[0]);
@@ -85,7 +85,7 @@ static void on_part(void *user, bool is_reasoning, Str text) {
     if (!is_reasoning) buf_put(&a->text, text);
     if (is_reasoning && !shows_thinking(a->session)) return;
     turn_to(a, is_reasoning);
-    show(a->session, text);
+    session_show(a->session, text);
 }
 
 // The marks that open a model's thinking may be the end of its prompt.

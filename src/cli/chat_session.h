@@ -27,4 +27,7 @@ void session_close(Session *s);
 // as it was. With --raw the text is continued as it is. Ctrl-C ends an answer early, which is no failure.
 bool session_answer(Session *s, Str text, Err *err);
 
+// Text that may come from anywhere, to stdout; to a terminal without what would steer it.
+void session_show(const Session *s, Str text);
+
 #endif

@@ -26,10 +26,12 @@ static void pause_ms(int ms) {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-// The second signal tells a server not to wait for the requests it has accepted.
+// The second signal tells a server not to wait for the requests it has accepted. One that has ended meanwhile
+// gets none: its number may be another's by now.
 static bool ask(const RunningServer *s, bool now, Err *err) {
     for (int i = 0; i < 1 + now; i++) {
         if (i > 0) pause_ms(100);
+        if (!server_is_running(s->pid)) return true;
         if (kill((pid_t)s->pid, SIGTERM) != 0 && errno != ESRCH)
             return err_set(err, ERR_IO, "cannot end process %lld: %s", (long long)s->pid, strerror(errno));
     }

@@ -1,5 +1,6 @@
 #include "cli/server_list.h"
 
+#include "base/printable.h"
 #include "base/user_folder.h"
 
 #include <dirent.h>
@@ -25,11 +26,18 @@ static bool open_folder(char folder[FOLDER_MAX], bool create, Err *err) {
     return err_set(err, ERR_IO, "%s is not this user's alone; remove it", folder);
 }
 
+// The model's name may be that of a file, which may be anything.
+static void make_showable(RunningServer *s) {
+    make_printable(s->url);
+    make_printable(s->model);
+}
+
 // ---- of this process ----
 
-static bool write_entry(int fd, const RunningServer *s) {
-    json_t *object = json_pack("{s:I, s:i, s:s, s:s, s:I}", "pid", (json_int_t)s->pid, "port", s->port, "url",
-                               s->url, "model", s->model, "started", (json_int_t)s->started);
+static bool write_entry(int fd, RunningServer s) {
+    make_showable(&s);
+    json_t *object = json_pack("{s:I, s:i, s:s, s:s, s:I}", "pid", (json_int_t)s.pid, "port", s.port, "url",
+                               s.url, "model", s.model, "started", (json_int_t)s.started);
     bool ok = object && json_dumpfd(object, fd, JSON_COMPACT) == 0;
     json_decref(object);
     return ok;
@@ -42,7 +50,7 @@ bool server_entry_write(ServerEntry *e, const RunningServer *s, Err *err) {
     snprintf(e->path, sizeof e->path, "%s/%lld.json", folder, (long long)s->pid);
     unlink(e->path); // left over from an earlier process of this number
     e->fd = open(e->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (e->fd >= 0 && flock(e->fd, LOCK_EX) == 0 && write_entry(e->fd, s)) return true;
+    if (e->fd >= 0 && flock(e->fd, LOCK_EX) == 0 && write_entry(e->fd, *s)) return true;
     err_set(err, ERR_IO, "cannot write %s: %s", e->path, strerror(errno));
     server_entry_remove(e);
     return false;
@@ -61,11 +69,13 @@ void server_entry_remove(ServerEntry *e) {
 static bool is_alive(int fd, const char *path) {
     if (flock(fd, LOCK_SH | LOCK_NB) != 0) return true;
     struct stat info;
-    if (fstat(fd, &info) == 0 && info.st_size > 0) unlink(path); // an empty one is just being written
+    // An empty one is just being written, and one without a name has made room for another there.
+    if (fstat(fd, &info) == 0 && info.st_size > 0 && info.st_nlink > 0) unlink(path);
     return false;
 }
 
-static bool read_entry(const char *path, RunningServer *out) {
+// False: of no server that runs now and has this number.
+static bool read_entry(const char *path, int64_t pid, RunningServer *out) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return false;
     json_t *object = is_alive(fd, path) ? json_loadfd(fd, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
@@ -77,8 +87,9 @@ static bool read_entry(const char *path, RunningServer *out) {
                            .started = json_integer_value(json_object_get(object, "started"))};
     snprintf(out->url, sizeof out->url, "%s", url ? url : "");
     snprintf(out->model, sizeof out->model, "%s", model ? model : "");
+    make_showable(out);
     json_decref(object);
-    return out->pid > 0;
+    return out->pid == pid && pid > 0 && pid <= INT32_MAX; // 0 and below mean groups to kill()
 }
 
 static int by_age(const void *a, const void *b) {
@@ -94,7 +105,7 @@ static bool read_entries(const char *path_of_folder, DIR *folder, RunningServer 
         size_t digits = strspn(entry->d_name, "0123456789");
         if (!digits || strcmp(entry->d_name + digits, ".json") != 0) continue;
         snprintf(path, sizeof path, "%s/%s", path_of_folder, entry->d_name);
-        if (!read_entry(path, &server)) continue;
+        if (!read_entry(path, strtoll(entry->d_name, NULL, 10), &server)) continue;
         RunningServer *grown = realloc(*out, (*n + 1) * sizeof **out);
         if (!grown) return false;
         *out = grown;
@@ -125,5 +136,5 @@ bool server_is_running(int64_t pid) {
     RunningServer server;
     if (!open_folder(folder, false, NULL)) return false;
     snprintf(path, sizeof path, "%s/%lld.json", folder, (long long)pid);
-    return read_entry(path, &server);
+    return read_entry(path, pid, &server);
 }

@@ -1,6 +1,7 @@
 #include "model/context.h"
 
 #include "base/num.h"
+#include "base/printable.h"
 #include "gguf/quantization.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ static void fill_info(Model *m) {
     Str name = str_from(slash ? slash + 1 : path);
     gguf_get_str(m->gguf, "general.name", &name);
     copy_str(info->name, sizeof info->name, name);
+    make_printable(info->name);
     copy_str(info->arch, sizeof info->arch, str_from(hp->arch->name));
     copy_str(info->quantization, sizeof info->quantization, str_from(quantization_name(m->gguf)));
     info->n_vocab = hp->n_vocab;

@@ -1,5 +1,10 @@
 #include "server/api_info.h"
 
+#include "base/printable.h"
+
+#include <limits.h>
+#include <stdio.h>
+
 void api_health(App *app, HttpExchange *x, Str tail) {
     (void)tail;
     static const char *const words[] = {"loading", "healthy", "draining"};
@@ -20,10 +25,12 @@ static bool is_quantized(const char *type) {
 void api_model_info(App *app, HttpExchange *x, Str tail) {
     (void)tail;
     const ModelInfo *m = &app->served.model;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", app->served.service.model_path ? app->served.service.model_path : "");
+    make_printable(path);
     json_t *data = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:{s:b, s:s}, s:b}",
-        "model_path", app->served.service.model_path ? app->served.service.model_path : "", "model_name",
-        m->name, "model_family", m->arch, "model_type", m->arch, "vocab_size", (int)m->n_vocab,
+        "model_path", path, "model_name", m->name, "model_family", m->arch, "model_type", m->arch, "vocab_size", (int)m->n_vocab,
         "tokenizer_vocab_size", (int)tokenizer_n_vocab(app->served.service.tokenizer), "hidden_size",
         (int)m->n_embd, "num_layers", (int)m->n_layers, "num_attention_heads", (int)m->n_heads,
         "num_key_value_heads", (int)m->n_kv_heads, "max_sequence_length",

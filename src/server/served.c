@@ -1,6 +1,7 @@
 #include "server/served.h"
 
 #include "base/num.h"
+#include "base/printable.h"
 
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ static void choose_model_id(Served *s) {
     size_t n = num_min(name.len, sizeof s->model_id - 1);
     for (size_t i = 0; i < n; i++) s->model_id[i] = name.ptr[i] == ' ' ? '-' : name.ptr[i];
     s->model_id[n] = 0;
+    make_printable(s->model_id);
 }
 
 static bool stands_in(Str part, const Str *texts, size_t n) {

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kit import SLOW
 from terminal import Terminal, in_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 SMOLLM2 = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
-SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
 
 PROMPT = r"\r\n> $"
 ANSWER = r"\r\n.+\r\n> $"
@@ -161,6 +161,19 @@ def test_commands(state: Path, tmp_path: Path) -> None:
     assert [text for role, text in messages if role != "assistant"] == [
         "Answer in French.", "/usr/bin is a folder", "/help is text",
     ]  # fmt: skip
+
+
+def test_what_is_loaded_does_not_steer_the_terminal(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    file.write_text(json.dumps({"messages": [{"role": "system", "content": "one\x1b]0;mine\x07\ntwo\x9b2J"}]}))
+    with chat(state) as terminal:
+        terminal.type(f"/load {file}\n")
+        terminal.wait_for(r"loaded 1 messages\r\n> $")
+        terminal.type("/system\n")
+        terminal.wait_for(r"\r\none\]0;mine\r\ntwo2J\r\n> $")
+        terminal.type("/load no\x16\x1b[5msuch\n")  # Ctrl-V: as it is
+        terminal.wait_for(r"unable to open no.*\r\n> $")
+        assert "\x1b]0;" not in terminal.raw and "\x9b" not in terminal.raw and "\x1b[5m" not in terminal.raw
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 SMOLLM2 = ROOT / "models/smollm2-135m-instruct-q4_1.gguf"
-SLOW = 10 if "address" in CLLM.parent.name or "thread" in CLLM.parent.name else 1
 
 
 @dataclass
@@ -71,7 +71,7 @@ def test_ps_and_stop(machine: Machine) -> None:
     by_pid = {s["pid"]: s for s in servers}
     assert by_pid[one.pid]["model"] == "first" and by_pid[two.pid]["model"] == SMOLLM2.name
     for server in servers:
-        assert requests.get(f"{server['url']}/health", timeout=10).status_code == 200
+        assert requests.get(f"{server['url']}/health", timeout=10 * SLOW).status_code == 200
     table = machine.cllm("ps").stdout.splitlines()
     assert table[0].split() == ["PID", "ADDRESS", "UP", "MODEL"] and len(table) == 3
 
@@ -100,11 +100,22 @@ def test_a_server_that_was_killed_is_forgotten(machine: Machine) -> None:
     assert machine.listed() == [] and machine.files() == set()
 
 
+def test_names_do_not_steer_the_terminal(machine: Machine) -> None:
+    odd = os.fsencode(machine.folder) + b"/\x1b]0;mine\x07\xff.gguf"
+    os.symlink(SMOLLM2, odd)
+    server = machine.serve("--model", os.fsdecode(odd))
+    (one,) = machine.listed()
+    assert one["pid"] == server.pid and one["model"] == "?]0;mine??.gguf"
+    info = requests.get(f"{one['url']}/model/info", timeout=10 * SLOW).json()["data"]
+    assert info["model_path"].endswith("/?]0;mine??.gguf")
+    assert "\x1b" not in machine.cllm("ps").stdout + machine.cllm("stop").stdout
+
+
 def test_stop_waits_for_running_requests_unless_told_not_to(machine: Machine) -> None:
     server = machine.serve()
     url = machine.listed()[0]["url"]
     body = {"prompt": "Once", "max_tokens": 3000, "stream": True, "ignore_eos": True, "temperature": 0}
-    with requests.post(f"{url}/generate", json=body, stream=True, timeout=60) as reply:
+    with requests.post(f"{url}/generate", json=body, stream=True, timeout=60 * SLOW) as reply:
         next(reply.iter_lines())
         late = machine.cllm("stop", "--timeout-s", "0")
         assert late.returncode == 1 and "--now ends them too" in late.stderr
