@@ -62,8 +62,11 @@ bool record_write(const char *path, const ModelRecord *r, Err *err) {
                   r->sha256, "tag", r->tag, "fetched", r->fetched, "verified", r->verified);
     bool ok =
         object && json_dump_file(object, temporary, JSON_INDENT(2)) == 0 && rename(temporary, path) == 0;
+    int why = errno;
     json_decref(object);
-    return ok || err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    if (ok) return true;
+    unlink(temporary);
+    return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(why));
 }
 
 // ---- models ----

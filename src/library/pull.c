@@ -88,20 +88,11 @@ static bool find_on_hub(Pull *p, const ModelRef *ref, HubFile *file, Err *err) {
     return set_name(p, ref->name, file->path, err);
 }
 
-// Without the name and password that an address may have.
-static void set_source(Pull *p, const char *url) {
-    const char *host = strstr(url, "://"), *start = host ? host + 3 : url;
-    size_t n = strcspn(start, "/?#");
-    const char *at = memchr(start, '@', n);
-    snprintf(p->record.source, sizeof p->record.source, "%.*s%s", (int)(start - url), url,
-             at ? at + 1 : start);
-}
-
 static bool find(Pull *p, const ModelRef *ref, HubFile *file, Err *err) {
     if (!ref->url[0]) return find_on_hub(p, ref, file, err);
     p->url = ref->url;
     p->token = "";
-    set_source(p, ref->url);
+    url_without_login(ref->url, p->record.source, sizeof p->record.source);
     set_digest(p, "");
     return set_name(p, ref->name, ref->url, err);
 }
@@ -195,7 +186,7 @@ static bool check_digest(Pull *p, bool *matches, Err *err) {
     p->record.verified = p->record.sha256[0] != 0;
     *matches = !p->record.verified || strcasecmp(hex, p->record.sha256) == 0;
     if (!*matches)
-        err_set(err, ERR_INVALID, "%s: the file that came has the SHA-256 %s instead of %s", p->url, hex,
+        err_set(err, ERR_INVALID, "%s: the file that came has the SHA-256 %s instead of %s", p->record.source, hex,
                 p->record.sha256);
     memcpy(p->record.sha256, hex, sizeof hex);
     p->stage = PULL_FETCHING;
@@ -240,9 +231,11 @@ static bool accept_part(Pull *p, Err *err) {
     struct tm utc;
     strftime(p->record.fetched, sizeof p->record.fetched, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     library_path(p->config->library, p->name, ".json", record);
-    if (fsync(p->fd) != 0 || !record_write(record, &p->record, err) || rename(p->part, p->path) != 0)
+    // The file first: a record that is older than its file leads to another pull, a newer one to the wrong model.
+    if (fsync(p->fd) != 0 || rename(p->part, p->path) != 0)
         return err_set(err, ERR_IO, "cannot put %s in its place: %s", p->path, strerror(errno));
     unlink(p->part_record);
+    if (!record_write(record, &p->record, err)) return false;
     int folder = open(p->config->library->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder >= 0) {
         fsync(folder); // the name is to survive a power cut, too

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "base/printable.h"
 #include "base/version.h"
 #include "library/file_digest.h"
 
@@ -20,7 +19,8 @@
 enum {
     CONNECT_TIMEOUT_S = 20,
     MAX_REDIRECTS = 10,
-    MAX_ERROR_BYTES = 300 // of a refusal's body, for the message
+    MAX_ERROR_BYTES = 300, // of a refusal's body, for the message
+    SHOWN_URL_MAX = 400
 };
 // Of our own; a server may ask for more, but longer than MAX_ASKED_S nobody waits.
 static const double FIRST_PAUSE_S = 0.5, MAX_PAUSE_S = 30, MAX_ASKED_S = 600;
@@ -31,6 +31,7 @@ typedef enum Outcome { OUTCOME_DONE, OUTCOME_AGAIN, OUTCOME_AT_ONCE, OUTCOME_FAI
 typedef struct Attempt {
     const TransferConfig *config;
     const char *url;
+    char shown_url[SHOWN_URL_MAX]; // in messages
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
     // A document …
@@ -42,6 +43,7 @@ typedef struct Attempt {
     TransferFacts *facts;
     int64_t from, at, total; // where the attempt began, where the file ends now, how long it will be
     int64_t expected;        // … by the hub's list; 0: it is not known
+    int64_t look_at;         // where the room on the disk is looked at again
     bool begun;              // the body of a good reply has begun
     int64_t heard_ns;        // when bytes came last
     bool stalled;            // … was too long ago
@@ -52,6 +54,13 @@ typedef struct Attempt {
     bool failed; // *err has the reason, and it is final
     Err *err;
 } Attempt;
+
+void url_without_login(const char *url, char *out, size_t size) {
+    const char *scheme = strstr(url, "://"), *start = scheme ? scheme + 3 : url, *host = start;
+    for (const char *c = start; *c && !strchr("/?#", *c); c++)
+        if (*c == '@') host = c + 1;
+    snprintf(out, size, "%.*s%s", (int)(start - url), url, host);
+}
 
 // ---- headers ----
 
@@ -70,7 +79,7 @@ static bool header_value(Str line, const char *name, char *out, size_t size) {
 static void strong_tag(const char *value, char *out, size_t size) {
     size_t n = strlen(value);
     bool strong = n > 2 && n < size && value[0] == '"' && value[n - 1] == '"';
-    snprintf(out, size, "%s", strong ? value : "");
+    snprintf(out, size, "%.*s", strong ? (int)n - 2 : 0, value + 1);
 }
 
 static void read_range(const char *value, Attempt *a) {
@@ -121,21 +130,39 @@ static bool fail(Attempt *a, ErrCode code, const char *what) {
     return err_set(a->err, code, "%s", what);
 }
 
+// For what is to come, as far as that is known.
 static bool check_room(Attempt *a) {
     struct statvfs disk;
-    int64_t lacking = a->total - a->at;
-    if (a->total <= 0 || fstatvfs(a->fd, &disk) != 0) return true;
+    int64_t lacking = a->total > a->at ? a->total - a->at : 0;
+    a->look_at = a->at + ROOM_LEFT / 2;
+    if (fstatvfs(a->fd, &disk) != 0) return true;
     int64_t room = (int64_t)(disk.f_bavail * disk.f_frsize);
-    if (lacking + ROOM_LEFT <= room) return true;
+    if (lacking <= room - ROOM_LEFT) return true;
     a->failed = true;
     return err_set(a->err, ERR_LIMIT, "%s: %lld MB more are to come, and the disk has room for %lld MB",
                    a->path, (long long)(lacking / 1000000), (long long)(room / 1000000));
+}
+
+// What a server tells of the length, or does not, need not be so.
+static bool check_growth(Attempt *a, size_t more) {
+    if (a->expected && (int64_t)more > a->expected - a->at) {
+        a->failed = true;
+        return err_set(a->err, ERR_INVALID, "%s: more comes than the %lld bytes that the file should have",
+                       a->shown_url, (long long)a->expected);
+    }
+    return a->at < a->look_at || check_room(a);
 }
 
 static bool set_end(Attempt *a, int64_t at) {
     a->at = at;
     if (ftruncate(a->fd, (off_t)at) == 0 && lseek(a->fd, (off_t)at, SEEK_SET) == at) return true;
     return fail(a, ERR_IO, strerror(errno));
+}
+
+// How long the file will be, by the reply. A part need not be all that was asked for.
+static int64_t total_of(const Attempt *a, int64_t length) {
+    int64_t end = length >= 0 ? a->at + (length < INT64_MAX - a->at ? length : INT64_MAX - a->at) : a->expected;
+    return status_of(a) == 206 && a->range_total > end ? a->range_total : end;
 }
 
 // A good reply continues where it was asked to, or else begins at the beginning.
@@ -146,7 +173,7 @@ static bool begin_file(Attempt *a) {
     if (status_of(a) == 206 && !continued) return false; // bytes of another place: of no use
     if (!set_end(a, continued ? a->from : 0)) return false;
     a->begun = true;
-    a->total = length >= 0 ? a->at + length : a->expected;
+    a->total = total_of(a, length);
     a->facts->size = a->total;
     snprintf(a->facts->tag, sizeof a->facts->tag, "%s", a->tag);
     return check_room(a);
@@ -182,7 +209,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user) {
     else if (a->document)
         ok = put_document(a, s);
     else
-        ok = (a->begun || begin_file(a)) && write_all(a, s);
+        ok = (a->begun || begin_file(a)) && check_growth(a, s.len) && write_all(a, s);
     return ok ? s.len : 0;
 }
 
@@ -275,8 +302,7 @@ static Outcome refused(Attempt *a, long status) {
     if (status == 404) hint = "; check the name";
     Str body = buf_str(&a->refusal);
     bool shown = body.len && body.ptr[0] != '<' && !memchr(body.ptr, '\n', body.len);
-    if (shown) make_printable(a->refusal.ptr);
-    err_set(a->err, status == 404 ? ERR_NOT_FOUND : ERR_IO, "%s: status %ld%s%.*s%s", a->url, status,
+    err_set(a->err, status == 404 ? ERR_NOT_FOUND : ERR_IO, "%s: status %ld%s%.*s%s", a->shown_url, status,
             shown ? ": " : "", shown ? (int)body.len : 0, body.ptr, hint);
     return status_may_pass(status) ? OUTCOME_AGAIN : OUTCOME_FAILED;
 }
@@ -284,15 +310,19 @@ static Outcome refused(Attempt *a, long status) {
 // 416: there is nothing behind the end of what is here. Either it is all, or another file.
 static Outcome beyond_end(Attempt *a) {
     if (a->range_total == a->at) return OUTCOME_DONE;
-    err_set(a->err, ERR_IO, "%s: the server has another file than the one that was begun", a->url);
+    err_set(a->err, ERR_IO, "%s: the server has another file than the one that was begun", a->shown_url);
     return set_end(a, 0) ? OUTCOME_AT_ONCE : OUTCOME_FAILED;
+}
+
+static bool is_whole(const Attempt *a, long status) {
+    return a->at >= a->expected && (status != 206 || a->at >= a->range_total);
 }
 
 static Outcome judge(Attempt *a, CURLcode code) {
     long status = status_of(a);
     if (a->failed) return OUTCOME_FAILED;
     if (a->stalled) {
-        err_set(a->err, ERR_IO, "%s: nothing came for %d s", a->url, a->config->stall_s);
+        err_set(a->err, ERR_IO, "%s: nothing came for %d s", a->shown_url, a->config->stall_s);
         return OUTCOME_AGAIN;
     }
     if (code == CURLE_ABORTED_BY_CALLBACK) {
@@ -303,11 +333,11 @@ static Outcome judge(Attempt *a, CURLcode code) {
     if (!is_good(status)) return refused(a, status);
     if (code == CURLE_OK && !a->document && !a->begun) // an empty file
         return begin_file(a) ? OUTCOME_DONE : OUTCOME_FAILED;
-    if (code == CURLE_OK && (a->document || a->at >= a->expected)) return OUTCOME_DONE;
+    if (code == CURLE_OK && (a->document || is_whole(a, status))) return OUTCOME_DONE;
     if (code == CURLE_WRITE_ERROR && !a->document && !a->begun) // a range that nobody asked for
         return set_end(a, 0) ? OUTCOME_AGAIN : OUTCOME_FAILED;
     const char *why = a->curl_error[0] ? a->curl_error : code ? curl_easy_strerror(code) : "it broke off";
-    err_set(a->err, ERR_IO, "%s: %s", a->url, why);
+    err_set(a->err, ERR_IO, "%s: %s", a->shown_url, why);
     return code == CURLE_OK || may_pass(code) ? OUTCOME_AGAIN : OUTCOME_FAILED;
 }
 
@@ -363,6 +393,7 @@ static bool try_until_done(Attempt *a) {
 }
 
 static bool run(Attempt *a) {
+    url_without_login(a->url, a->shown_url, sizeof a->shown_url);
     a->curl = curl_easy_init();
     bool ok = a->curl ? try_until_done(a) : err_set(a->err, ERR_NOMEM, "libcurl cannot be started");
     curl_easy_cleanup(a->curl);
@@ -384,7 +415,7 @@ bool transfer_file(const TransferConfig *c, const char *url, int fd, const char 
                  .fd = fd,
                  .path = path,
                  .facts = facts,
-                 .at = info.st_size,
+                 .at = facts->size && info.st_size > facts->size ? 0 : info.st_size,
                  .total = facts->size,
                  .expected = facts->size,
                  .err = err};

@@ -37,11 +37,14 @@ typedef struct TransferFacts {
     int64_t size;
 } TransferFacts;
 
+// As the address may be shown and kept: without the name and password that it may have. Cut to fit.
+void url_without_login(const char *url, char *out, size_t size);
+
 bool transfer_document(const TransferConfig *c, const char *url, size_t max_bytes, Buf *out, Err *err);
 
 // Appends to the file fd (open for writing, a path for messages) what it lacks, or begins anew when the
 // server has another version than facts->tag (empty: not asked), or cannot continue. *facts is updated from
-// the replies. Refuses to begin what the disk has no room for.
+// the replies. Refuses what the disk has no room for, and more than facts->size (0: any size).
 bool transfer_file(const TransferConfig *c, const char *url, int fd, const char *path, TransferFacts *facts,
                    Err *err);
 

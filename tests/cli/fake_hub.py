@@ -38,9 +38,9 @@ class Request:
 class FakeHub:
     """Use as a context manager. `plan` has what the next requests for a file meet, one entry each; then all is well.
 
-    ("drop", n): the connection ends after n bytes; ("status", code, headers); ("corrupt",): a byte is wrong;
+    ("drop", n): the connection ends after n bytes; ("status", code, headers, body); ("corrupt",): a byte is wrong;
     ("stall", seconds): silence after the first bytes; ("whole",): the range is ignored; ("short",): without a
-    length, and half of it; ("vast",): a length that no disk has; ("slow", bytes, seconds): a pause after every so many bytes; ("elsewhere",): bytes
+    length, and half of it; ("vast", length): one that no disk has; ("piece", n): less than the range that was asked for; ("slow", bytes, seconds): a pause after every so many bytes; ("elsewhere",): bytes
     of another place than was asked for.
     """
 
@@ -51,6 +51,7 @@ class FakeHub:
     token: str = ""  # what a client must show
     digests: bool = True
     tags: bool = True
+    listed: int = 0  # the size in the list; 0: as it is
     redirect: str = ""  # to this base; "" serves at once
 
     def __enter__(self) -> FakeHub:
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.list_files()
         action = self.fake.plan.pop(0) if self.fake.plan else ("good",)
         if action[0] == "status":
-            return self.reply(action[1], b"not now", action[2] if len(action) > 2 else {})
+            return self.reply(action[1], *(action[3:] or (b"not now",)), action[2] if len(action) > 2 else {})
         name = self.path.lstrip("/").replace(f"/resolve/{COMMIT}/", "/")
         content = self.fake.files.get(name)
         if content is None:
@@ -120,9 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, content in self.fake.files.items():
             if not name.startswith(repo + "/"):
                 continue
-            entry: dict[str, Any] = {"rfilename": name.removeprefix(repo + "/"), "size": len(content)}
+            size = self.fake.listed or len(content)
+            entry: dict[str, Any] = {"rfilename": name.removeprefix(repo + "/"), "size": size}
             if self.fake.digests:
-                entry["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+                entry["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": size}
             siblings.append(entry)
         if not siblings:
             return self.reply(404, b'{"error":"Repository not found"}')
@@ -141,14 +143,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = bytearray(content[start:])
         if action[0] == "corrupt":
             body[len(body) // 2] ^= 1
+        if action[0] == "piece":
+            body = body[: action[1]]
         self.send_response(206 if start else 200)
         if action[0] != "short":
-            self.send_header("Content-Length", str(10**16 if action[0] == "vast" else len(body)))
+            self.send_header("Content-Length", str(action[1] if action[0] == "vast" else len(body)))
         if self.fake.tags:
             self.send_header("ETag", tag)
         if start:
             first = start + (1 if action[0] == "elsewhere" else 0)
-            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {first}-{start + len(body) - 1}/{len(content)}")
         if action[0] in ("short", "drop"):
             self.send_header("Connection", "close")
             self.close_connection = True

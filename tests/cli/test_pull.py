@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 from fake_hub import COMMIT, FakeHub, tiny_model
+from kit import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -42,7 +44,7 @@ class Library:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=120 * SLOW,
             env=self.environment(**env),
             check=False,
         )
@@ -198,7 +200,8 @@ def test_it_goes_on_where_it_broke_off(library: Library) -> None:
     assert library.cllm("list", "--quiet").stdout == ""
     library.pull(address)
     ranges = [r.headers.get("Range") for r in library.hub.fetched()]
-    assert ranges == [None, "bytes=50000-"] and library.hub.fetched()[1].headers["If-Range"]
+    assert ranges == [None, "bytes=50000-"]
+    assert library.hub.fetched()[1].headers["If-Range"] == f'"{DIGEST[:16]}"'  # the tag of the first answer
     assert library.names() == {"tiny.gguf", "tiny.json"}
 
 
@@ -268,14 +271,64 @@ def test_a_proxy_is_heeded(library: Library) -> None:
 
 def test_the_disk_must_have_room(library: Library) -> None:
     address = url(library)
-    library.hub.plan = [("vast",)]
+    for length in (10**16, 2**63 - 1):
+        library.hub.plan = [("vast", length)]
+        assert "the disk has room for" in library.refused(address)
+    library.hub.plan = [("drop", 50_000), ("vast", 2**63 - 1)]  # more than can be counted, with what is here
     assert "the disk has room for" in library.refused(address)
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0, reason="no namespaces here")
+def test_room_is_looked_at_while_it_comes(library: Library) -> None:
+    """A server need not tell a length."""
+    address = url(library, content=tiny_model(150_000_000))
+    library.hub.plan = [("short",)]
+    script = 'mkdir -p "$1" && mount -t tmpfs -o size=100m none "$1" && exec "$2" pull "$3"'
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", str(library.folder), str(CLLM), address]
+    done = subprocess.run(command, capture_output=True, text=True, env=library.environment(), timeout=120 * SLOW, check=False)
+    assert done.returncode == 1 and "the disk has room for" in done.stderr, done.stderr
+
+
+def test_no_more_comes_than_the_hub_has_listed(library: Library) -> None:
+    library.hub.listed = len(MODEL) - 1000
+    assert "more comes than the" in library.refused("qwen3-0.6b")
+    assert (library.folder / "qwen3-0.6b.part").stat().st_size <= library.hub.listed
+    library.hub.listed = 0
+    library.pull("qwen3-0.6b")
+
+
+def test_a_file_that_comes_in_pieces(library: Library) -> None:
+    """A server may answer less than the range that was asked for."""
+    address = url(library)
+    library.hub.plan = [("drop", 50_000), ("piece", 50_000), ("piece", 50_000)]
+    library.pull(address)
+    assert (library.folder / "tiny.gguf").read_bytes() == MODEL and len(library.hub.fetched()) == 4
+
+
+def test_what_cannot_be_put_in_its_place_leaves_the_record_alone(library: Library) -> None:
+    (library.folder / "tiny.gguf/x").mkdir(parents=True)
+    assert "cannot put" in library.refused(url(library))
+    assert "tiny.json" not in library.names()
+
+
+def test_a_password_in_an_address_is_not_shown(library: Library) -> None:
+    address = url(library).replace("http://", "http://ann:pa%40ss@")
+    library.hub.plan = [("status", 403)]
+    refused = library.refused(address)
+    assert "status 403" in refused and "ann" not in refused and "ss@" not in refused
+    library.pull(address)
+    assert library.record("tiny")["source"] == url(library)
+
+
+def test_what_a_server_says_does_not_steer_the_terminal(library: Library) -> None:
+    library.hub.plan = [("status", 403, {}, b"\x1b]0;mine\x07 \xc2\x9b2J \x9b2J")]
+    assert re.search(r"status 403: \?]0;mine\? \?\?2J \?2J", library.refused(url(library)))
 
 
 def test_two_pulls_of_one_model(library: Library) -> None:
     library.hub.plan = [("slow", 20_000, 0.1)]
     pulls = [library.start("pull", "qwen3-0.6b") for _ in range(2)]
-    assert [p.wait(60) for p in pulls] == [0, 0]
+    assert [p.wait(60 * SLOW) for p in pulls] == [0, 0]
     for p in pulls:
         p.communicate()
     assert len(library.hub.fetched()) == 1
@@ -283,7 +336,7 @@ def test_two_pulls_of_one_model(library: Library) -> None:
 
 
 def wait_until(condition: object, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -296,7 +349,7 @@ def test_ctrl_c_keeps_what_has_come(library: Library) -> None:
     wait_until(lambda: part.exists() and part.stat().st_size > 20_000)
     assert "is being fetched at the moment" in library.cllm("rm", "qwen3-0.6b").stderr
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(20 * SLOW) == 130
     assert "the next pull goes on from there" in process.communicate()[1]
     library.pull("qwen3-0.6b")
     assert library.hub.fetched()[1].headers["Range"].startswith("bytes=")
@@ -314,7 +367,7 @@ def test_progress_on_a_terminal(library: Library) -> None:
     except OSError:  # the other end is closed
         pass
     os.close(parent)
-    assert process.wait(20) == 0
+    assert process.wait(20 * SLOW) == 0
     assert b"fetching qwen3-0.6b [" in screen and b" of 200 kB" in screen
     assert screen.endswith(b"\r\x1b[K")
 
@@ -386,7 +439,7 @@ def test_the_usual_folder(library: Library, tmp_path: Path) -> None:
 
 def served(port: int) -> str:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/v1/models", timeout=5).json()["data"][0]["id"]
+        return requests.get(f"http://127.0.0.1:{port}/v1/models", timeout=5 * SLOW).json()["data"][0]["id"]
     except (requests.RequestException, KeyError, IndexError):
         return ""
 

@@ -81,7 +81,8 @@ static void test_names(void **state) {
         assert_true(!name[0] || model_name_valid(name));
     }
     assert_false(model_name_valid("") || model_name_valid(".x") || model_name_valid("a/b") ||
-                 model_name_valid("A") || model_name_valid("a b") || model_name_valid("-x"));
+                 model_name_valid("A") || model_name_valid("a b") || model_name_valid("-x") ||
+                 model_name_valid("a.part"));
 }
 
 // A hub's reply is as little to be trusted as anything else from outside.
