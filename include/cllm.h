@@ -19,7 +19,8 @@
  * another waits in cllm_next. cllm_close is the last call, when no other runs.
  *
  * Memory. What a function returns belongs to the caller, who gives it back by the function named there. Texts
- * that go in are copied. A NULL is allowed wherever something is given back.
+ * that go in are copied. A NULL is allowed wherever something is given back. A model or a text that is NULL
+ * is an error like others (CLLM_INVALID), and a request that is NULL has failed and ended.
  *
  * Binary compatibility. Models and requests are opaque. Structs begin with their size, as the program was
  * compiled with it; later versions add members at the end only, whose defaults change nothing. Values of

@@ -57,6 +57,7 @@ static void copy_sized(void *own, size_t own_size, const void *theirs) {
 }
 
 static void give_sized(void *theirs, size_t their_size, const void *own, size_t own_size) {
+    if (!theirs) return;
     memset(theirs, 0, their_size);
     memcpy(theirs, own, their_size < own_size ? their_size : own_size);
     memcpy(theirs, &their_size, sizeof their_size);
@@ -117,7 +118,7 @@ CllmModel *cllm_open(const CllmConfig *config, CllmError *error) {
     Err err = {0};
     CllmConfig own;
     cllm_config_init(&own, sizeof own);
-    copy_sized(&own, sizeof own, config);
+    if (config) copy_sized(&own, sizeof own, config);
     log_set_level(LOG_SILENT);
     CllmModel *m = calloc(1, sizeof *m);
     bool ok =
@@ -139,11 +140,11 @@ void cllm_close(CllmModel *m) {
 }
 
 const char *cllm_model_name(const CllmModel *m) {
-    return model_info(m->runtime.model)->name;
+    return m ? model_info(m->runtime.model)->name : "";
 }
 
 int32_t cllm_model_context(const CllmModel *m) {
-    return m->served.context;
+    return m ? m->served.context : 0;
 }
 
 const char *cllm_version(void) {
@@ -198,7 +199,13 @@ static Detok *open_stream(const CllmModel *m, const CllmParams *p, Err *err) {
         err_set(err, ERR_LIMIT, "%zu stop texts are more than %d", p->n_stop, DETOK_MAX_STOPS);
         return NULL;
     }
-    for (size_t i = 0; i < p->n_stop; i++) stops[i] = str_from(p->stop[i]);
+    for (size_t i = 0; i < p->n_stop; i++) {
+        if (!p->stop || !p->stop[i]) {
+            err_set(err, ERR_INVALID, "stop text %zu is NULL", i);
+            return NULL;
+        }
+        stops[i] = str_from(p->stop[i]);
+    }
     return detok_new(m->runtime.tokenizer, stops, p->n_stop, err);
 }
 
@@ -221,6 +228,12 @@ static CllmRequest *submit(CllmModel *m, const TokenList *prompt, const CllmPara
     return (CllmRequest *)r;
 }
 
+static bool are_given(const CllmModel *m, const char *text, CllmError *error) {
+    if (m && text) return true;
+    tell(error, CLLM_INVALID, m ? "the text is NULL" : "the model is NULL: look at what cllm_open said");
+    return false;
+}
+
 static json_t *read_messages(const char *text, ApiError *e) {
     json_error_t at;
     size_t n_values = 0;
@@ -235,6 +248,7 @@ CllmRequest *cllm_chat(CllmModel *m, const char *messages, const CllmParams *par
     TokenList prompt = {0};
     CllmParams own = params_of(params);
     CllmRequest *r = NULL;
+    if (!are_given(m, messages, error)) return NULL;
     shortage_begin();
     ChatRequest chat = chat_request_default(&m->served);
     json_t *list = read_messages(messages, &e);
@@ -253,6 +267,7 @@ CllmRequest *cllm_complete(CllmModel *m, const char *text, const CllmParams *par
     TokenList prompt = {0};
     CllmParams own = params_of(params);
     CllmRequest *r = NULL;
+    if (!are_given(m, text, error)) return NULL;
     if (prompt_encode_text(m->served.prompts, str_from(text), true, true, &prompt, &err))
         r = submit(m, &prompt, &own, error);
     else
@@ -272,10 +287,13 @@ static int32_t reason_of(const FrontRequest *r) {
 }
 
 CllmEventKind cllm_next(CllmRequest *request, int timeout_ms, CllmEvent *event) {
-    FrontRequest *r = &request->request;
+    FrontRequest *r = (FrontRequest *)request;
     CllmEvent own = {0};
     CllmEventKind kind = CLLM_NOTHING;
-    if (front_wait(r, timeout_ms)) {
+    if (!r) {
+        kind = CLLM_END;
+        own.reason = CLLM_REASON_FAILED;
+    } else if (front_wait(r, timeout_ms)) {
         kind = r->taken.len ? CLLM_TEXT : CLLM_END;
         if (kind == CLLM_TEXT) {
             own.text = r->taken.ptr;
@@ -287,12 +305,12 @@ CllmEventKind cllm_next(CllmRequest *request, int timeout_ms, CllmEvent *event) 
             own.n_generated = r->n_generated;
         }
     }
-    give_sized(event, event->size, &own, sizeof own);
+    if (event) give_sized(event, event->size, &own, sizeof own);
     return kind;
 }
 
 void cllm_cancel(CllmRequest *request) {
-    front_cancel(&request->request);
+    if (request) front_cancel(&request->request);
 }
 
 void cllm_release(CllmRequest *request) {

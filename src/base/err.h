@@ -21,7 +21,7 @@ typedef enum ErrCode {
 
 typedef struct Err {
     ErrCode code;
-    char msg[512]; // one line, NUL-terminated, cut if longer; printable, whatever it quotes (base/printable.h)
+    char msg[512]; // one line, NUL-terminated, cut if longer; printable, whatever it quotes
 } Err;
 
 // Fills *err (if not NULL). Always returns false, so that `return err_set(...)` reads well.

@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-// In place, a mark for each byte. Control characters are U+0000 to U+001F, U+007F, and U+0080 to U+009F, which
-// some terminals obey.
+// In place, a mark for each byte. What steers are the control characters, with U+0080 to U+009F, which some
+// terminals obey.
 void make_printable(char *text);
 
 #endif

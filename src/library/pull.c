@@ -186,8 +186,8 @@ static bool check_digest(Pull *p, bool *matches, Err *err) {
     p->record.verified = p->record.sha256[0] != 0;
     *matches = !p->record.verified || strcasecmp(hex, p->record.sha256) == 0;
     if (!*matches)
-        err_set(err, ERR_INVALID, "%s: the file that came has the SHA-256 %s instead of %s", p->record.source, hex,
-                p->record.sha256);
+        err_set(err, ERR_INVALID, "%s: the file that came has the SHA-256 %s instead of %s", p->record.source,
+                hex, p->record.sha256);
     memcpy(p->record.sha256, hex, sizeof hex);
     p->stage = PULL_FETCHING;
     return true;
@@ -231,7 +231,7 @@ static bool accept_part(Pull *p, Err *err) {
     struct tm utc;
     strftime(p->record.fetched, sizeof p->record.fetched, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     library_path(p->config->library, p->name, ".json", record);
-    // The file first: a record that is older than its file leads to another pull, a newer one to the wrong model.
+    // The file first: a record that is older than its file leads to another pull, a newer one would lie.
     if (fsync(p->fd) != 0 || rename(p->part, p->path) != 0)
         return err_set(err, ERR_IO, "cannot put %s in its place: %s", p->path, strerror(errno));
     unlink(p->part_record);

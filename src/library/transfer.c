@@ -161,7 +161,8 @@ static bool set_end(Attempt *a, int64_t at) {
 
 // How long the file will be, by the reply. A part need not be all that was asked for.
 static int64_t total_of(const Attempt *a, int64_t length) {
-    int64_t end = length >= 0 ? a->at + (length < INT64_MAX - a->at ? length : INT64_MAX - a->at) : a->expected;
+    int64_t most = INT64_MAX - a->at;
+    int64_t end = length < 0 ? a->expected : length < most ? a->at + length : INT64_MAX;
     return status_of(a) == 206 && a->range_total > end ? a->range_total : end;
 }
 

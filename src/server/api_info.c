@@ -30,12 +30,12 @@ void api_model_info(App *app, HttpExchange *x, Str tail) {
     make_printable(path);
     json_t *data = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:{s:b, s:s}, s:b}",
-        "model_path", path, "model_name", m->name, "model_family", m->arch, "model_type", m->arch, "vocab_size", (int)m->n_vocab,
-        "tokenizer_vocab_size", (int)tokenizer_n_vocab(app->served.service.tokenizer), "hidden_size",
-        (int)m->n_embd, "num_layers", (int)m->n_layers, "num_attention_heads", (int)m->n_heads,
-        "num_key_value_heads", (int)m->n_kv_heads, "max_sequence_length",
-        (int)engine_max_sequence(app->served.service.engine), "intermediate_size", (int)m->n_ff, "rope_theta",
-        m->rope_theta, "rms_norm_eps", m->rms_norm_eps, "quantization", "enabled",
+        "model_path", path, "model_name", m->name, "model_family", m->arch, "model_type", m->arch,
+        "vocab_size", (int)m->n_vocab, "tokenizer_vocab_size",
+        (int)tokenizer_n_vocab(app->served.service.tokenizer), "hidden_size", (int)m->n_embd, "num_layers",
+        (int)m->n_layers, "num_attention_heads", (int)m->n_heads, "num_key_value_heads", (int)m->n_kv_heads,
+        "max_sequence_length", (int)engine_max_sequence(app->served.service.engine), "intermediate_size",
+        (int)m->n_ff, "rope_theta", m->rope_theta, "rms_norm_eps", m->rms_norm_eps, "quantization", "enabled",
         is_quantized(m->quantization), "type", m->quantization, "use_kv_cache", 1);
     api_reply_data(x, data);
 }

@@ -115,8 +115,55 @@ static void refusals(void) {
     p.top_p = 7;
     need(!cllm_complete(model, "x", &p, &error) && strstr(error.message, "top_p"), "parameters are checked");
     p = params_for(1);
+    const char *const stops[] = {"x", NULL};
+    p.stop = stops;
+    p.n_stop = 2;
+    need(!cllm_complete(model, "x", &p, &error) && strstr(error.message, "NULL"), "stop texts are checked");
+    p = params_for(1);
     p.max_tokens = 2000;
     start(&p); // cllm_close ends and frees it
+}
+
+static void nothing_given(void) {
+    CllmError error = {0};
+    CllmEvent event = {.size = sizeof event};
+    need(!cllm_open(NULL, &error) && error.code == CLLM_INVALID, "no configuration");
+    need(!cllm_chat(NULL, "[]", NULL, &error) && error.code == CLLM_INVALID, "no model to chat with");
+    need(!cllm_chat(model, NULL, NULL, &error) && error.code == CLLM_INVALID, "no messages");
+    need(!cllm_complete(NULL, "x", NULL, &error) && error.code == CLLM_INVALID, "no model");
+    need(!cllm_complete(model, NULL, NULL, NULL), "no prompt");
+    need(cllm_next(NULL, -1, &event) == CLLM_END && event.reason == CLLM_REASON_FAILED, "no request ends");
+    need(cllm_next(NULL, -1, NULL) == CLLM_END, "nobody asks for the event");
+    need(cllm_model_context(NULL) == 0 && !cllm_model_name(NULL)[0], "nothing is said of no model");
+    cllm_cancel(NULL);
+    cllm_release(NULL);
+    cllm_close(NULL);
+}
+
+// Models of their own, which share only what the library has once.
+static void *open_and_ask(void *arg) {
+    char text[TEXT_MAX];
+    CllmError error = {0};
+    CllmConfig config;
+    cllm_config_init(&config, sizeof config);
+    config.model = arg;
+    config.threads = 1;
+    config.kv_tokens = 2048;
+    CllmParams p = params_for(0);
+    CllmModel *own = cllm_open(&config, &error);
+    need(own != NULL, error.message);
+    CllmRequest *r = cllm_complete(own, "Once upon a time", &p, &error);
+    need(r != NULL, error.message);
+    finish(r, -1, text);
+    need(strcmp(text, alone[0]) == 0, "another model of the same file answers the same");
+    cllm_close(own); // releases r
+    return NULL;
+}
+
+static void several_models(char *path) {
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, open_and_ask, path);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
 }
 
 int main(int argc, char **argv) {
@@ -131,6 +178,8 @@ int main(int argc, char **argv) {
     need(model != NULL, error.message);
     all_at_once();
     ends();
+    several_models(argv[1]);
+    nothing_given();
     refusals();
     cllm_close(model);
     puts("ok");
