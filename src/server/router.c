@@ -4,6 +4,7 @@
 #include "base/shortage.h"
 #include "server/app.h"
 #include "server/json_memory.h"
+#include "server/missing_routes.h"
 
 static bool path_matches(const char *pattern, Str path, Str *tail) {
     const char *open = strchr(pattern, '{');
@@ -50,6 +51,11 @@ Dialect router_dialect(Str path) {
         {"/v1/messages", DIALECT_ANTHROPIC}, {"/v1/", DIALECT_OPENAI},
         {"/tokenize", DIALECT_OPENAI},       {"/detokenize", DIALECT_OPENAI},
         {"/apply-template", DIALECT_OPENAI}, {"/api/", DIALECT_OLLAMA},
+        {"/chat/", DIALECT_OPENAI},          {"/completions", DIALECT_OPENAI},
+        {"/embeddings", DIALECT_OPENAI},     {"/models", DIALECT_OPENAI},
+        {"/responses", DIALECT_OPENAI},      {"/messages", DIALECT_ANTHROPIC},
+        {"/rerank", DIALECT_OPENAI},         {"/v2/", DIALECT_OPENAI},
+        {"/score", DIALECT_OPENAI},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (str_starts_with(path, str_from(table[i].start))) return table[i].dialect;
@@ -179,8 +185,8 @@ static void handle(HttpExchange *x, void *app) {
         api_error_reply(x, router_dialect(path), &e);
         break;
     case ROUTE_UNKNOWN_PATH:
-        api_error_set(&e, 404, "unknown_route", NULL, "there is no %.*s; GET / lists what there is",
-                      (int)num_min(path.len, 100), path.ptr);
+        api_error_set(&e, 404, "unknown_route", NULL, "there is no %.*s here: %s",
+                      (int)num_min(path.len, 100), path.ptr, missing_route_hint(path));
         api_error_reply(x, router_dialect(path), &e);
         break;
     }

@@ -31,6 +31,24 @@ def test_unknown_paths(server: Server) -> None:
     assert reply.status == 404 and reply.json["error"]["type"] == "not_found_error"
 
 
+@pytest.mark.parametrize(("path", "words"), [
+    ("/v1/audio/speech", "text only"), ("/v1/images/generations", "text only"), ("/v1/moderations", "response_format"), ("/v1/rerank", "/v1/embeddings"),
+    ("/rerank", "/v1/embeddings"), ("/v1/responses/resp_1", "stores nothing"), ("/v1/batches", "no jobs"), ("/chat/completions", "must end in /v1"),
+    ("/models", "must end in /v1"), ("/v1/v1/chat/completions", "adds /v1 itself"), ("/v1/something", "GET / lists"),
+])  # fmt: skip
+def test_routes_that_clients_look_for(server: Server, path: str, words: str) -> None:
+    for reply in (server.post(path, {}), server.get(path)):
+        assert reply.status == 404 and set(reply.json["error"]) == {"message", "type", "param", "code"}
+        assert reply.json["error"]["code"] == "unknown_route" and path in reply.json["error"]["message"] and words in reply.json["error"]["message"]
+
+
+def test_routes_of_other_dialects_that_clients_look_for(server: Server) -> None:
+    pulled = server.post("/api/pull", {"model": "x"})
+    assert pulled.status == 404 and set(pulled.json) == {"error"} and "cllm pull" in pulled.json["error"]
+    batch = server.post("/v1/messages/batches", {})
+    assert batch.status == 404 and batch.json["error"]["type"] == "not_found_error" and "no jobs" in batch.json["error"]["message"]
+
+
 @pytest.mark.parametrize(("method", "path", "allow"), [("GET", "/generate", "POST, OPTIONS"), ("PUT", "/generate", "POST, OPTIONS"),
                                                        ("DELETE", "/health", "GET, HEAD, OPTIONS"), ("PATCH", "/", "GET, HEAD, OPTIONS")])
 def test_wrong_methods(server: Server, method: str, path: str, allow: str) -> None:
