@@ -5,6 +5,7 @@
 #include "cli/gguf_summary.h"
 #include "gguf/quantization.h"
 #include "model/arch.h"
+#include "model/kv_store.h"
 
 typedef struct Shown {
     const Gguf *gguf;
@@ -20,11 +21,19 @@ static void put_line(Buf *out, const char *label, const char *value) {
     buf_putc(out, '\n');
 }
 
+// Bytes that the keys and values of a token take.
+static size_t kv_bytes(const Shown *s, KvType type) {
+    return kv_store_token_bytes(&(KvShape){type, s->hp.n_layers, s->hp.n_kv_heads, s->hp.head_dim});
+}
+
 static bool print_text(const Shown *s, Err *err) {
     Buf out = {0};
     gguf_put_summary(&out, s->gguf);
     put_line(&out, "type", quantization_name(s->gguf));
-    if (s->runnable) buf_printf(&out, "context       %d tokens\n", s->hp.context);
+    if (s->runnable)
+        buf_printf(&out,
+                   "context       %d tokens\nKV memory     %zu bytes a token, %zu with --kv-type q8_0\n",
+                   s->hp.context, kv_bytes(s, KV_F16), kv_bytes(s, KV_Q8_0));
     buf_printf(&out, "chat template %s\n", s->has_template ? "yes" : "no");
     put_line(&out, "runnable", s->runnable ? "yes" : s->why_not.msg);
     if (s->record) {
@@ -52,7 +61,11 @@ static bool print_json(const Shown *s, Err *err) {
     json_t *more = json_pack("{s:s, s:b, s:b}", "type", quantization_name(s->gguf), "runnable", s->runnable,
                              "chat_template", s->has_template);
     bool ok = object && more && json_object_update(object, more) == 0 && add_record(object, s->record);
-    if (ok && s->runnable) ok = json_object_set_new(object, "context", json_integer(s->hp.context)) == 0;
+    if (ok && s->runnable)
+        ok = json_object_set_new(object, "context", json_integer(s->hp.context)) == 0 &&
+             json_object_set_new(object, "kv_bytes_per_token",
+                                 json_pack("{s:I, s:I}", "f16", (json_int_t)kv_bytes(s, KV_F16), "q8_0",
+                                           (json_int_t)kv_bytes(s, KV_Q8_0))) == 0;
     if (ok) ok = json_dumpf(object, stdout, JSON_INDENT(2)) == 0;
     if (ok) putchar('\n');
     json_decref(more);

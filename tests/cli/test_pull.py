@@ -390,9 +390,10 @@ def test_list_show_rm(library: Library) -> None:
     assert smol["runnable"] is True and smol["source"] == f"file://{SMOLLM2.resolve()}"
 
     shown = library.cllm("show", "smol").stdout
-    for part in ("architecture  llama", "context       ", "chat template yes", "runnable      yes", "source        file:"):
+    for part in ("architecture  llama", "context       ", "KV memory     23040 bytes a token, 12240 with --kv-type q8_0\n", "chat template yes", "runnable      yes", "source        file:"):
         assert part in shown
     whole = json.loads(library.cllm("show", "smol", "--json").stdout)
+    assert whole["kv_bytes_per_token"] == {"f16": 2 * 30 * 3 * 64 * 2, "q8_0": 2 * 30 * 3 * 64 * 17 // 16}
     assert whole["type"] == "Q4_1" and whole["record"]["sha256"] and whole["context"] > 0
     assert json.loads(library.cllm("show", SMOLLM2, "--json").stdout)["record"] is None
 
