@@ -140,12 +140,23 @@ static bool add_blocks(const Place *p, const json_t *blocks, bool by_user, Parts
     return true;
 }
 
+// Instructions in the course of a conversation.
+static bool add_system_message(const Place *p, const json_t *content, json_t *out) {
+    Buf text = {0};
+    bool ok = add_texts(p, content, &text);
+    if (ok)
+        json_array_append_new(out, json_pack("{s:s, s:o}", "role", "system", "content", string_of(&text)));
+    buf_free(&text);
+    return ok;
+}
+
 static bool add_message(const Place *p, const json_t *message, json_t *out) {
     const char *role = json_string_value(json_object_get(message, "role"));
     const json_t *content = json_object_get(message, "content");
     bool by_user = role && strcmp(role, "user") == 0;
+    if (role && strcmp(role, "system") == 0) return add_system_message(p, content, out);
     if (!by_user && (!role || strcmp(role, "assistant") != 0))
-        return bad(p, "must have role user or assistant");
+        return bad(p, "must have role user, assistant or system");
     Parts m = {.calls = json_array(), .out = out};
     bool ok = true;
     if (json_is_string(content)) {
@@ -164,13 +175,7 @@ static bool add_message(const Place *p, const json_t *message, json_t *out) {
 
 static bool add_system(const json_t *system, json_t *out, ApiError *e) {
     Place p = {e, "system"};
-    Buf text = {0};
-    if (!system || json_is_null(system)) return true;
-    bool ok = add_texts(&p, system, &text);
-    if (ok)
-        json_array_append_new(out, json_pack("{s:s, s:o}", "role", "system", "content", string_of(&text)));
-    buf_free(&text);
-    return ok;
+    return !system || json_is_null(system) || add_system_message(&p, system, out);
 }
 
 static json_t *read_messages(const json_t *body, ApiError *e) {
@@ -272,6 +277,19 @@ static bool check_max_tokens(const json_t *body, ApiError *e) {
            api_error_set(e, 400, NULL, "max_tokens", "max_tokens is missing");
 }
 
+// What other machines would have to do.
+static bool check_refused(const json_t *body, ApiError *e) {
+    static const char *const refused[] = {"container", "mcp_servers"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        const json_t *value = json_object_get(body, refused[i]);
+        if (value && !json_is_null(value) && !(json_is_array(value) && json_array_size(value) == 0))
+            return api_error_set(
+                e, 400, NULL, refused[i],
+                "%s is not supported: this server runs nothing; offer what there is as tools", refused[i]);
+    }
+    return true;
+}
+
 // Refused under the name that the client knows.
 static bool read_stops(const json_t *body, json_t *chat, ApiError *e) {
     Fields f = fields_of(body, e);
@@ -286,7 +304,7 @@ json_t *anthropic_to_chat(const json_t *body, bool counting, ApiError *e) {
     static const char *const same[] = {"model",      "max_tokens", "temperature", "top_p",
                                        "top_k",      "stream",     "timeout_ms",  "priority",
                                        "cache_salt", "seed",       "min_p",       "ignore_eos"};
-    json_t *messages = read_messages(body, e);
+    json_t *messages = check_refused(body, e) ? read_messages(body, e) : NULL;
     if (!messages) return NULL;
     json_t *chat = json_pack("{s:o, s:b}", "messages", messages, "continue_final_message",
                              chat_messages_continue(messages)); // Anthropic's rule

@@ -124,9 +124,8 @@ static bool is_text_only(const json_t *value) {
 }
 
 static const Unsupported chat_unsupported[] = {
-    {"modalities", is_text_only},
-    {"audio", openai_is_empty},
-    {"chat_template", openai_is_empty},
+    {"modalities", is_text_only}, {"audio", openai_is_empty},         {"web_search_options", NULL},
+    {"moderation", NULL},         {"chat_template", openai_is_empty},
 };
 
 static void read_reasoning_format(Fields *f, ChatRequest *chat) {

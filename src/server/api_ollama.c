@@ -6,6 +6,7 @@
 #include "server/api_texts.h"
 #include "server/chat_choices.h"
 #include "server/ollama_request.h"
+#include "server/openai_logprobs.h"
 #include "server/parse.h"
 
 #include <stdlib.h>
@@ -50,6 +51,16 @@ static json_t *said_json(const Generation *g, Str text, Str thinking, json_t *ca
     return reply;
 }
 
+// Of the tokens that are shown and have not been told yet. Adds nothing where there are none.
+static void add_logprobs(json_t *reply, const Generation *g, Request *choice) {
+    int32_t first = choice->log.n_told, end = choice->log.n_shown;
+    if (!g->params.logprobs || first >= end) return;
+    choice->log.n_told = end;
+    json_t *all = openai_chat_logprobs(g->app->served.service.tokenizer, &choice->log, first, end);
+    json_object_set(reply, "logprobs", json_object_get(all, "content"));
+    json_decref(all);
+}
+
 // The last line has the figures, in nanoseconds.
 static void add_figures(json_t *reply, const Request *choice) {
     int64_t first = choice->n_generated ? choice->first_ns : choice->end_ns;
@@ -84,15 +95,22 @@ static json_t *calls_json(const json_t *calls) {
 }
 
 static json_t *whole(const Generation *g) {
-    const Request *choice = g->choices[0];
+    Request *choice = g->choices[0];
     const ChatAnswer *answer = chat_choice_answer(g, choice);
     json_t *reply =
         said_json(g, buf_str(&answer->text), buf_str(&answer->reasoning), calls_json(answer->calls));
+    add_logprobs(reply, g, choice);
     add_figures(reply, choice);
     return reply;
 }
 
 // ---- streamed
+
+static bool send_line(Generation *g, Str text, Str thinking, json_t *calls) {
+    json_t *line = said_json(g, text, thinking, calls);
+    add_logprobs(line, g, g->choices[0]);
+    return stream_line(g, line);
+}
 
 static bool flush_call(Generation *g, Form *f) {
     if (!f->name) return true;
@@ -100,7 +118,7 @@ static bool flush_call(Generation *g, Form *f) {
     json_decref(f->name);
     f->name = NULL;
     buf_clear(&f->arguments);
-    return stream_line(g, said_json(g, (Str){"", 0}, (Str){0}, calls));
+    return send_line(g, (Str){"", 0}, (Str){0}, calls);
 }
 
 static void send_part(void *user, const ChatPart *part) {
@@ -116,8 +134,7 @@ static void send_part(void *user, const ChatPart *part) {
     if (part->kind == CHAT_CALL)
         f->name = json_stringn(part->text.ptr, part->text.len);
     else
-        stream_line(g,
-                    said_json(g, thinks ? (Str){"", 0} : part->text, thinks ? part->text : (Str){0}, NULL));
+        send_line(g, thinks ? (Str){"", 0} : part->text, thinks ? part->text : (Str){0}, NULL);
 }
 
 static void delta(Generation *g, Request *choice, Str text) {
@@ -127,6 +144,7 @@ static void delta(Generation *g, Request *choice, Str text) {
 static void end(Generation *g) {
     if (!flush_call(g, chat_choices_own(g))) return;
     json_t *last = said_json(g, (Str){"", 0}, (Str){0}, NULL);
+    add_logprobs(last, g, g->choices[0]);
     add_figures(last, g->choices[0]);
     if (stream_line(g, last)) stream_end(g, false);
 }

@@ -154,7 +154,7 @@ json_t *ollama_model(const json_t *body) {
 
 // What both routes have in common. Takes the reference of `out`, and gives it back or NULL.
 static json_t *read_common(const json_t *body, json_t *out, ApiError *e) {
-    static const char *const same[] = {"timeout_ms", "priority", "cache_salt"};
+    static const char *const same[] = {"timeout_ms", "priority", "cache_salt", "logprobs", "top_logprobs"};
     json_t *model = ollama_model(body), *stream = json_object_get(body, "stream");
     if (model) json_object_set_new(out, "model", model);
     json_object_set(out, "stream", stream && !json_is_null(stream) ? stream : json_true());
@@ -193,10 +193,24 @@ json_t *ollama_generate_to_chat(const json_t *body, ApiError *e) {
     return read_common(body, json_pack("{s:o}", "messages", messages), e);
 }
 
+// Completions have one number for both: how many of the likeliest.
+static bool read_text_logprobs(const json_t *body, json_t *out, ApiError *e) {
+    Fields f = fields_of(body, e);
+    bool wanted = false;
+    int64_t n_top = 0;
+    fields_bool(&f, "logprobs", &wanted);
+    fields_int(&f, "top_logprobs", 0, LOGPROBS_MAX_TOP, &n_top);
+    json_object_set_new(out, "logprobs", wanted ? json_integer(n_top) : json_null());
+    return f.ok;
+}
+
 json_t *ollama_generate_to_completion(const json_t *body, ApiError *e) {
     if (!check_generate(body, e)) return NULL;
     json_t *out = json_object();
     json_copy_field(out, "prompt", body, "prompt");
     json_copy_field(out, "suffix", body, "suffix");
-    return read_common(body, out, e);
+    out = read_common(body, out, e);
+    if (!out || read_text_logprobs(body, out, e)) return out;
+    json_decref(out);
+    return NULL;
 }

@@ -230,17 +230,39 @@ static bool check_objects(const json_t *body, ApiError *e) {
     return true;
 }
 
-// What would need a store, or time that nobody waits for.
+#define NO_STORE "this server stores nothing; send the whole input"
+#define NO_LOGPROBS "/v1/chat/completions has log-probabilities"
+
+static bool wants_logprobs(const json_t *include) {
+    const json_t *one;
+    size_t i;
+    json_array_foreach(include, i, one) {
+        if (str_eq(json_str(one), STR("message.output_text.logprobs"))) return true;
+    }
+    return false;
+}
+
+// What would need a store, time that nobody waits for, or another model.
 static bool check_refused(const json_t *body, ApiError *e) {
-    static const char *const refused[] = {"previous_response_id", "conversation", "background", "prompt"};
+    static const struct {
+        const char *field, *why;
+    } refused[] = {
+        {"previous_response_id", NO_STORE},
+        {"conversation", NO_STORE},
+        {"background", NO_STORE},
+        {"prompt", NO_STORE},
+        {"moderation", "this server judges nothing"},
+    };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if (is_given(json_object_get(body, refused[i])))
-            return api_error_set(e, 400, NULL, refused[i],
-                                 "%s is not supported: this server stores nothing; send the whole input",
-                                 refused[i]);
+        if (is_given(json_object_get(body, refused[i].field)))
+            return api_error_set(e, 400, NULL, refused[i].field, "%s is not supported: %s", refused[i].field,
+                                 refused[i].why);
     if (json_integer_value(json_object_get(body, "top_logprobs")) > 0)
         return api_error_set(e, 400, NULL, "top_logprobs",
-                             "top_logprobs is not supported here; /v1/chat/completions has them");
+                             "top_logprobs is not supported here; " NO_LOGPROBS);
+    if (wants_logprobs(json_object_get(body, "include")))
+        return api_error_set(e, 400, NULL, "include",
+                             "include: message.output_text.logprobs is not supported here; " NO_LOGPROBS);
     return true;
 }
 

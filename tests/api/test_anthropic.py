@@ -178,3 +178,11 @@ def test_a_begun_answer_is_continued(claude: anthropic.Anthropic, model: str, se
     assert ask(claude, model, messages=blocks).content == message.content
     counted = claude.messages.count_tokens(model=model, messages=begun)
     assert counted.input_tokens == message.usage.input_tokens + message.usage.cache_read_input_tokens == same["usage"]["prompt_tokens"]
+
+
+def test_instructions_inside_a_conversation(claude: anthropic.Anthropic, model: str, server: Server) -> None:
+    turns: list[Any] = [*SAY, {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}, {"role": "user", "content": "Again."}]
+    message = ask(claude, model, messages=turns)
+    same = chat(server, [SAY[0], {"role": "system", "content": "Be brief."}, turns[2]])
+    assert message.content[0].text == same["choices"][0]["message"]["content"]
+    assert message.usage.input_tokens + message.usage.cache_read_input_tokens == same["usage"]["prompt_tokens"]

@@ -236,3 +236,26 @@ def test_embed_errors(lama: ollama.Client, model: str, server: Server) -> None:
     ):  # fmt: skip
         reply = server.post(path, body)
         assert reply.status == 400 and set(reply.json) == {"error"}, reply.body
+
+
+def test_logprobs(lama: ollama.Client, model: str, server: Server) -> None:
+    """Those of OpenAI's route: each token once, in streams with the line that shows it."""
+    want = chat(server, SAY, logprobs=True, top_logprobs=2)["choices"][0]["logprobs"]["content"]
+    named = [(one["token"], one["logprob"]) for one in want]
+    fields: dict[str, Any] = {"options": GREEDY, "logprobs": True, "top_logprobs": 2}
+    whole = lama.chat(model, SAY, **fields)
+    parts = list(lama.chat(model, SAY, stream=True, **fields))
+    said = lama.generate(model, SAY[0]["content"], **fields)
+    for told in (whole.logprobs, said.logprobs, [one for part in parts for one in part.logprobs or []]):
+        assert told and [(one.token, one.logprob) for one in told] == named
+        assert [[(top.token, top.logprob) for top in one.top_logprobs or []] for one in told] == [
+            [(top["token"], top["logprob"]) for top in one["top_logprobs"]] for one in want
+        ]
+    raw = lama.generate(model, "The sky is", raw=True, **fields)
+    body = {"prompt": "The sky is", "max_tokens": 12, "temperature": 0, "logprobs": 2}
+    same = server.post("/v1/completions", body).json["choices"][0]["logprobs"]
+    assert raw.logprobs and [one.logprob for one in raw.logprobs] == same["token_logprobs"] and len(raw.logprobs[0].top_logprobs or []) == 2
+    assert lama.chat(model, SAY, options=GREEDY).logprobs is None
+    for path, body in (("/api/chat", {"messages": SAY}), ("/api/generate", {"prompt": "x", "raw": True})):
+        assert "logprobs must be true or false" in server.post(path, {**body, "logprobs": "x"}).json["error"]
+        assert "between 0 and 20" in server.post(path, {**body, "logprobs": True, "top_logprobs": 21}).json["error"]
