@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kit import Server
-from page_kit import VIEWS, Opener
+from page_kit import VIEWS, Opener, keep, talk
 from playwright.sync_api import expect
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -145,3 +145,73 @@ def test_bench_view(open_page: Opener, server: Server) -> None:
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Start")).to_be_visible()
     server.wait_idle()
+
+
+def test_engine_and_bench_outlive_the_server(open_page: Opener, tmp_path: Path) -> None:
+    first = Server(tmp_path / "first").wait_ready()
+    engine = open_page("engine", url=first.url)
+    expect(engine.locator(".tile").first).to_be_visible()
+    bench = open_page("bench", url=first.url)
+    bench.get_by_label("Requests a level").fill("5000")
+    bench.get_by_role("button", name="Start").click()
+    first.wait_stats(running=8)
+    first.process.kill()
+    first.process.wait()
+    gone = "The server cannot be reached."
+    expect(bench.get_by_role("alert")).to_have_text(gone)
+    expect(engine.get_by_role("alert")).to_have_text(gone)
+    second = Server(tmp_path / "second", "--port", str(first.port))
+    try:
+        expect(engine.get_by_role("alert")).to_be_hidden()
+        expect(engine.locator(".tile").last).to_contain_text("0 requests")
+        assert engine.locator(".legend-value").first.inner_text() in ("0", "–")  # the rates of the first are forgotten
+        bench.get_by_label("Requests a level").fill("2")
+        bench.get_by_role("textbox", name="Requests at once").fill("1")
+        bench.get_by_role("button", name="Start").click()
+        bench.get_by_role("button", name="Save as JSON").wait_for()
+        expect(bench.get_by_role("alert")).to_be_hidden()
+    finally:
+        engine.context.close()
+        bench.context.close()
+        second.close()
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("Asia/Kolkata", "14:30:00"), ("America/Los_Angeles", "01:00:00")])
+def test_a_benchmark_is_dated_in_the_readers_zone(open_page: Opener, zone: str, hour: str) -> None:
+    page = open_page("bench", timezone_id=zone)
+    level = {"concurrency": 8, "avg_throughput": 100, "avg_response_time": 1, "max_response_time": 2, "failed_requests": 0,
+             "ttft": {"p50": 0.1, "p95": 0.2}, "between_tokens": {"p50": 0.01, "p95": None}}  # fmt: skip
+    result = {"model": "m", "date": "2026-01-02T09:00:00.000Z", "settings": {"requests": 72, "max_tokens": 50}, "levels": [level]}
+    page.evaluate("(text) => { localStorage['cllm.bench-result'] = text; }", json.dumps(result))
+    page.reload()
+    expect(page.locator(".results .hint")).to_contain_text(f"2 Jan 2026, {hour}")
+
+
+def test_a_key_that_no_header_can_hold(open_page: Opener) -> None:
+    page = open_page()
+    page.get_by_role("button", name="API key").click()
+    key = page.get_by_label("Key that is sent to this server")
+    key.fill("schlüssel")
+    page.get_by_role("button", name="Save").click()
+    assert key.evaluate("e => e.validity.patternMismatch")
+    key.fill(" key-1 ")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate("localStorage['cllm.key']") == '"key-1"'
+
+
+def test_a_message_at_the_edge_waits_for_its_reader(open_page: Opener) -> None:
+    page = open_page()
+    page.clock.install()
+    keep(page, talk(1))
+    page.locator(".conversation").hover()
+    page.get_by_role("button", name="Delete").click()
+    undo = page.get_by_role("button", name="Undo")
+    undo.focus()
+    page.clock.run_for(20_000)
+    expect(undo).to_be_focused()
+    undo.blur()
+    page.clock.run_for(7_000)
+    expect(undo).to_be_visible()
+    page.clock.run_for(2_000)
+    expect(undo).to_have_count(0)

@@ -31,6 +31,12 @@ export class Bench {
     this.progress = h("ul", { class: "levels" });
     this.status = h("p", { class: "visually-hidden", role: "status" });
     this.problem = h("p", { class: "error", role: "alert", hidden: true });
+    this.idle = h(
+      "p",
+      { class: "hint" },
+      "The server measures itself: at each level so many of its own requests run at once, beside those of others, ",
+      "until all are answered.",
+    );
     this.rows = h("tbody");
     this.#makeCharts();
     this.results = h(
@@ -45,6 +51,7 @@ export class Bench {
       h("h1", { class: "visually-hidden" }, "Bench"),
       this.#form(),
       this.problem,
+      this.idle,
       this.progress,
       this.results,
       this.status,
@@ -256,6 +263,7 @@ export class Bench {
     const levels = this.result?.levels ?? [];
     this.results.hidden = levels.length === 0;
     this.save.hidden = Boolean(this.controller);
+    this.idle.hidden = levels.length > 0 || Boolean(this.controller);
     if (!levels.length) return;
     const column = (pick) => levels.map((level) => pick(level) ?? null);
     this.throughput.set([column((l) => l.concurrency), column((l) => l.avg_throughput)]);

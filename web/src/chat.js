@@ -407,8 +407,8 @@ export class Chat {
     const follows = this.#follows();
     if (this.answers.get(conversation.id) === answer) this.answers.delete(conversation.id);
     if (message.error) this.connection.check();
-    const kept = conversation.messages.includes(message) && this.conversations.includes(conversation);
-    if (kept) this.#keep(conversation);
+    if (!conversation.messages.includes(message)) return; // it was asked differently meanwhile
+    if (this.conversations.includes(conversation)) this.#keep(conversation);
     const view = this.views.get(message);
     view?.show({ last: conversation.messages.at(-1) === message });
     this.drawAround();

@@ -78,10 +78,17 @@ export function isolated(text) {
   return `\u2068${text}\u2069`;
 }
 
-// A short message at the edge; `action` is {label, run}, for undoing.
+// A short message at the edge, which stays while it is pointed at; `action` is {label, run}, for undoing.
 export function toast(text, action) {
   const box = h("div", { class: "toast" }, h("span", {}, text));
-  const timer = setTimeout(() => box.remove(), action ? 8000 : 4000);
+  let timer = 0;
+  const leave = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => box.remove(), action ? 8000 : 4000);
+  };
+  for (const there of ["pointerenter", "focusin"]) box.addEventListener(there, () => clearTimeout(timer));
+  for (const gone of ["pointerleave", "focusout"]) box.addEventListener(gone, leave);
+  leave();
   if (action) {
     box.append(
       h(
@@ -89,7 +96,6 @@ export function toast(text, action) {
         {
           type: "button",
           onclick: () => {
-            clearTimeout(timer);
             box.remove();
             action.run();
           },

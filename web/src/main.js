@@ -56,7 +56,7 @@ function drawServer() {
   const box = document.getElementById("server");
   const healthy = connection.state === "healthy";
   const text = healthy ? served() : `Server: ${STATES[connection.state]}`;
-  const { context } = connection.served();
+  const { context } = connection.models.length === 1 ? connection.served() : {};
   box.className = `server ${connection.state}`;
   box.title = healthy && context ? `${context} tokens of context` : "";
   if (box.textContent === text) return;
