@@ -1,6 +1,6 @@
 // GGUF files: a bounded reader for a hostile file.
 //
-// Format: "GGUF" v2 and v3, little-endian, as specified in docs/gguf.md of the ggml project. The
+// Format: "GGUF" v2 and v3, little-endian, as the ggml project's gguf.md specifies it. The
 // file is mapped read-only; strings, arrays and tensor data are views into the mapping and live
 // until gguf_close. Every count, length, offset and product is checked against the file's size
 // before use; what does not add up is refused with a message that names the key or the tensor.

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/lint"))
+
+from tree import files  # noqa: E402
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PHONE = {"width": 390, "height": 844}
 
 
 def run(*command: str) -> str:
@@ -43,10 +52,51 @@ def test_markdown_became_markup(book: Path) -> None:
         assert not re.findall(r"^(?:<p>)?\|.*\|$|^(?:<p>)?- .*|^\|?:?--+:?\|.*", text, re.MULTILINE), page
 
 
-def test_links_from_outside_the_book() -> None:
-    for name in ("README.md", "CONTRIBUTING.md"):
-        links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
-        assert [link for link in links if not (ROOT / link).exists()] == [], name
+def test_links_from_outside_the_book(book: Path) -> None:
+    """mkdocs checks those inside it."""
+    pages = [path for path in files(ROOT) if path.suffix == ".md" and ROOT / "docs" not in path.parents]
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= {page.name for page in pages}
+    for page in pages:
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page}: {path}"
+            if anchor:
+                made = (book / target.relative_to(ROOT / "docs")).with_suffix(".html").read_text(encoding="utf-8")
+                assert f'id="{anchor}"' in made, f"{page}: {path}#{anchor}"
+
+
+def test_pages_that_are_named_exist() -> None:
+    """In comments, messages and files of configuration."""
+    named = {}
+    folders = files(ROOT, "src", "include", "tools", "packaging", "dashboards", "examples", "bench", "web")
+    for path in [*folders, ROOT / "Makefile", ROOT / "mkdocs.yml", ROOT / "README.md"]:
+        text = path.read_bytes().decode("utf-8", "replace")
+        named |= {name: path for name in re.findall(r"(?<![\w./])docs/[\w./-]+\.(?:md|css|js|png)", text)}
+    assert len(named) > 10 and {name: path for name, path in named.items() if not (ROOT / name).exists()} == {}
+
+
+@pytest.fixture(scope="module")
+def page(book: Path) -> Iterator[Page]:
+    if not CHROMIUM:
+        pytest.skip("there is no Chromium here")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser.new_page(viewport=PHONE)
+        browser.close()
+
+
+def test_nothing_is_wider_than_a_phone(book: Path, page: Page) -> None:
+    """Tables and code scroll in themselves; images say what they show."""
+    for path in sorted(book.glob("*.html")):
+        page.goto(path.as_uri())
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"], path.name
+        assert page.evaluate("() => [...document.images].filter((image) => !image.alt).map((image) => image.src)") == [], path.name
+
+
+def test_the_search_works_from_a_folder(book: Path, page: Page) -> None:
+    page.goto((book / "search.html").as_uri() + "?q=preemption")
+    page.locator("#mkdocs-search-results a", has_text="A step has no phases").first.click()
+    assert page.url.endswith("/architecture.html#a-step-has-no-phases")
 
 
 def test_models_names_what_can_be_run() -> None:
