@@ -131,7 +131,7 @@ def test_tools_in_history(claude: anthropic.Anthropic, model: str, server: Serve
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"tools": [{**WEATHER, "input_schema": 3}]}, "tools[0]"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "system", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "messages[0].content[0]"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0]"),
         ({"system": [{"type": "image"}]}, "system.content[0]"),
