@@ -27,12 +27,14 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """What it is: "sh", "python", a file ("NAME.yaml"), or "" (nothing that can be run)."""
+        """What it is: "sh", "python", "gbnf", a file ("NAME.yaml"), or "" (nothing that can be run)."""
         first = self.text.partition("\n")[0]
-        if named := re.match(r"# (\w+\.yaml)\b", first):
+        if named := re.match(r"# (?:/etc/cllm/)?(\w+\.yaml)\b", first):
             return named.group(1)
         if first.startswith(("from ", "import ")):
             return "python"
+        if re.match(r"\w+ +::=", first):
+            return "gbnf"
         return "sh" if program(first) in PROGRAMS else ""
 
     def commands(self) -> Iterator[str]:
