@@ -64,7 +64,7 @@ def option_of(call: ast.Call, known: dict[str, frozenset[str]]) -> Option:
         default, values = words[1], words[2].replace("|", ", ")
     elif kind in ("INT", "REAL"):
         default, values = words[1], f"{words[2]} to {words[3]}"
-    elif kind == "STR":
+    elif kind in ("STR", "LIST"):
         default, values = words[1], words[0]
     else:
         raise ValueError(f"{OPTIONS.name}: unknown kind OPT_{kind}")

@@ -18,6 +18,7 @@
 struct CllmModel {
     Runtime runtime;
     ServerConfig server; // what Served is told
+    ModelSpec spec;
     Served served;
     Front front;
 };
@@ -103,14 +104,14 @@ static bool open_model(CllmModel *m, const CllmConfig *c, Err *err) {
     RuntimeConfig config = runtime_config_of(c);
     if (!runtime_open(&m->runtime, &config, err)) return false;
     m->server.raw_reasoning = true;
-    served_init(&m->served, &m->server);
+    m->spec.path = c->model;
+    served_init(&m->served, &m->server, &m->spec);
     Service service = {.engine = m->runtime.engine,
                        .tokenizer = m->runtime.tokenizer,
                        .chat_template = m->runtime.chat_template,
-                       .model = m->runtime.model,
-                       .model_path = c->model};
+                       .model = m->runtime.model};
     bool ok = served_attach(&m->served, &service, err) && front_open(&m->front, m->runtime.engine, err);
-    m->served.service.model_path = NULL; // the caller's
+    m->spec.path = NULL; // the caller's
     return ok;
 }
 
@@ -134,7 +135,7 @@ void cllm_close(CllmModel *m) {
     engine_free(m->runtime.engine);
     m->runtime.engine = NULL;
     front_close(&m->front);
-    served_free(&m->served);
+    served_detach(&m->served);
     runtime_close(&m->runtime);
     free(m);
 }

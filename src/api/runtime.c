@@ -93,30 +93,64 @@ bool runtime_open_model(Runtime *r, const RuntimeConfig *c, Err *err) {
     return true;
 }
 
-static bool plan_pool(const Runtime *r, const RuntimeConfig *c, int32_t *n_blocks, Err *err) {
-    const ModelInfo *info = model_info(r->model);
-    size_t token_bytes = model_kv_bytes_per_token(r->model, c->kv_type);
+// What a model takes beside its KV pool: the weights, and an eighth for tokenizer, template and scratch.
+static size_t weights_and_more(size_t weight_bytes) {
+    return weight_bytes + weight_bytes / 8;
+}
+
+static bool plan_pool(const RuntimeConfig *c, const ModelOutline *m, size_t weight_bytes, PoolSize *out,
+                      Err *err) {
     PoolQuery q = {.kv_tokens = c->kv_tokens,
                    .kv_memory_mb = c->kv_memory_mb,
-                   .bytes_per_token = token_bytes,
-                   .max_context = info->max_context};
+                   .bytes_per_token = m->kv_bytes_per_token,
+                   .max_context = m->max_context};
+    if (!q.kv_tokens && !q.kv_memory_mb && !memory_read(&q.memory)) q.kv_tokens = m->max_context;
+    if (c->memory_bytes) {
+        size_t other = weights_and_more(weight_bytes);
+        q.memory.total = num_min(q.memory.total, c->memory_bytes);
+        q.memory.available =
+            num_min(q.memory.available, c->memory_bytes > other ? c->memory_bytes - other : 0);
+    }
+    return pool_size(&q, out, err);
+}
+
+static size_t bytes_taken(size_t weight_bytes, const PoolSize *pool, size_t bytes_per_token) {
+    return weights_and_more(weight_bytes) + (size_t)pool->n_blocks * KV_BLOCK_TOKENS * bytes_per_token;
+}
+
+bool runtime_read_outline(const RuntimeConfig *c, RuntimeOutline *out, Err *err) {
+    ModelOutline m;
+    PoolSize pool;
+    if (!runtime_check_model(c->model, err) || !model_read_outline(c->model, c->kv_type, &m, err) ||
+        !plan_pool(c, &m, m.file_bytes, &pool, err))
+        return false;
+    memcpy(out->name, m.name, sizeof out->name);
+    out->bytes = bytes_taken(m.file_bytes, &pool, m.kv_bytes_per_token);
+    return true;
+}
+
+static bool make_pool(Runtime *r, const RuntimeConfig *c, Err *err) {
+    const ModelInfo *info = model_info(r->model);
+    ModelOutline m = {.kv_bytes_per_token = model_kv_bytes_per_token(r->model, c->kv_type),
+                      .max_context = info->max_context};
     PoolSize size;
-    if (!q.kv_tokens && !q.kv_memory_mb && !memory_read(&q.memory)) q.kv_tokens = info->max_context;
-    if (!pool_size(&q, &size, err)) return false;
-    *n_blocks = size.n_blocks;
+    if (!plan_pool(c, &m, info->weight_bytes, &size, err)) return false;
+    r->n_blocks = size.n_blocks;
+    r->bytes = bytes_taken(info->weight_bytes, &size, m.kv_bytes_per_token);
     log_f(size.short_of_context ? LOG_WARN : LOG_INFO, "kv_pool", "tokens=%d type=%s mib=%zu context=%d%s",
           size.n_blocks * KV_BLOCK_TOKENS, c->kv_type == KV_Q8_0 ? "q8_0" : "f16",
-          (size_t)size.n_blocks * KV_BLOCK_TOKENS * token_bytes >> 20, info->max_context,
+          (size_t)size.n_blocks * KV_BLOCK_TOKENS * m.kv_bytes_per_token >> 20, info->max_context,
           size.short_of_context ? " note=memory_for_less_than_one_full_context" : "");
     return true;
 }
 
 static bool open_context(Runtime *r, const RuntimeConfig *c, Err *err) {
     size_t logits = num_max((size_t)c->max_running, (size_t)c->spec_rows);
-    ModelContextConfig config = {
-        .max_rows = (int32_t)c->row_budget, .max_logits = (int32_t)logits, .kv_type = c->kv_type};
-    if (!plan_pool(r, c, &config.n_blocks, err)) return false;
-    r->n_blocks = config.n_blocks;
+    if (!make_pool(r, c, err)) return false;
+    ModelContextConfig config = {.n_blocks = r->n_blocks,
+                                 .max_rows = (int32_t)c->row_budget,
+                                 .max_logits = (int32_t)logits,
+                                 .kv_type = c->kv_type};
     r->context = model_context_new(r->model, &config, r->workers, err);
     return r->context != NULL;
 }
@@ -157,6 +191,7 @@ static bool open_engine(Runtime *r, const RuntimeConfig *c, Err *err) {
                            .prefix_cache = c->prefix_cache,
                            .prefix_blocks = blocks_in(r, c, c->prefix_mb),
                            .max_queue_tokens = c->max_queue_tokens,
+                           .turns = c->turns,
                            .priority_step_ns = c->priority_step_s * 1000000000};
     StepModel step = model_step(r->context);
     r->engine = engine_new(&config, &step, r->workers, err);

@@ -15,6 +15,7 @@ typedef struct Runtime {
     Model *model;
     ModelContext *context;
     int32_t n_blocks; // of the KV pool
+    size_t bytes;     // memory that all this takes, at most
     Tokenizer *tokenizer;
     ChatTemplate *chat_template; // NULL: the file has none that can be used (logged)
     Engine *engine;
@@ -28,9 +29,11 @@ typedef struct RuntimeConfig {
     bool shows_progress; // on stderr when loading takes longer than a second: a line that is rewritten on a
                          // terminal, else log lines
     KvType kv_type;
+    uint64_t memory_bytes; // that the model may take together with its KV pool; 0: what the machine has
     int64_t kv_tokens, kv_memory_mb; // size of the pool, see pool_size.h
     int64_t max_running, max_queue, row_budget, prefill_chunk, decode_share, spec_rows; // see EngineConfig
     int64_t max_queue_tokens, priority_step_s;
+    Turns *turns; // see EngineConfig
     bool prefix_cache;
     int64_t prefix_mb; // of free blocks whose content is kept before memory never used is taken
 } RuntimeConfig;
@@ -40,6 +43,14 @@ RuntimeConfig runtime_defaults(void);
 
 // Fails early and cheaply when the model is not named or not readable. The message names the remedy.
 bool runtime_check_model(const char *path, Err *err);
+
+// What the model of *c is called and would take, by the head of its file. Fails where runtime_open would for
+// what stands there.
+typedef struct RuntimeOutline {
+    char name[128];
+    size_t bytes;
+} RuntimeOutline;
+bool runtime_read_outline(const RuntimeConfig *c, RuntimeOutline *out, Err *err);
 
 // The workers and the model alone; logs model_loaded. Reads model, threads, pin_threads, packed_cache and
 // shows_progress. What was opened before a failure stays in *r, for runtime_close.

@@ -1,18 +1,14 @@
 // `cllm serve`: listens first, loads the model beside the event loop, serves until a signal.
-#define _GNU_SOURCE // SCHED_IDLE
 #include "cli/commands.h"
 
 #include "base/log.h"
-#include "cli/fetch.h"
+#include "cli/model_host.h"
 #include "cli/runtime_options.h"
 #include "cli/server_list.h"
 #include "server/event_setup.h"
 #include "server/server.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,11 +18,8 @@
 typedef struct Serving {
     const Options *options;
     Server *server;
-    Runtime runtime;        // the loader's until `loaded`
-    GrammarStore *grammars; // NULL: the model could not be loaded, or no memory
-    atomic_bool loaded;     // the loader has finished, well or not
-    atomic_bool ended;      // the server does not run any more
-    ServerEntry entry;      // for `cllm ps`
+    ModelHosting *hosting;
+    ServerEntry entry; // for `cllm ps`
 } Serving;
 
 // For the handler: whom signals concern.
@@ -68,7 +61,6 @@ static ServerConfig server_config(const Options *o) {
         .max_pending_bytes = (size_t)o->max_pending_bytes,
         .default_max_tokens = (int32_t)o->default_max_tokens,
         .default_timeout_ms = o->default_timeout_ms,
-        .model_id = o->model_id[0] ? o->model_id : NULL,
         .cors_origin = o->cors_origin[0] ? o->cors_origin : NULL,
         .api_key = o->api_key,
         .api_key_file = o->api_key_file,
@@ -117,13 +109,17 @@ static void reachable_url(const Options *o, int port, char *out, size_t size) {
              port);
 }
 
-static void print_ready(const Serving *s) {
+static void print_ready(void *arg, const Runtime *first) {
+    const Serving *s = arg;
     char url[320];
-    const ModelInfo *info = model_info(s->runtime.model);
+    const ModelInfo *info = model_info(first->model);
     const char *key = needs_key(s->options) ? "-H \"Authorization: Bearer $CLLM_API_KEY\" " : "";
     reachable_url(s->options, server_port(s->server), url, sizeof url);
-    printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
-    if (s->runtime.chat_template)
+    if (strchr(s->options->model, '\n'))
+        printf("cLLM serves %s on %s\n", model_hosting_summary(s->hosting), url);
+    else
+        printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
+    if (first->chat_template)
         printf(
             "Try: curl -s %s/v1/chat/completions %s-H 'Content-Type: application/json' "
             "-d '{\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
@@ -136,92 +132,49 @@ static void print_ready(const Serving *s) {
     fflush(stdout);
 }
 
-// Fetches KV memory from the system before requests need it, in the order in which the pool hands it out,
-// on CPU time that nobody else wants.
-static void ready_kv(Serving *s) {
-    enum { AT_ONCE = 4 }; // blocks
-    size_t token_bytes = model_kv_bytes_per_token(s->runtime.model, runtime_kv_type(s->options));
-    int64_t n = (s->options->kv_ready_mb << 20) / (int64_t)(token_bytes * KV_BLOCK_TOKENS);
-    struct sched_param none = {0};
-    if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0) return;
-    for (int32_t block = 0; block < n && block < s->runtime.n_blocks && !atomic_load(&s->ended);
-         block += AT_ONCE)
-        model_context_touch(s->runtime.context, block, AT_ONCE);
-}
-
-static void *load(void *arg) {
-    Serving *s = arg;
-    Err err;
-    RuntimeConfig config = runtime_config(s->options);
-    if (runtime_open(&s->runtime, &config, &err)) {
-        s->grammars = grammar_store_new(s->runtime.tokenizer, &err);
-        Service service = {.engine = s->runtime.engine,
-                           .grammars = s->grammars,
-                           .tokenizer = s->runtime.tokenizer,
-                           .chat_template = s->runtime.chat_template,
-                           .model = s->runtime.model,
-                           .model_path = s->options->model};
-        server_attach(s->server, &service);
-        print_ready(s);
-    } else {
-        server_fail(s->server, err.msg);
-    }
-    atomic_store(&s->loaded, true);
-    if (s->grammars) grammar_store_prepare(s->grammars, &err);
-    if (s->runtime.context) ready_kv(s);
-    return NULL;
-}
-
 static bool serve_until_stopped(Serving *s, Err *err) {
-    pthread_t loader;
-    if (pthread_create(&loader, NULL, load, s) != 0)
-        return err_set(err, ERR_NOMEM, "cannot start the thread that loads the model");
     bool ok = server_run(s->server, err);
-    atomic_store(&s->ended, true);
     // Nothing can interrupt the loading of a large file, and nobody waits for it any more.
-    if (!atomic_load(&s->loaded) && ok) {
+    if (!model_hosting_stop(s->hosting, !ok)) {
         server_entry_remove(&s->entry);
         _exit(0);
     }
-    pthread_join(loader, NULL);
     return ok;
 }
 
 // That it cannot be listed keeps no server from serving.
 static void announce(Serving *s) {
-    const Options *o = s->options;
-    const char *slash = strrchr(o->model, '/');
     RunningServer self = {.pid = getpid(), .port = server_port(s->server), .started = (int64_t)time(NULL)};
     Err err;
-    reachable_url(o, self.port, self.url, sizeof self.url);
-    snprintf(self.model, sizeof self.model, "%s",
-             o->model_id[0] ? o->model_id
-             : slash        ? slash + 1
-                            : o->model);
+    reachable_url(s->options, self.port, self.url, sizeof self.url);
+    snprintf(self.model, sizeof self.model, "%s", model_hosting_summary(s->hosting));
     if (!server_entry_write(&s->entry, &self, &err)) log_event(LOG_WARN, "not_listed", "why", err.msg, NULL);
 }
 
-static bool serve(const Options *o, Err *err) {
-    if (!runtime_open_log(o, err) || !runtime_check_model(o->model, err)) return false;
+static bool serve(Serving *s, Err *err) {
+    ServerConfig config = server_config(s->options);
     event_setup();
-    ServerConfig config = server_config(o);
-    Serving s = {.options = o, .server = server_new(&config, err)};
-    if (!s.server) return false;
-    warn_if_open(o);
-    raise_descriptor_limit(o);
-    handle_signals(s.server);
-    announce(&s);
-    bool ok = serve_until_stopped(&s, err);
+    model_hosting_config(s->hosting, &config);
+    s->server = server_new(&config, err);
+    if (!s->server) return false;
+    warn_if_open(s->options);
+    raise_descriptor_limit(s->options);
+    handle_signals(s->server);
+    announce(s);
+    bool ok =
+        model_hosting_start(s->hosting, s->server, print_ready, s, err) && serve_until_stopped(s, err);
     handle_signals(NULL);
-    server_entry_remove(&s.entry);
-    runtime_close(&s.runtime); // the engine first: it may still refer to the server's requests
-    server_free(s.server);
-    grammar_store_free(s.grammars);
+    server_entry_remove(&s->entry);
+    server_free(s->server);
     return ok;
 }
 
 static bool run(Options *o, int *code, Err *err) {
-    return model_name_resolve(o, code, err) && serve(o, err);
+    if (!runtime_open_log(o, err)) return false;
+    Serving s = {.options = o, .hosting = model_hosting_new(o, code, err)};
+    bool ok = s.hosting && serve(&s, err);
+    model_hosting_free(s.hosting);
+    return ok;
 }
 
 int cmd_serve(int argc, char **argv) {

@@ -67,21 +67,39 @@ static bool has_no_value(const char *value, bool plain) {
     return plain && (!value[0] || strcmp(value, "~") == 0 || strcmp(value, "null") == 0);
 }
 
-static bool read_value(Reader *r, const char *section, const char *key, size_t line, Err *err) {
+// The current event is the value. *index: of the option.
+static bool set_value(Reader *r, const char *section, const char *key, size_t line, int *index, Err *err) {
     char value[MAX_VALUE];
-    if (!next_event(r, err)) return false;
     if (r->event.type != YAML_SCALAR_EVENT) {
         err_set(err, ERR_INVALID, "%s.%s wants a single value", section, key);
         return fail(r, line, err);
     }
     if (!copy_scalar(r, value, sizeof value, "a shorter value", err)) return false;
     bool plain = is_plain(r);
-    int index = 0;
     bool ok =
         has_no_value(value, plain)
             ? err_set(err, ERR_INVALID, "%s.%s has no value; give one or take the line out", section, key)
-            : options_set_key(r->o, r->command, section, key, value, plain, &index, err);
-    if (!ok) return fail(r, line, err);
+            : options_set_key(r->o, r->command, section, key, value, plain, index, err);
+    return ok || fail(r, line, err);
+}
+
+static bool set_list(Reader *r, const char *section, const char *key, size_t line, int *index, Err *err) {
+    size_t n = 0;
+    for (;; n++) {
+        if (!next_event(r, err)) return false;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) break;
+        if (!set_value(r, section, key, line, index, err)) return false;
+    }
+    if (n > 0) return true;
+    err_set(err, ERR_INVALID, "%s.%s has no value; give one or take the line out", section, key);
+    return fail(r, line, err);
+}
+
+static bool read_value(Reader *r, const char *section, const char *key, size_t line, Err *err) {
+    int index = 0;
+    if (!next_event(r, err)) return false;
+    bool is_list = r->event.type == YAML_SEQUENCE_START_EVENT && options_key_is_list(section, key);
+    if (!(is_list ? set_list : set_value)(r, section, key, line, &index, err)) return false;
     if (r->lines[index]) {
         err_set(err, ERR_INVALID, "%s.%s is given twice, first in line %zu", section, key, r->lines[index]);
         return fail(r, line, err);

@@ -238,47 +238,71 @@ static bool is_path(const char *model) {
     return !reference && (file || strchr(model, '/'));
 }
 
-static bool use(Options *o, const char *name, const char *path, Err *err) {
-    if (o->source[OPTION_model_id] == SOURCE_DEFAULT && !set_text(&o->model_id, name, err)) return false;
-    return set_text(&o->model, path, err);
+static bool use(ModelPlace *out, const char *name, const char *path, Err *err) {
+    return set_text(&out->path, path, err) && set_text(&out->name, name, err);
 }
 
 // *in_library: false for a path, and for what would have to be fetched.
-static bool find(Options *o, LibraryModel *model, bool *in_library, Err *err) {
+static bool find(const Options *o, const char *model, LibraryModel *found, bool *in_library, ModelPlace *out,
+                 Err *err) {
     Library library;
     char path[LIBRARY_PATH_MAX];
     *in_library = false;
-    if (!o->model[0] || is_path(o->model)) return true;
+    if (!model[0] || is_path(model)) return use(out, "", model, err);
     if (!library_open(o->models, &library, err)) return false;
-    if (!library_find(&library, o->model, model)) {
+    if (!library_find(&library, model, found)) {
         ModelRef ref; // NAME:TYPE of the catalogue has a name in the library, too
-        if (!model_ref_parse(o->model, &ref, NULL)) return true;
-        if (!library_find(&library, ref.name, model) && !library_find_source(&library, &ref, model))
+        if (!model_ref_parse(model, &ref, NULL)) return true;
+        if (!library_find(&library, ref.name, found) && !library_find_source(&library, &ref, found))
             return true;
     }
     *in_library = true;
-    library_path(&library, model->name, ".gguf", path);
-    return use(o, model->name, path, err);
+    library_path(&library, found->name, ".gguf", path);
+    return use(out, found->name, path, err);
+}
+
+void model_place_free(ModelPlace *p) {
+    free(p->path);
+    free(p->name);
+    *p = (ModelPlace){0};
+}
+
+bool model_resolve(const Options *o, const char *model, ModelPlace *out, int *code, Err *err) {
+    FetchOptions f = {.name = "", .sha256 = "", .retries = FETCH_RETRIES, .stall_s = FETCH_STALL_S};
+    PullResult got;
+    LibraryModel found;
+    bool in_library = false;
+    *out = (ModelPlace){0};
+    if (!find(o, model, &found, &in_library, out, err)) return false;
+    if (out->path) return true;
+    if (!fetch_model(o, &f, model, &got, code, err)) return false;
+    if (!got.was_there) fprintf(stderr, "%s is in the library now (%s)\n", got.model.name, got.path);
+    return use(out, got.model.name, got.path, err);
+}
+
+static bool take_place(Options *o, ModelPlace *p, bool ok) {
+    if (p->path) {
+        free(o->model);
+        o->model = p->path;
+        p->path = NULL;
+    }
+    model_place_free(p);
+    return ok;
+}
+
+bool model_name_resolve(Options *o, int *code, Err *err) {
+    ModelPlace place;
+    bool ok = model_resolve(o, o->model, &place, code, err);
+    return take_place(o, &place, ok);
 }
 
 bool model_name_find(Options *o, LibraryModel *model, bool *in_library, Err *err) {
-    if (!find(o, model, in_library, err)) return false;
-    if (*in_library || !o->model[0] || is_path(o->model)) return true;
+    ModelPlace place = {0};
+    bool ok = find(o, o->model, model, in_library, &place, err);
+    if (!ok || place.path) return take_place(o, &place, ok);
     ModelRef ref;
     bool known = model_ref_parse(o->model, &ref, NULL);
     return err_set(err, ERR_NOT_FOUND, "%s is neither a file nor in the library (`cllm list`)%s%s%s",
                    o->model, known ? "; to fetch it: cllm pull " : "", known ? o->model : "",
                    known ? "" : "; check the name");
-}
-
-bool model_name_resolve(Options *o, int *code, Err *err) {
-    FetchOptions f = {.name = "", .sha256 = "", .retries = FETCH_RETRIES, .stall_s = FETCH_STALL_S};
-    PullResult got;
-    LibraryModel model;
-    bool in_library = false;
-    if (!find(o, &model, &in_library, err)) return false;
-    if (in_library || !o->model[0] || is_path(o->model)) return true;
-    if (!fetch_model(o, &f, o->model, &got, code, err)) return false;
-    if (!got.was_there) fprintf(stderr, "%s is in the library now (%s)\n", got.model.name, got.path);
-    return use(o, got.model.name, got.path, err);
 }

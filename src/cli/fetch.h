@@ -19,9 +19,19 @@ enum { FETCH_RETRIES = 6, FETCH_STALL_S = 30 };
 bool fetch_model(const Options *o, const FetchOptions *f, const char *reference, PullResult *out, int *code,
                  Err *err);
 
-// Makes a path of o->model when it names a model of the library or something that can be fetched, which is
-// then fetched. A path of a file stays as it is. A server's model_id becomes the name, unless it is given.
-// *code: the exit code if Ctrl-C ended it.
+// Where a model is.
+typedef struct ModelPlace {
+    char *path;
+    char *name; // in the library; "": it is a file elsewhere
+} ModelPlace;
+
+void model_place_free(ModelPlace *p);
+
+// Finds a model that is a path, a name in the library or something that can be fetched, which is then fetched.
+// The caller frees *out in every case. *code: the exit code if Ctrl-C ended it.
+bool model_resolve(const Options *o, const char *model, ModelPlace *out, int *code, Err *err);
+
+// The same for o->model, which becomes the path.
 bool model_name_resolve(Options *o, int *code, Err *err);
 
 // The same without fetching anything: a name that is not in the library is an error. No name at all is none.

@@ -16,6 +16,8 @@
 const OptionSpec option_specs[N_OPTIONS] = {
 #define OPT_STR(f, c, s, k, sh, ph, def, h)                                                                  \
     SPEC(f, KIND_STR, c, s, k, sh, .placeholder = ph, .text = def, .help = h)
+#define OPT_LIST(f, c, s, k, sh, ph, def, h)                                                                 \
+    SPEC(f, KIND_LIST, c, s, k, sh, .placeholder = ph, .text = def, .help = h)
 #define OPT_CHOICE(f, c, s, k, sh, ph, def, list, h)                                                         \
     SPEC(f, KIND_CHOICE, c, s, k, sh, .placeholder = ph, .text = def, .choices = list, .help = h)
 #define OPT_INT(f, c, s, k, sh, ph, def, lo, hi, h)                                                          \
@@ -27,7 +29,7 @@ const OptionSpec option_specs[N_OPTIONS] = {
 };
 
 bool option_is_text(const OptionSpec *spec) {
-    return spec->kind == KIND_STR || spec->kind == KIND_CHOICE;
+    return spec->kind == KIND_STR || spec->kind == KIND_LIST || spec->kind == KIND_CHOICE;
 }
 
 void option_flag(const OptionSpec *spec, char out[OPTION_NAME_MAX]) {

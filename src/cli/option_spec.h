@@ -5,7 +5,8 @@
 #include "base/nearest.h"
 #include "cli/options.h"
 
-typedef enum OptionKind { KIND_STR, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_FLAG } OptionKind;
+// A LIST is text that may be given several times: its values stand in it one a line.
+typedef enum OptionKind { KIND_STR, KIND_LIST, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_FLAG } OptionKind;
 
 typedef struct OptionSpec {
     const char *name; // the field; flag and variable are derived from it
@@ -14,7 +15,7 @@ typedef struct OptionSpec {
     const char *section, *key; // NULL: command line only
     char short_flag;           // 0: none
     const char *placeholder;
-    const char *text;                  // default of STR and CHOICE
+    const char *text;                  // default of STR, LIST and CHOICE
     const char *choices;               // "a|b|c"
     double number, min, max;           // REAL
     int64_t integer, int_min, int_max; // INT

@@ -130,6 +130,16 @@ static bool set_text(const OptionSpec *s, char **field, const char *value, Err *
     return true;
 }
 
+static bool add_line(char **field, const char *value, Err *err) {
+    size_t n = strlen(*field);
+    char *longer = realloc(*field, n + strlen(value) + 2);
+    if (!longer) return err_set(err, ERR_NOMEM, "out of memory");
+    longer[n] = '\n';
+    memcpy(longer + n + 1, value, strlen(value) + 1);
+    *field = longer;
+    return true;
+}
+
 static bool set_field(Options *target, const OptionSpec *s, const char *value, Err *err) {
     switch (s->kind) {
     case KIND_INT: return set_int(s, field_of(target, s), value, err);
@@ -142,6 +152,8 @@ static bool set_field(Options *target, const OptionSpec *s, const char *value, E
 // A value from a weaker source is checked all the same, and then dropped.
 static bool set_value(Options *o, const OptionSpec *s, const char *value, OptionSource source, Err *err) {
     OptionSource *held = &o->source[s - option_specs];
+    if (s->kind == KIND_LIST && source == *held && source != SOURCE_DEFAULT)
+        return add_line(field_of(o, s), value, err);
     Options scratch = {0};
     bool wins = source >= *held;
     bool ok = set_field(wins ? o : &scratch, s, value, err);
@@ -189,6 +201,13 @@ bool options_set_key(Options *o, OptionCommand command, const char *section, con
         return err_set(err, ERR_INVALID, "unknown key %s.%s; did you mean %s.%s?", section, key,
                        near->section, near->key);
     return err_set(err, ERR_INVALID, "unknown key %s.%s; --help of the command lists the keys", section, key);
+}
+
+bool options_key_is_list(const char *section, const char *key) {
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
+        if (s->section && strcmp(s->section, section) == 0 && strcmp(s->key, key) == 0)
+            return s->kind == KIND_LIST;
+    return false;
 }
 
 // ---- environment ----
@@ -300,11 +319,17 @@ bool options_check(const Options *o, Err *err) {
     return true;
 }
 
+static bool check_single_model(const Options *o, OptionCommand command, Err *err) {
+    if (command == COMMAND_SERVE || !strchr(o->model, '\n')) return true;
+    return err_set(err, ERR_INVALID, "several models are named, but only `cllm serve` takes more than one");
+}
+
 bool options_load(Options *o, OptionCommand command, int argc, char **argv, Err *err) {
+    bool runs_models = (command & COMMAND_ANY) != 0;
     if (!options_init(o, err)) return false;
     if (!options_read_args(o, command, argc, argv, err)) return false;
     if (o->help) return true;
-    if ((command & COMMAND_ANY) == 0) return options_read_env(o, command, err);
-    if (o->config[0] && !config_read(o, command, o->config, err)) return false;
-    return options_read_env(o, command, err) && options_check(o, err);
+    if (runs_models && o->config[0] && !config_read(o, command, o->config, err)) return false;
+    return options_read_env(o, command, err) && check_single_model(o, command, err) &&
+           (!runs_models || options_check(o, err));
 }

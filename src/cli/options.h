@@ -50,6 +50,7 @@ typedef enum OptionSource { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENV, SOURCE_FLAG
 
 enum {
 #define OPT_STR(field, ...) OPTION_##field,
+#define OPT_LIST OPT_STR
 #define OPT_CHOICE OPT_STR
 #define OPT_INT OPT_STR
 #define OPT_REAL OPT_STR
@@ -60,6 +61,7 @@ enum {
 
 typedef struct Options {
 #define OPT_STR(field, ...) char *field;
+#define OPT_LIST OPT_STR
 #define OPT_CHOICE OPT_STR
 #define OPT_INT(field, ...) int64_t field;
 #define OPT_REAL(field, ...) double field;
@@ -92,6 +94,7 @@ bool options_check(const Options *o, Err *err);
 // number or a truth value. Errors name the key; the caller adds the place. *index: which option.
 bool options_set_key(Options *o, OptionCommand command, const char *section, const char *key,
                      const char *value, bool plain, int *index, Err *err);
+bool options_key_is_list(const char *section, const char *key);
 bool options_has_section(const char *section);
 const char *options_nearest_section(const char *section); // the one that may be meant; NULL: none
 

@@ -51,6 +51,7 @@ struct Engine {
     int32_t max_live, max_sequence, n_embd;
     int32_t max_tokens; // TOKEN events of a step
     int64_t max_queue_tokens;
+    Turns *turns;
     int inbox_fd, outbox_fd;
     pthread_t thread;
     // Shared.
@@ -135,11 +136,20 @@ static void sleep_until_needed(Engine *e) {
     clear_fd(e->inbox_fd);
 }
 
+static bool step(Engine *e) {
+    if (is_stalled(e)) return false;
+    if (!e->turns) return engine_core_step(e->core);
+    turns_take(e->turns);
+    bool stepped = engine_core_step(e->core);
+    turns_give(e->turns);
+    return stepped;
+}
+
 static void *engine_main(void *arg) {
     Engine *e = arg;
     while (read_inbox(e)) {
         engine_core_expire(e->core);
-        bool stepped = !is_stalled(e) && engine_core_step(e->core);
+        bool stepped = step(e);
         publish(e);
         if (!stepped) sleep_until_needed(e);
     }
@@ -203,6 +213,7 @@ Engine *engine_new(const EngineConfig *config, const StepModel *model, Workers *
     e->max_live = config->max_running + config->max_queue;
     e->max_sequence = max_sequence(model);
     e->max_queue_tokens = config->max_queue_tokens;
+    e->turns = config->turns;
     e->n_embd = model->n_embd;
     e->traits = (SeqTraits){.n_vocab = model->n_vocab,
                             .drafts = config->spec_rows > 1,

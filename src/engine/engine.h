@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/histogram.h"
 #include "base/str.h"
+#include "base/turns.h"
 #include "base/workers.h"
 #include "engine/logprobs.h"
 #include "engine/sampler.h"
@@ -32,6 +33,7 @@ typedef struct EngineConfig {
     bool prefix_cache;    // sequences that begin alike share their KV (kv_prefix.h)
     int32_t prefix_blocks; // free blocks whose content is kept before memory never used is taken (kv_pool.h)
     int64_t max_queue_tokens; // prompt tokens of accepted requests without a token yet; 0: no bound
+    Turns *turns; // of engines that share CPUs: one of them computes a step at a time; NULL: it is alone. Borrowed
     int64_t priority_step_ns; // what a level of priority counts in waiting, 0 … ENGINE_MAX_STEP_NS
 } EngineConfig;
 

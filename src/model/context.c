@@ -114,7 +114,7 @@ ModelContext *model_context_new(Model *m, const ModelContextConfig *config, Work
     c->q_dim = hp->n_heads * hp->head_dim;
     c->kv_dim = hp->n_kv_heads * hp->head_dim;
     c->qkv_dim = c->q_dim + 2 * c->kv_dim;
-    KvShape shape = model_kv_shape(m, config->kv_type);
+    KvShape shape = kv_shape_of(&m->hp, config->kv_type);
     if (!kv_store_init(&c->kv, &shape, config->n_blocks, err) || !alloc_scratch(c, err)) {
         model_context_free(c);
         return NULL;

@@ -18,8 +18,8 @@ struct Model {
     ModelInfo info;
 };
 
-static inline KvShape model_kv_shape(const Model *m, KvType type) {
-    return (KvShape){type, m->hp.n_layers, m->hp.n_kv_heads, m->hp.head_dim};
+static inline KvShape kv_shape_of(const HyperParams *hp, KvType type) {
+    return (KvShape){type, hp->n_layers, hp->n_kv_heads, hp->head_dim};
 }
 
 // Query rows of one sequence that attend together, to some of its segments of keys.

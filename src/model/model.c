@@ -18,14 +18,18 @@ static uint64_t mat_weights(const Mat *m) {
     return (uint64_t)m->n * (uint64_t)m->k;
 }
 
+static void copy_name(const Gguf *g, char *out, size_t size) {
+    const char *path = gguf_path(g), *slash = strrchr(path, '/');
+    Str name = str_from(slash ? slash + 1 : path);
+    gguf_get_str(g, "general.name", &name);
+    copy_str(out, size, name);
+    make_printable(out);
+}
+
 static void fill_info(Model *m) {
     const HyperParams *hp = &m->hp;
     ModelInfo *info = &m->info;
-    const char *path = gguf_path(m->gguf), *slash = strrchr(path, '/');
-    Str name = str_from(slash ? slash + 1 : path);
-    gguf_get_str(m->gguf, "general.name", &name);
-    copy_str(info->name, sizeof info->name, name);
-    make_printable(info->name);
+    copy_name(m->gguf, info->name, sizeof info->name);
     copy_str(info->arch, sizeof info->arch, str_from(hp->arch->name));
     copy_str(info->quantization, sizeof info->quantization, str_from(quantization_name(m->gguf)));
     info->n_vocab = hp->n_vocab;
@@ -80,12 +84,27 @@ void model_close(Model *m) {
     free(m);
 }
 
+bool model_read_outline(const char *path, KvType type, ModelOutline *out, Err *err) {
+    HyperParams hp;
+    Gguf *g = gguf_open(path, err);
+    bool ok = g && hyper_params_read(g, &hp, err);
+    if (ok) {
+        KvShape shape = kv_shape_of(&hp, type);
+        *out = (ModelOutline){.file_bytes = gguf_file_bytes(g),
+                              .kv_bytes_per_token = kv_store_token_bytes(&shape),
+                              .max_context = hp.context};
+        copy_name(g, out->name, sizeof out->name);
+    }
+    gguf_close(g);
+    return ok;
+}
+
 const ModelInfo *model_info(const Model *m) {
     return &m->info;
 }
 
 size_t model_kv_bytes_per_token(const Model *m, KvType type) {
-    KvShape shape = model_kv_shape(m, type);
+    KvShape shape = kv_shape_of(&m->hp, type);
     return kv_store_token_bytes(&shape);
 }
 

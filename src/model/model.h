@@ -58,6 +58,16 @@ const ModelInfo *model_info(const Model *m);
 size_t model_kv_bytes_per_token(const Model *m, KvType type);
 const Gguf *model_gguf(const Model *m); // for the tokenizer and the template; lives as long as the model
 
+// What a file says before it is loaded.
+typedef struct ModelOutline {
+    char name[128];              // as in ModelInfo
+    size_t file_bytes;           // the packed weights take about as much
+    size_t kv_bytes_per_token;
+    int32_t max_context;
+} ModelOutline;
+
+bool model_read_outline(const char *path, KvType type, ModelOutline *out, Err *err);
+
 typedef struct ModelContextConfig {
     int32_t n_blocks;   // KV blocks of KV_BLOCK_TOKENS tokens
     int32_t max_rows;   // rows of a step

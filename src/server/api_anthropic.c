@@ -38,7 +38,7 @@ static json_t *stop_sequence(const Request *choice) {
 static json_t *message_json(const Generation *g, json_t *content, const char *reason, json_t *sequence,
                             bool with_output) {
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:o, s:o}", "id", g->id, "type", "message", "role",
-                     "assistant", "model", g->app->served.model_id, "content", content, "stop_reason", reason,
+                     "assistant", "model", g->model->served.model_id, "content", content, "stop_reason", reason,
                      "stop_sequence", sequence, "usage", usage_json(g, with_output));
 }
 
@@ -186,13 +186,11 @@ typedef struct CountJob {
 
 static void count_run(Job *job) {
     ApiError *e = &job->error;
-    json_t *body = parse_body(job->body, e);
-    json_t *chat = body ? anthropic_to_chat(body, true, e) : NULL;
+    json_t *chat = anthropic_to_chat(job->json, true, e);
     TokenList prompt = {0};
     if (chat && openai_encode_chat(job->served, chat, &prompt, e)) ((CountJob *)job)->n = prompt.n;
     token_list_free(&prompt);
     json_decref(chat);
-    json_decref(body);
 }
 
 static void count_done(Job *job) {

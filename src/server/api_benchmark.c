@@ -15,9 +15,9 @@ enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024, BENCH_MAX_PROM
 // wait for, and at any other refusal (it would be the same the next time), nothing more is started and
 // the answer is that error.
 typedef struct Benchmark {
-    App *app;
-    HttpExchange *x; // NULL: the client has gone
-    json_t *body;    // params has views into it
+    HostedModel *model; // held
+    HttpExchange *x;    // NULL: the client has gone
+    json_t *body;       // params has views into it
     GenParams params;
     TokenList prompts[BENCH_MAX_PROMPTS]; // taken in turn
     size_t n_prompts;
@@ -35,6 +35,7 @@ static void bench_free(Benchmark *b) {
     json_decref(b->body);
     for (size_t i = 0; i < b->n_prompts; i++) token_list_free(&b->prompts[i]);
     free(b->live);
+    if (b->model) model_release(b->model);
     free(b);
 }
 
@@ -85,7 +86,7 @@ static void start_more(Benchmark *b) {
         snprintf(id, sizeof id, "bench-%lld", (long long)b->n_started);
         const TokenList *prompt = &b->prompts[(size_t)b->n_started % b->n_prompts];
         RequestSpec spec = {id, &b->params, prompt->ids, prompt->n, clock_now_ns(), false};
-        Request *r = request_start(b->app, &bench_sink, b, &spec, &e);
+        Request *r = request_start(b->model, &bench_sink, b, &spec, &e);
         if (r) {
             b->n_started++;
             remember(b, r);
@@ -179,14 +180,16 @@ static void run(Job *job) {
         api_error_set(&job->error, 503, NULL, NULL, "out of memory");
         return;
     }
-    b->body = job->body.len ? parse_body(job->body, &job->error) : json_object();
-    if (b->body) read_fields(job->served, b, &job->error);
+    b->body = job->json;
+    job->json = NULL; // the run's, with which it goes on after the job
+    read_fields(job->served, b, &job->error);
 }
 
 static void done(Job *job) {
     Benchmark *b = ((BenchmarkJob *)job)->benchmark;
     ((BenchmarkJob *)job)->benchmark = NULL;
-    b->app = job->app;
+    b->model = job->model;
+    model_hold(b->model);
     b->x = job->x;
     b->start_ns = clock_now_ns();
     http_keep(b->x, on_client_gone, b);
@@ -201,5 +204,7 @@ void api_benchmark(App *app, HttpExchange *x, Str tail) {
     static const JobKind kind = {sizeof(BenchmarkJob), run, done, clear};
     (void)tail;
     Job *job = preparer_new_job(app, x, &kind, DIALECT_NATIVE);
-    if (job) preparer_start(job);
+    if (!job) return;
+    job->may_be_empty = true;
+    preparer_start(job);
 }

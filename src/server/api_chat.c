@@ -58,7 +58,7 @@ static json_t *whole_choice(const Generation *g, const Request *choice, const ch
 
 static json_t *logprobs(const Generation *g, Request *choice, OpenAiPart part) {
     if (!choice->opened && choice->outcome == OUTCOME_NONE) return NULL;
-    return openai_chat_logprobs(g->app->served.service.tokenizer, &choice->log, part.first, part.end);
+    return openai_chat_logprobs(g->model->served.service.tokenizer, &choice->log, part.first, part.end);
 }
 
 static const OpenAiKind chat_kind = {"chat.completion", "chat.completion.chunk", whole_choice, logprobs,
@@ -196,15 +196,13 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     ChatChoices *choices = plan->state = chat_choices_new(plan->params.n);
     if (!prompt || !choices) fields_fail(f, "messages", "do not fit into memory");
     read_chat(f, &chat);
-    json_t *variables = read_variables(f), *text = api_constraint_text(f);
+    json_t *variables = read_variables(f);
     chat.variables = variables;
-    chat.text = text;
     bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
               (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
                fields_fail(f, "tools", "do not fit into memory")) &&
               chat_request_hold(served, &chat, &choices->form, &plan->params, f->error);
     json_decref(variables);
-    json_decref(text);
     return ok;
 }
 
@@ -213,7 +211,6 @@ static bool read_prompt(const Served *served, const json_t *body, ChatRequest *c
                         ApiError *e) {
     Fields f = fields_of(body, e);
     *chat = chat_request_default(served);
-    openai_read_model(served, &f);
     read_chat(&f, chat);
     chat->variables = *variables = read_variables(&f);
     return f.ok;

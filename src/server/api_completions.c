@@ -85,7 +85,7 @@ static json_t *whole_choice(const Generation *g, const Request *choice, const ch
 }
 
 static json_t *text_logprobs(const Generation *g, Request *choice, OpenAiPart part) {
-    const Tokenizer *t = g->app->served.service.tokenizer;
+    const Tokenizer *t = g->model->served.service.tokenizer;
     const Buf *echo = echo_of(g, choice);
     json_t *object = openai_text_logprobs_new();
     size_t base = echo ? utf8_n_chars(buf_str(echo)) : 0;

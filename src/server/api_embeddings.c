@@ -27,7 +27,7 @@ static float *normalised(const double *pooled, int32_t n) {
 }
 
 static float *vector_of(const Generation *g, const Request *input, int32_t *n) {
-    *n = engine_n_embd(g->app->served.service.engine);
+    *n = engine_n_embd(g->model->served.service.engine);
     float *vector = normalised(input->pooled, *n);
     if (!vector) shortage_note();
     return vector;
@@ -74,7 +74,7 @@ static json_t *whole(const Generation *g) {
             json_decref(data);
             return NULL; // no memory
         }
-    return json_pack("{s:s, s:s, s:o, s:{s:I, s:I}}", "object", "list", "model", g->app->served.model_id,
+    return json_pack("{s:s, s:s, s:o, s:{s:I, s:I}}", "object", "list", "model", g->model->served.model_id,
                      "data", data, "usage", "prompt_tokens", (json_int_t)usage.n_prompt, "total_tokens",
                      (json_int_t)usage.n_prompt);
 }
@@ -111,7 +111,6 @@ static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiErr
     Fields f = fields_of(body, e);
     EmbeddingState *state = plan->state = calloc(1, sizeof *state);
     if (!state) return api_error_set(e, 503, NULL, NULL, "out of memory");
-    openai_read_model(served, &f);
     read_format(&f, state);
     return embeddings_read(served, &f, "input", plan);
 }

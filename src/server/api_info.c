@@ -22,44 +22,72 @@ static bool is_quantized(const char *type) {
     return strcmp(type, "F32") != 0 && strcmp(type, "F16") != 0 && strcmp(type, "BF16") != 0;
 }
 
+HostedModel *api_queried_model(App *app, HttpExchange *x, Dialect dialect) {
+    Buf name = {0};
+    ApiError e;
+    HostedModel *m = NULL;
+    http_query(x, "model", &name);
+    if (name.failed)
+        api_error_set(&e, 503, NULL, NULL, "out of memory");
+    else
+        m = models_pick(&app->models, buf_str(&name), &e);
+    buf_free(&name);
+    if (!m) api_error_reply(x, dialect, &e);
+    return m;
+}
+
+// Of a model that has been loaded, also when it is not there any more.
+static void add_shape(json_t *data, const ModelInfo *m) {
+    json_object_update_new(
+        data, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:{s:b, s:s}, s:b}", "model_family",
+                        m->arch, "model_type", m->arch, "vocab_size", (int)m->n_vocab, "hidden_size",
+                        (int)m->n_embd, "num_layers", (int)m->n_layers, "num_attention_heads", (int)m->n_heads,
+                        "num_key_value_heads", (int)m->n_kv_heads, "intermediate_size", (int)m->n_ff,
+                        "rope_theta", m->rope_theta, "rms_norm_eps", m->rms_norm_eps, "quantization", "enabled",
+                        is_quantized(m->quantization), "type", m->quantization, "use_kv_cache", 1));
+}
+
+static void add_limits(json_t *data, const Served *s) {
+    json_object_update_new(data, json_pack("{s:i, s:i}", "tokenizer_vocab_size",
+                                           (int)tokenizer_n_vocab(s->service.tokenizer),
+                                           "max_sequence_length", (int)s->context));
+}
+
 void api_model_info(App *app, HttpExchange *x, Str tail) {
     (void)tail;
-    const ModelInfo *m = &app->served.model;
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", app->served.service.model_path ? app->served.service.model_path : "");
+    const HostedModel *m = api_queried_model(app, x, DIALECT_NATIVE);
+    if (!m) return;
+    snprintf(path, sizeof path, "%s", m->spec->path ? m->spec->path : "");
     make_printable(path);
-    json_t *data = json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:{s:b, s:s}, s:b}",
-        "model_path", path, "model_name", m->name, "model_family", m->arch, "model_type", m->arch,
-        "vocab_size", (int)m->n_vocab, "tokenizer_vocab_size",
-        (int)tokenizer_n_vocab(app->served.service.tokenizer), "hidden_size", (int)m->n_embd, "num_layers",
-        (int)m->n_layers, "num_attention_heads", (int)m->n_heads, "num_key_value_heads", (int)m->n_kv_heads,
-        "max_sequence_length", (int)engine_max_sequence(app->served.service.engine), "intermediate_size",
-        (int)m->n_ff, "rope_theta", m->rope_theta, "rms_norm_eps", m->rms_norm_eps, "quantization", "enabled",
-        is_quantized(m->quantization), "type", m->quantization, "use_kv_cache", 1);
+    const char *name = m->n_loads ? m->served.model.name : m->spec->name;
+    json_t *data = json_pack("{s:s, s:s, s:s, s:s}", "id", m->served.model_id, "state", model_state_word(m),
+                             "model_path", path, "model_name", name);
+    if (m->n_loads) add_shape(data, &m->served.model);
+    if (model_is_loaded(m)) add_limits(data, &m->served);
     api_reply_data(x, data);
 }
 
-static json_t *model_json(const App *app) {
-    return json_pack("{s:s, s:s, s:I, s:s, s:i}", "id", app->served.model_id, "object", "model", "created",
-                     (json_int_t)app->started, "owned_by", "cllm", "max_model_len",
-                     (int)engine_max_sequence(app->served.service.engine));
+static json_t *model_json(const HostedModel *m) {
+    json_t *model = json_pack("{s:s, s:s, s:I, s:s, s:s}", "id", m->served.model_id, "object", "model",
+                              "created", (json_int_t)m->app->started, "owned_by", "cllm", "state",
+                              model_state_word(m));
+    if (model_is_loaded(m)) json_object_set_new(model, "max_model_len", json_integer(m->served.context));
+    return model;
 }
 
 void api_models(App *app, HttpExchange *x, Str tail) {
     (void)tail;
-    api_reply_json(x, DIALECT_OPENAI, 200,
-                   json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(app)));
+    json_t *list = json_array();
+    for (int32_t i = 0; i < app->models.n; i++) json_array_append_new(list, model_json(&app->models.at[i]));
+    api_reply_json(x, DIALECT_OPENAI, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
 }
 
 void api_model(App *app, HttpExchange *x, Str tail) {
     ApiError e;
-    if (served_knows_model(&app->served, tail)) {
-        api_reply_json(x, DIALECT_OPENAI, 200, model_json(app));
-        return;
-    }
-    api_error_set(&e, 404, "model_not_found", "model",
-                  "the model \"%.*s\" is not served here; there is \"%s\"",
-                  tail.len < 100 ? (int)tail.len : 100, tail.ptr, app->served.model_id);
-    api_error_reply(x, DIALECT_OPENAI, &e);
+    const HostedModel *m = models_pick(&app->models, tail, &e);
+    if (m)
+        api_reply_json(x, DIALECT_OPENAI, 200, model_json(m));
+    else
+        api_error_reply(x, DIALECT_OPENAI, &e);
 }

@@ -4,6 +4,9 @@
 
 #include "server/app.h"
 
+// The model that `?model=` names, or the first. NULL: x has been answered.
+HostedModel *api_queried_model(App *app, HttpExchange *x, Dialect dialect);
+
 void api_health(App *app, HttpExchange *x, Str tail);
 void api_model_info(App *app, HttpExchange *x, Str tail);
 void api_models(App *app, HttpExchange *x, Str tail);

@@ -6,9 +6,10 @@
 #include "server/router.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef enum Figure {
-    UPTIME,
+    LOADS,
     RUNNING,
     WAITING,
     LIVE,
@@ -31,53 +32,66 @@ typedef enum Figure {
     N_FIGURES
 } Figure;
 
-// One reading of everything, so that a figure that has several names has one value.
+// One reading of everything about a model, so that a figure that has several names has one value.
+typedef struct Reading {
+    const HostedModel *model;
+    EngineStats engine; // zero while it is not loaded
+    double figures[N_FIGURES];
+} Reading;
+
 typedef struct Scrape {
     const App *app;
     Buf *out;
-    EngineStats engine; // zero while the model is loading
-    double figures[N_FIGURES];
+    const char *model_label; // what the label with a model's name is called
+    size_t n;
+    Reading models[]; // [n], those that have a name already
 } Scrape;
 
-// A family is one figure, or a histogram, or has samples of its own.
+// A family is one figure or a histogram of each model, or has samples of its own.
 typedef struct Family {
     const char *name, *type, *help;
     Figure figure;
-    const Histogram *(*histogram)(const Scrape *s);
+    const Histogram *(*histogram)(const Reading *r);
     const HistogramScale *scale;
     void (*samples)(const Scrape *s, const char *name);
 } Family;
 
-static const Histogram *queue_ns(const Scrape *s) {
-    return &s->app->metrics.queue_ns;
+static const Histogram *queue_ns(const Reading *r) {
+    return &r->model->metrics.queue_ns;
 }
 
-static const Histogram *first_token_ns(const Scrape *s) {
-    return &s->app->metrics.first_token_ns;
+static const Histogram *first_token_ns(const Reading *r) {
+    return &r->model->metrics.first_token_ns;
 }
 
-static const Histogram *next_token_ns(const Scrape *s) {
-    return &s->app->metrics.next_token_ns;
+static const Histogram *next_token_ns(const Reading *r) {
+    return &r->model->metrics.next_token_ns;
 }
 
-static const Histogram *request_ns(const Scrape *s) {
-    return &s->app->metrics.request_ns;
+static const Histogram *request_ns(const Reading *r) {
+    return &r->model->metrics.request_ns;
 }
 
-static const Histogram *step_rows(const Scrape *s) {
-    return &s->engine.step_rows;
+static const Histogram *step_rows(const Reading *r) {
+    return &r->engine.step_rows;
 }
 
-static const Histogram *step_ns(const Scrape *s) {
-    return &s->engine.step_ns;
+static const Histogram *step_ns(const Reading *r) {
+    return &r->engine.step_ns;
 }
 
-// ---- families with labels
+// ---- families with samples of their own
 
 static void put_labelled(const Scrape *s, const char *name, Buf *labels, double value) {
     if (!labels->failed) prom_sample(s->out, name, buf_str(labels).ptr, value);
     s->out->failed |= labels->failed;
     buf_free(labels);
+}
+
+static Buf labels_of(const Scrape *s, const Reading *r) {
+    Buf labels = {0};
+    prom_label(&labels, s->model_label, str_from(r->model->served.model_id));
+    return labels;
 }
 
 static void put_version(const Scrape *s, const char *name) {
@@ -86,11 +100,17 @@ static void put_version(const Scrape *s, const char *name) {
     put_labelled(s, name, &labels, 1);
 }
 
-static void put_model(const Scrape *s, const char *name) {
-    Buf labels = {0};
-    if (!s->app->attached) return;
-    prom_label(&labels, "model", str_from(s->app->served.model_id));
-    put_labelled(s, name, &labels, 1);
+static void put_uptime(const Scrape *s, const char *name) {
+    prom_sample(s->out, name, "", clock_seconds(clock_now_ns() - s->app->started_ns));
+}
+
+static void put_models(const Scrape *s, const char *name) {
+    for (const Reading *r = s->models; r < s->models + s->n; r++) {
+        Buf labels = {0};
+        if (!model_is_loaded(r->model)) continue;
+        labels = labels_of(s, r);
+        put_labelled(s, name, &labels, 1);
+    }
 }
 
 static void put_reply_count(const Scrape *s, const char *name, size_t route, int status, uint64_t n) {
@@ -107,33 +127,33 @@ static void put_reply_count(const Scrape *s, const char *name, size_t route, int
 static void put_replies(const Scrape *s, const char *name) {
     for (size_t route = 0; route <= routes_count; route++)
         for (int i = 0; i < METRICS_N_STATUSES; i++) {
-            uint64_t n = s->app->metrics.http[route][i];
+            uint64_t n = s->app->replies.n[route][i];
             if (n) put_reply_count(s, name, route, METRICS_FIRST_STATUS + i, n);
         }
 }
 
-static void put_outcomes(const Scrape *s, const char *name) {
-    for (int i = OUTCOME_NONE + 1; i < N_OUTCOMES; i++) {
-        Buf labels = {0};
-        prom_label(&labels, "reason", str_from(metrics_outcome_word((Outcome)i)));
-        put_labelled(s, name, &labels, (double)s->app->metrics.outcomes[i]);
-    }
-}
-
-static void put_vllm_outcome(const Scrape *s, const char *name, const char *reason, uint64_t n) {
-    Buf labels = {0};
-    prom_label(&labels, "finished_reason", str_from(reason));
-    prom_label(&labels, "model_name", str_from(s->app->served.model_id));
+static void put_outcome(const Scrape *s, const char *name, const Reading *r, const char *label,
+                        const char *reason, uint64_t n) {
+    Buf labels = labels_of(s, r);
+    prom_label(&labels, label, str_from(reason));
     put_labelled(s, name, &labels, (double)n);
 }
 
+static void put_outcomes(const Scrape *s, const char *name) {
+    for (const Reading *r = s->models; r < s->models + s->n; r++)
+        for (int i = OUTCOME_NONE + 1; i < N_OUTCOMES; i++)
+            put_outcome(s, name, r, "reason", metrics_outcome_word((Outcome)i), r->model->metrics.outcomes[i]);
+}
+
 static void put_vllm_outcomes(const Scrape *s, const char *name) {
-    const uint64_t *n = s->app->metrics.outcomes;
-    uint64_t aborted = 0;
-    for (int i = OUTCOME_LENGTH + 1; i < N_OUTCOMES; i++) aborted += n[i];
-    put_vllm_outcome(s, name, "stop", n[OUTCOME_STOP]);
-    put_vllm_outcome(s, name, "length", n[OUTCOME_LENGTH]);
-    put_vllm_outcome(s, name, "abort", aborted);
+    for (const Reading *r = s->models; r < s->models + s->n; r++) {
+        const uint64_t *n = r->model->metrics.outcomes;
+        uint64_t aborted = 0;
+        for (int i = OUTCOME_LENGTH + 1; i < N_OUTCOMES; i++) aborted += n[i];
+        put_outcome(s, name, r, "finished_reason", "stop", n[OUTCOME_STOP]);
+        put_outcome(s, name, r, "finished_reason", "length", n[OUTCOME_LENGTH]);
+        put_outcome(s, name, r, "finished_reason", "abort", aborted);
+    }
 }
 
 // ---- the tables
@@ -144,8 +164,9 @@ static void put_vllm_outcomes(const Scrape *s, const char *name) {
 
 static const Family families[] = {
     SAMPLES("cllm_build_info", "gauge", put_version, "The program's version; always 1."),
-    SAMPLES("cllm_model_info", "gauge", put_model, "The model served; 1 once it is loaded."),
-    FIGURE("cllm_uptime_seconds", "gauge", UPTIME, "Time since the server started."),
+    SAMPLES("cllm_model_info", "gauge", put_models, "The models that are loaded; always 1."),
+    FIGURE("cllm_model_loads_total", "counter", LOADS, "Times that the model was loaded."),
+    SAMPLES("cllm_uptime_seconds", "gauge", put_uptime, "Time since the server started."),
     FIGURE("cllm_requests_running", "gauge", RUNNING, "Requests that are computed."),
     FIGURE("cllm_requests_waiting", "gauge", WAITING, "Requests accepted that wait to be computed."),
     FIGURE("cllm_requests_live", "gauge", LIVE, "Requests accepted that have not ended."),
@@ -221,13 +242,13 @@ static const Family llamacpp_families[] = {
 
 // ---- the reply
 
-static void read_figures(Scrape *s) {
-    const EngineStats *e = &s->engine;
-    double *f = s->figures;
-    f[UPTIME] = clock_seconds(clock_now_ns() - s->app->started_ns);
+static void read_figures(Reading *r) {
+    const EngineStats *e = &r->engine;
+    double *f = r->figures;
+    f[LOADS] = (double)r->model->n_loads;
     f[RUNNING] = e->running;
-    f[WAITING] = e->waiting;
-    f[LIVE] = s->app->n_requests;
+    f[WAITING] = e->waiting + r->model->n_waiting;
+    f[LIVE] = r->model->n_requests;
     f[BLOCKS] = e->blocks_total;
     f[BLOCKS_USED] = e->blocks_used;
     f[BLOCKS_CACHED] = e->blocks_cached;
@@ -245,39 +266,58 @@ static void read_figures(Scrape *s) {
     f[STEPS] = (double)e->steps;
 }
 
-static void put_families(const Scrape *s, const Family *table, size_t n, const char *labels) {
-    for (const Family *f = table; f < table + n; f++) {
-        prom_head(s->out, f->name, f->type, f->help);
-        if (f->samples)
-            f->samples(s, f->name);
-        else if (f->histogram)
-            prom_histogram(s->out, f->name, labels, f->scale, f->histogram(s));
-        else
-            prom_sample(s->out, f->name, labels, s->figures[f->figure]);
+static void read_models(Scrape *s, const Models *ms) {
+    for (const HostedModel *m = ms->at; m < ms->at + ms->n; m++) {
+        if (!m->served.model_id[0]) continue;
+        Reading *r = &s->models[s->n++];
+        r->model = m;
+        const Engine *engine = m->served.service.engine;
+        if (engine) engine_stats(engine, &r->engine);
+        read_figures(r);
+        if (engine) r->figures[WAITING_TOKENS] = (double)engine_queue_tokens(engine);
     }
 }
 
-static void put_aliases(const Scrape *s) {
-    Buf model = {0};
-    prom_label(&model, "model_name", str_from(s->app->served.model_id));
-    if (!model.failed) put_families(s, vllm_families, COUNT(vllm_families), model.ptr);
-    s->out->failed |= model.failed;
-    buf_free(&model);
-    put_families(s, llamacpp_families, COUNT(llamacpp_families), "");
+static void put_family(const Scrape *s, const Family *f) {
+    prom_head(s->out, f->name, f->type, f->help);
+    if (f->samples) {
+        f->samples(s, f->name);
+        return;
+    }
+    for (const Reading *r = s->models; r < s->models + s->n; r++) {
+        Buf labels = labels_of(s, r);
+        if (labels.failed)
+            s->out->failed = true;
+        else if (f->histogram)
+            prom_histogram(s->out, f->name, labels.ptr, f->scale, f->histogram(r));
+        else
+            prom_sample(s->out, f->name, labels.ptr, r->figures[f->figure]);
+        buf_free(&labels);
+    }
+}
+
+static void put_families(Scrape *s, const Family *table, size_t n, const char *model_label) {
+    s->model_label = model_label;
+    for (const Family *f = table; f < table + n; f++) put_family(s, f);
 }
 
 void api_metrics(App *app, HttpExchange *x, Str tail) {
     (void)tail;
     Buf out = {0};
-    Scrape s = {.app = app, .out = &out};
-    if (app->attached) engine_stats(app->served.service.engine, &s.engine);
-    read_figures(&s);
-    if (app->attached) s.figures[WAITING_TOKENS] = (double)engine_queue_tokens(app->served.service.engine);
-    put_families(&s, families, COUNT(families), "");
-    if (app->config->metrics_aliases) put_aliases(&s);
-    if (out.failed)
+    Scrape *s = calloc(1, sizeof *s + (size_t)app->models.n * sizeof *s->models);
+    if (s) {
+        *s = (Scrape){.app = app, .out = &out};
+        read_models(s, &app->models);
+        put_families(s, families, COUNT(families), "model");
+        if (app->config->metrics_aliases) {
+            put_families(s, vllm_families, COUNT(vllm_families), "model_name");
+            put_families(s, llamacpp_families, COUNT(llamacpp_families), "model");
+        }
+    }
+    if (!s || out.failed)
         api_no_memory_reply(x, DIALECT_NATIVE);
     else
         http_reply(x, 200, PROM_CONTENT_TYPE, buf_str(&out));
     buf_free(&out);
+    free(s);
 }

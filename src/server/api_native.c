@@ -126,11 +126,9 @@ static bool encode(const Served *served, const json_t *body, TokenList *tokens, 
 
 static void encode_run(Job *job) {
     TokenList tokens = {0};
-    json_t *body = parse_body(job->body, &job->error);
-    if (body && encode(job->served, body, &tokens, &job->error))
+    if (encode(job->served, job->json, &tokens, &job->error))
         put_tokens(&tokens, &((EncodeJob *)job)->answer);
     token_list_free(&tokens);
-    json_decref(body);
 }
 
 static void encode_done(Job *job) {

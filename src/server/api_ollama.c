@@ -35,7 +35,7 @@ static void form_free(void *form) {
 // ---- answers
 
 static json_t *head_json(const Generation *g) {
-    return json_pack("{s:s, s:o}", "model", g->app->served.model_id, "created_at", ollama_time(time(NULL)));
+    return json_pack("{s:s, s:o}", "model", g->model->served.model_id, "created_at", ollama_time(time(NULL)));
 }
 
 // Text and thinking of a reply or a line, in the route's place. NULL: there is none.
@@ -56,7 +56,7 @@ static void add_logprobs(json_t *reply, const Generation *g, Request *choice) {
     int32_t first = choice->log.n_told, end = choice->log.n_shown;
     if (!g->params.logprobs || first >= end) return;
     choice->log.n_told = end;
-    json_t *all = openai_chat_logprobs(g->app->served.service.tokenizer, &choice->log, first, end);
+    json_t *all = openai_chat_logprobs(g->model->served.service.tokenizer, &choice->log, first, end);
     json_object_set(reply, "logprobs", json_object_get(all, "content"));
     json_decref(all);
 }
@@ -155,29 +155,16 @@ static void fail(Generation *g, const ApiError *e) {
 
 // ---- requests
 
-// Without anything to answer, clients mean: load the model. It is loaded.
-static json_t *loaded_json(const Served *served, bool generates) {
+// Without anything to answer, clients mean: load the model. By now it is.
+static bool answer_load(const Served *served, bool generates, GenPlan *plan) {
     json_t *reply = json_pack("{s:s, s:o, s:b, s:s}", "model", served->model_id, "created_at",
                               ollama_time(time(NULL)), "done", 1, "done_reason", "load");
     if (generates)
         json_object_set_new(reply, "response", json_string(""));
     else
         json_object_set_new(reply, "message", json_pack("{s:s, s:s}", "role", "assistant", "content", ""));
-    return reply;
-}
-
-bool ollama_read_model(const Served *served, const json_t *body, ApiError *e) {
-    json_t *named = json_pack("{s:o*}", "model", ollama_model(body));
-    Fields f = fields_of(named, e);
-    openai_read_model(served, &f);
-    json_decref(named);
-    return f.ok;
-}
-
-static bool read_load(const Served *served, const json_t *body, bool generates, GenPlan *plan, ApiError *e) {
-    bool ok = ollama_read_model(served, body, e);
-    if (ok) plan->reply = loaded_json(served, generates);
-    return ok;
+    plan->reply = reply;
+    return true;
 }
 
 // The text of /api/generate as it is.
@@ -193,7 +180,7 @@ static bool read_generate(const Served *served, const json_t *body, GenPlan *pla
     fields_str(&f, "prompt", &prompt);
     fields_bool(&f, "raw", &raw);
     if (!f.ok) return false;
-    if (prompt.len == 0) return read_load(served, body, true, plan, e);
+    if (prompt.len == 0) return answer_load(served, true, plan);
     if (raw) return read_raw(served, body, plan, e);
     return chat_choices_read(served, ollama_generate_to_chat(body, e), plan,
                              (ChatOwn){form_new(true), form_free}, e);
@@ -204,7 +191,7 @@ static bool read_chat(const Served *served, const json_t *body, GenPlan *plan, A
     const json_t *messages = fields_get(&f, "messages");
     if (messages && !json_is_array(messages))
         return fields_fail(&f, "messages", "must be an array, not %s", json_kind(messages));
-    if (json_array_size(messages) == 0) return read_load(served, body, false, plan, e);
+    if (json_array_size(messages) == 0) return answer_load(served, false, plan);
     return chat_choices_read(served, ollama_chat_to_chat(body, e), plan,
                              (ChatOwn){form_new(false), form_free}, e);
 }

@@ -19,9 +19,6 @@ void api_ollama_version(App *app, HttpExchange *x, Str tail);
 void api_ollama_embed(App *app, HttpExchange *x, Str tail);
 void api_ollama_embeddings(App *app, HttpExchange *x, Str tail);
 
-// `model`: is it the one that is served? true where it is left out.
-bool ollama_read_model(const Served *served, const json_t *body, ApiError *e);
-
 // Wall time as Ollama writes it: RFC 3339 in UTC.
 json_t *ollama_time(time_t seconds);
 

@@ -21,7 +21,7 @@ static json_t *whole(const Generation *g) {
             json_decref(list);
             return NULL; // no memory
         }
-    return json_pack("{s:s, s:o, s:I, s:i, s:I}", "model", g->app->served.model_id, "embeddings", list,
+    return json_pack("{s:s, s:o, s:I, s:i, s:I}", "model", g->model->served.model_id, "embeddings", list,
                      "total_duration", (json_int_t)duration_of(g), "load_duration", 0, "prompt_eval_count",
                      (json_int_t)generation_usage(g).n_prompt);
 }
@@ -79,9 +79,8 @@ static bool is_empty(const json_t *texts) {
            (json_is_array(texts) && json_array_size(texts) == 0);
 }
 
-// Without a text clients mean: load the model. It is loaded.
+// Without a text clients mean: load the model. By now it is.
 static bool read_embed(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
-    if (!ollama_read_model(served, body, e)) return false;
     if (!is_empty(json_object_get(body, "input"))) return read_texts(served, body, "input", plan, e);
     plan->reply = json_pack("{s:s, s:[]}", "model", served->model_id, "embeddings");
     return plan->reply || api_error_set(e, 503, NULL, NULL, "out of memory");
@@ -89,7 +88,6 @@ static bool read_embed(const Served *served, const json_t *body, GenPlan *plan, 
 
 static bool read_embeddings(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
     const json_t *prompt = json_object_get(body, "prompt");
-    if (!ollama_read_model(served, body, e)) return false;
     if (!is_empty(prompt) && !json_is_string(prompt))
         return api_error_set(e, 400, NULL, "prompt", "prompt must be a string, not %s", json_kind(prompt));
     if (!is_empty(prompt)) return read_texts(served, body, "prompt", plan, e);

@@ -1,7 +1,6 @@
 #include "base/version.h"
 #include "base/shortage.h"
 #include "server/api_ollama.h"
-#include "server/ollama_request.h"
 #include "server/parse.h"
 
 #include <openssl/sha.h>
@@ -40,28 +39,44 @@ static json_t *digest_json(const Served *served) {
     return json_string(hex);
 }
 
-static json_t *model_json(const App *app) {
-    const Served *s = &app->served;
+static json_t *model_json(const HostedModel *m) {
+    const Served *s = &m->served;
     return json_pack("{s:s, s:s, s:I, s:o, s:o}", "name", s->model_id, "model", s->model_id, "size",
-                     (json_int_t)s->model.weight_bytes, "digest", digest_json(s), "details",
+                     (json_int_t)(m->n_loads ? s->model.weight_bytes : s->spec->bytes), "digest", digest_json(s), "details",
                      details_json(&s->model));
 }
 
 void api_ollama_tags(App *app, HttpExchange *x, Str tail) {
     (void)tail;
-    json_t *model = model_json(app);
-    json_object_set_new(model, "modified_at", ollama_time(app->started));
-    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:[o]}", "models", model));
+    json_t *list = json_array();
+    for (int32_t i = 0; i < app->models.n; i++) {
+        json_t *model = model_json(&app->models.at[i]);
+        json_object_set_new(model, "modified_at", ollama_time(app->started));
+        json_array_append_new(list, model);
+    }
+    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:o}", "models", list));
+}
+
+// When it is unloaded, if nobody wants it until then nor its memory.
+static time_t expires(const HostedModel *m) {
+    enum { YEAR = 365 * 24 * 3600 }; // never
+    int64_t idle_ns = m->app->models.n > 1 ? m->app->config->model_idle_ns : 0;
+    return time(NULL) + (idle_ns ? (time_t)(idle_ns / 1000000000) : YEAR);
 }
 
 void api_ollama_ps(App *app, HttpExchange *x, Str tail) {
-    enum { YEAR = 365 * 24 * 3600 }; // it is never unloaded
     (void)tail;
-    json_t *model = model_json(app);
-    json_object_set_new(model, "expires_at", ollama_time(app->started + YEAR));
-    json_object_set_new(model, "size_vram", json_integer(0));
-    json_object_set_new(model, "context_length", json_integer(app->served.context));
-    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:[o]}", "models", model));
+    json_t *list = json_array();
+    for (int32_t i = 0; i < app->models.n; i++) {
+        const HostedModel *m = &app->models.at[i];
+        if (!model_is_loaded(m)) continue;
+        json_t *model = model_json(m);
+        json_object_set_new(model, "expires_at", ollama_time(expires(m)));
+        json_object_set_new(model, "size_vram", json_integer(0));
+        json_object_set_new(model, "context_length", json_integer(m->served.context));
+        json_array_append_new(list, model);
+    }
+    api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:o}", "models", list));
 }
 
 void api_ollama_version(App *app, HttpExchange *x, Str tail) {
@@ -97,37 +112,26 @@ static json_t *capabilities_json(const Served *s) {
     return list;
 }
 
-static json_t *show_json(const App *app) {
-    const Served *s = &app->served;
+static json_t *show_json(const HostedModel *m) {
+    const Served *s = &m->served;
     Str source = s->service.chat_template ? chat_template_source(s->service.chat_template) : STR("");
     return json_pack("{s:s, s:s, s:s%, s:o, s:o, s:o, s:o}", "modelfile", "", "parameters", "", "template",
                      source.ptr, source.len, "details", details_json(&s->model), "model_info",
                      model_info_json(&s->model), "capabilities", capabilities_json(s), "modified_at",
-                     ollama_time(app->started));
-}
-
-static bool names_the_model(const Served *served, const json_t *body, ApiError *e) {
-    json_t *model = ollama_model(body);
-    Str name = json_str(model);
-    bool ok = json_is_string(model) && served_knows_model(served, name);
-    if (!json_is_string(model))
-        api_error_set(e, 400, NULL, "model", "model is missing");
-    else if (!ok)
-        api_error_set(e, 404, "model_not_found", "model",
-                      "the model \"%.*s\" is not served here; there is \"%s\"",
-                      name.len < 100 ? (int)name.len : 100, name.ptr, served->model_id);
-    json_decref(model);
-    return ok;
+                     ollama_time(m->app->started));
 }
 
 static void show_run(Job *job) {
-    json_t *body = parse_body(job->body, &job->error);
-    if (body) names_the_model(job->served, body, &job->error);
-    json_decref(body);
+    Fields f = fields_of(job->json, &job->error);
+    Str name = {0};
+    fields_str(&f, "model", &name);
+    if (name.len == 0) fields_str(&f, "name", &name);
+    if (f.ok && name.len == 0)
+        api_error_set(&job->error, 400, NULL, "model", "model is missing");
 }
 
 static void show_done(Job *job) {
-    api_reply_json(job->x, job->dialect, 200, show_json(job->app));
+    api_reply_json(job->x, job->dialect, 200, show_json(job->model));
 }
 
 static void show_clear(Job *job) {

@@ -19,7 +19,7 @@ static json_t *usage_json(const Generation *g, const OpenAiKind *kind) {
 
 static json_t *head_json(const Generation *g, const char *object) {
     return json_pack("{s:s, s:s, s:I, s:s}", "id", g->id, "object", object, "created", (json_int_t)g->created,
-                     "model", g->app->served.model_id);
+                     "model", g->model->served.model_id);
 }
 
 static json_t *logprobs_json(const Generation *g, const OpenAiKind *kind, Request *choice, OpenAiPart part) {
@@ -114,19 +114,8 @@ static void read_stream_options(Fields *f, GenParams *p) {
     f->ok = f->ok && own.ok;
 }
 
-void openai_read_model(const Served *served, Fields *f) {
-    Str model = {0};
-    fields_str(f, "model", &model);
-    if (f->ok && model.ptr && !served_knows_model(served, model)) {
-        f->ok = api_error_set(f->error, 404, "model_not_found", "model",
-                              "the model \"%.*s\" is not served here; there is \"%s\"",
-                              model.len < 100 ? (int)model.len : 100, model.ptr, served->model_id);
-    }
-}
-
 void openai_read_common(const Served *served, Fields *f, GenParams *p) {
     int64_t n = 1;
-    openai_read_model(served, f);
     fields_int(f, "n", 1, OPENAI_MAX_N, &n);
     p->n = (int32_t)n;
     read_stream_options(f, p);

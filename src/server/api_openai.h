@@ -55,8 +55,6 @@ typedef struct Unsupported {
 } Unsupported;
 void openai_refuse(Fields *f, const Unsupported *list, size_t n);
 bool openai_is_empty(const json_t *value); // false, 0, "", [] and {}: nothing is asked for
-
-void openai_read_model(const Served *served, Fields *f); // `model`: is it the one that is served?
 // Reads and checks the common fields: model, n, sampling, stream_options. Failures stick in f.
 void openai_read_common(const Served *served, Fields *f, GenParams *p);
 

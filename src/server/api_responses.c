@@ -98,7 +98,7 @@ static json_t *response_json(const Generation *g, const char *status, json_t *us
     bool cut = strcmp(status, "incomplete") == 0;
     json_t *reply = json_pack("{s:s, s:s, s:I, s:s, s:n, s:s, s:O, s:n, s:b, s:o}", "id", g->id, "object",
                               "response", "created_at", (json_int_t)g->created, "status", status, "error",
-                              "model", g->app->served.model_id, "output", r->output, "previous_response_id",
+                              "model", g->model->served.model_id, "output", r->output, "previous_response_id",
                               "store", 0, "usage", usage);
     json_object_set_new(reply, "incomplete_details",
                         cut ? json_pack("{s:s}", "reason", "max_output_tokens") : json_null());

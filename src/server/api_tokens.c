@@ -102,9 +102,7 @@ static json_t *tokenize(const Served *served, const json_t *body, ApiError *e) {
 }
 
 static void tokenize_run(Job *job) {
-    json_t *body = parse_body(job->body, &job->error);
-    if (body) ((TokensJob *)job)->reply = tokenize(job->served, body, &job->error);
-    json_decref(body);
+    ((TokensJob *)job)->reply = tokenize(job->served, job->json, &job->error);
 }
 
 void api_tokenize(App *app, HttpExchange *x, Str tail) {
@@ -140,9 +138,7 @@ static json_t *detokenize(const Served *served, const json_t *body, ApiError *e)
 }
 
 static void detokenize_run(Job *job) {
-    json_t *body = parse_body(job->body, &job->error);
-    if (body) ((TokensJob *)job)->reply = detokenize(job->served, body, &job->error);
-    json_decref(body);
+    ((TokensJob *)job)->reply = detokenize(job->served, job->json, &job->error);
 }
 
 void api_detokenize(App *app, HttpExchange *x, Str tail) {
@@ -155,10 +151,8 @@ void api_detokenize(App *app, HttpExchange *x, Str tail) {
 
 static void template_run(Job *job) {
     Buf text = {0};
-    json_t *body = parse_body(job->body, &job->error);
-    if (body && openai_render_chat(job->served, body, &text, &job->error))
+    if (openai_render_chat(job->served, job->json, &text, &job->error))
         ((TokensJob *)job)->reply = json_pack("{s:s%}", "prompt", buf_str(&text).ptr, text.len);
-    json_decref(body);
     buf_free(&text);
 }
 

@@ -7,19 +7,11 @@
 void app_init(App *app, const ServerConfig *config) {
     json_memory_watch();
     *app = (App){.config = config, .started = time(NULL), .started_ns = clock_now_ns()};
-    served_init(&app->served, config);
-}
-
-bool app_attach(App *app, const Service *service, Err *err) {
-    if (!served_attach(&app->served, service, err)) return false;
-    app->attached = true;
-    if (app->state == APP_LOADING) app->state = APP_READY;
-    return true;
 }
 
 void app_free(App *app) {
     CHECK(app->n_requests == 0);
-    served_free(&app->served);
+    models_free(&app->models);
     keys_free(app->keys);
 }
 

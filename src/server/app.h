@@ -1,12 +1,12 @@
-// What the handlers share: what is served, the live requests, the measured rate and the metrics.
-// One per server; the loop's thread only, apart from `served`, which anyone may read.
+// What the handlers share: the models, the live requests, the measured rate and the metrics.
+// One per server; the loop's thread only.
 #ifndef CLLM_SERVER_APP_H
 #define CLLM_SERVER_APP_H
 
 #include "server/keys.h"
 #include "server/metrics.h"
+#include "server/models.h"
 #include "server/preparer.h"
-#include "server/served.h"
 
 #include <time.h>
 
@@ -20,18 +20,17 @@ typedef struct App {
     AppState state;
     time_t started; // wall time, for `created`
     int64_t started_ns;
-    bool attached; // the model is there; `served` is whole
-    Served served;
+    bool attached; // the first model has been there
+    Models models;
     Preparer *preparer;       // the server's
-    struct Request *requests; // live ones: accepted by the engine and without END
+    struct Request *requests; // live ones: accepted by an engine and without END
     int n_requests;
     int64_t ended_ns[APP_RATE_WINDOW]; // when the last requests ended (ring)
     uint64_t n_ended;
-    Metrics metrics;
+    ReplyMetrics replies;
 } App;
 
-void app_init(App *app, const ServerConfig *config);
-bool app_attach(App *app, const Service *service, Err *err);
+void app_init(App *app, const ServerConfig *config); // without keys, models and preparer
 void app_free(App *app);
 
 // May a request that needs the model come in? Otherwise *e says 503 with the state.

@@ -110,7 +110,7 @@ static void answer_beside(Generation *g, HttpExchange *x) {
     ((AnswerJob *)job)->g = g;
     job->left = answer_left;
     g->n_live++;
-    preparer_start_beside(job);
+    preparer_start_beside(job, g->model);
 }
 
 static void answer_whole(Generation *g) {
@@ -200,7 +200,7 @@ static bool start_choice(Generation *g, GenParams params, ApiError *e) {
     else
         snprintf(id, sizeof id, "%s", g->id);
     RequestSpec spec = {id, &params, prompt->ids, prompt->n, g->received_ns, index > 0 && !params.embed};
-    Request *choice = request_start(g->app, &choice_sink, g, &spec, e);
+    Request *choice = request_start(g->model, &choice_sink, g, &spec, e);
     if (!choice) return false;
     choice->index = index;
     g->choices[g->n_started++] = choice;
@@ -232,17 +232,18 @@ static GenParams without_views(GenParams p) {
     return p;
 }
 
-static Generation *generation_new(App *app, const GenDialect *dialect, GenPlan *plan, int64_t received_ns) {
+static Generation *generation_new(const Job *job, const GenDialect *dialect, GenPlan *plan) {
     Generation *g = calloc(1, sizeof *g);
     size_t n = plan->n_prompts * (size_t)plan->params.n;
     if (!g || !(g->choices = calloc(n, sizeof(Request *)))) {
         free(g);
         return NULL;
     }
-    g->app = app;
+    g->app = job->app;
+    g->model = job->model;
     g->dialect = dialect;
     g->created = time(NULL);
-    g->received_ns = received_ns;
+    g->received_ns = job->received_ns;
     g->params = without_views(plan->params);
     g->state = plan->state;
     plan->state = NULL;
@@ -256,9 +257,9 @@ static Generation *generation_new(App *app, const GenDialect *dialect, GenPlan *
 
 // All of them or none; of embeddings as many as there is room for.
 static bool start_all(Generation *g, const GenParams *params, ApiError *e) {
-    int32_t room = g->app->served.max_live - g->app->n_requests;
+    int32_t room = g->model->served.max_live - g->model->n_requests;
     int32_t n = params->embed && room > 0 && room < g->n_choices ? room : g->n_choices;
-    if (!request_admits(g->app, n, e)) return false;
+    if (!request_admits(g->model, n, e)) return false;
     while (g->n_started < n)
         if (!start_choice(g, *params, e)) return may_wait(g, e);
     return true;
@@ -284,8 +285,7 @@ static bool check_n_choices(const Served *served, const GenPlan *p, ApiError *e)
 static void run(Job *job) {
     GenJob *j = (GenJob *)job;
     GenPlan *plan = &j->plan;
-    plan->body = parse_body(job->body, &job->error);
-    if (plan->body && j->dialect->read(job->served, plan->body, plan, &job->error))
+    if (j->dialect->read(job->served, job->json, plan, &job->error))
         check_n_choices(job->served, plan, &job->error);
 }
 
@@ -296,7 +296,7 @@ static void done(Job *job) {
         api_reply_json(job->x, j->dialect->errors, 200, json_incref(j->plan.reply));
         return;
     }
-    Generation *g = generation_new(job->app, j->dialect, &j->plan, job->received_ns);
+    Generation *g = generation_new(job, j->dialect, &j->plan);
     if (!g) {
         api_error_set(&e, 503, NULL, NULL, "out of memory");
         api_error_reply(job->x, j->dialect->errors, &e);

@@ -21,11 +21,11 @@
 #include "server/request.h"
 
 typedef struct GenPlan {
-    GenParams params;
+    GenParams params;   // with views into the job's body, or `body`
     TokenList *prompts; // [n_prompts]
     size_t n_prompts;
     void *state;   // the dialect's: what its answers need to know of the request; NULL: nothing
-    json_t *body;  // params has views into it
+    json_t *body;  // the request as the dialect has translated it; NULL: as it came
     json_t *reply; // there is nothing to generate: this is the answer
 } GenPlan;
 
@@ -54,6 +54,7 @@ typedef struct GenDialect {
 
 struct Generation {
     App *app;
+    HostedModel *model; // held while a choice is live
     const GenDialect *dialect;
     HttpExchange *x;  // NULL: answered, or the client has gone
     char id[48];      // as the client sees it

@@ -1,9 +1,9 @@
 #define _GNU_SOURCE // POLLRDHUP
 #include "server/http.h"
 
-#include "base/buf.h"
 #include "base/log.h"
 #include "server/http_conn.h"
+#include "server/percent.h"
 #include "server/tls.h"
 
 #include <event2/buffer.h>
@@ -157,6 +157,19 @@ Str http_path(const HttpExchange *x) {
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
     if (uri && evhttp_uri_get_host(uri) && !evhttp_uri_get_scheme(uri)) path = evhttp_request_get_uri(x->req);
     return path && *path ? str_from(path) : STR("/");
+}
+
+bool http_query(const HttpExchange *x, const char *name, Buf *out) {
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(x->req);
+    const char *at = uri ? evhttp_uri_get_query(uri) : NULL;
+    size_t n = strlen(name);
+    for (; at && *at; at += strcspn(at, "&"), at += *at == '&') {
+        if (strncmp(at, name, n) != 0 || at[n] != '=') continue;
+        at += n + 1;
+        percent_decode((Str){at, strcspn(at, "&")}, true, out);
+        return !out->failed;
+    }
+    return false;
 }
 
 // A body is the evbuffer in which it arrived. It lies in one piece, and moving it to another evbuffer

@@ -12,6 +12,7 @@
 #ifndef CLLM_SERVER_HTTP_H
 #define CLLM_SERVER_HTTP_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "server/http_conn.h"
@@ -73,6 +74,9 @@ bool http_take_body(HttpExchange *x, HttpBody **body, Str *view);
 void http_free_body(HttpBody *body); // NULL is allowed
 bool http_body_too_large(const HttpExchange *x);
 const char *http_header(const HttpExchange *x, const char *name); // NULL: not sent
+// Appends the decoded value of a parameter of the query to *out. false: it is not there, or out of memory, which
+// *out then says.
+bool http_query(const HttpExchange *x, const char *name, Buf *out);
 bool http_origin_allowed(const HttpExchange *x);                  // of the browser's page, by CORS
 void http_set_tag(HttpExchange *x, const void *tag);              // for `answered`
 

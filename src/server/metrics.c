@@ -28,21 +28,21 @@ const char *metrics_outcome_word(Outcome outcome) {
     return words[outcome];
 }
 
-void metrics_note_reply(Metrics *m, size_t route, int status) {
+void metrics_note_reply(ReplyMetrics *m, size_t route, int status) {
     int place = status - METRICS_FIRST_STATUS;
     CHECK(route <= METRICS_MAX_ROUTES && place >= 0 && place < METRICS_N_STATUSES);
-    m->http[route][place]++;
+    m->n[route][place]++;
 }
 
-void metrics_note_first_token(Metrics *m, int64_t ns) {
+void metrics_note_first_token(RequestMetrics *m, int64_t ns) {
     histogram_add(&m->first_token_ns, &metrics_wait_scale, (uint64_t)ns);
 }
 
-void metrics_note_next_token(Metrics *m, int64_t ns) {
+void metrics_note_next_token(RequestMetrics *m, int64_t ns) {
     histogram_add(&m->next_token_ns, &metrics_gap_scale, (uint64_t)ns);
 }
 
-void metrics_note_end(Metrics *m, Outcome outcome, int64_t queue_ns, int64_t request_ns) {
+void metrics_note_end(RequestMetrics *m, Outcome outcome, int64_t queue_ns, int64_t request_ns) {
     m->outcomes[outcome]++;
     histogram_add(&m->queue_ns, &metrics_wait_scale, (uint64_t)queue_ns);
     histogram_add(&m->request_ns, &metrics_wait_scale, (uint64_t)request_ns);

@@ -142,21 +142,10 @@ static bool read_think(const json_t *body, json_t *out, ApiError *e) {
     return json_object_set(out, "reasoning_effort", think) == 0;
 }
 
-json_t *ollama_model(const json_t *body) {
-    static const Str latest = STR(":latest");
-    json_t *model = json_object_get(body, "model");
-    if (!is_given(model)) model = json_object_get(body, "name"); // its older word, which `ollama` still says
-    Str name = json_str(model);
-    if (!json_is_string(model) || name.len < latest.len) return json_incref(model);
-    if (!str_eq(str_skip(name, name.len - latest.len), latest)) return json_incref(model);
-    return json_stringn(name.ptr, name.len - latest.len);
-}
-
 // What both routes have in common. Takes the reference of `out`, and gives it back or NULL.
 static json_t *read_common(const json_t *body, json_t *out, ApiError *e) {
     static const char *const same[] = {"timeout_ms", "priority", "cache_salt", "logprobs", "top_logprobs"};
-    json_t *model = ollama_model(body), *stream = json_object_get(body, "stream");
-    if (model) json_object_set_new(out, "model", model);
+    json_t *stream = json_object_get(body, "stream");
     json_object_set(out, "stream", stream && !json_is_null(stream) ? stream : json_true());
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(out, same[i], body, same[i]);
     if (read_options(body, out, e) && read_format(body, out, e) && read_think(body, out, e)) return out;

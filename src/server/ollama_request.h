@@ -14,7 +14,4 @@ json_t *ollama_generate_to_chat(const json_t *body, ApiError *e);
 // … or, if it is raw, the text to be continued: then the body of a completion.
 json_t *ollama_generate_to_completion(const json_t *body, ApiError *e);
 
-// `model` without the tag ":latest", which here all names mean. NULL: there is none.
-json_t *ollama_model(const json_t *body);
-
 #endif

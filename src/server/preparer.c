@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/shortage.h"
+#include "server/app.h"
+#include "server/parse.h"
 #include "server/request.h"
 
 #include <event2/event.h>
@@ -9,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -43,17 +46,35 @@ static Job *line_take(JobLine *line) {
     return job;
 }
 
-static void free_job(Job *job) {
-    job->kind->clear(job);
-    http_free_body(job->body_owner);
-    free(job);
+// What memory was too short for may have been read in part.
+static void parse_job(Job *job) {
+    shortage_begin();
+    job->step = JOB_RUN;
+    if (job->body.len == 0 && job->may_be_empty)
+        job->json = json_object();
+    else
+        job->json = parse_body(job->body, &job->error);
+    if (shortage_noted()) api_error_set(&job->error, 503, NULL, NULL, "out of memory");
 }
 
-// What memory was too short for may have been read in part.
 static void run_job(Job *job) {
     shortage_begin();
+    job->step = JOB_CLEAR;
     job->kind->run(job);
     if (shortage_noted()) api_error_set(&job->error, 503, NULL, NULL, "out of memory");
+}
+
+static void clear_job(Job *job) {
+    job->step = JOB_FREE;
+    job->kind->clear(job);
+    json_decref(job->json);
+}
+
+static void free_job(Job *job) {
+    if (job->step != JOB_FREE) clear_job(job);
+    if (job->model) model_release(job->model);
+    http_free_body(job->body_owner);
+    free(job);
 }
 
 // ---- the thread
@@ -81,14 +102,19 @@ static void hand_back(Preparer *p, Job *job) {
     while (write(p->fd, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
+static void step_job(Job *job) {
+    switch (job->step) {
+    case JOB_PARSE: parse_job(job); break;
+    case JOB_RUN: run_job(job); break;
+    default: clear_job(job); break;
+    }
+}
+
+// A job that was dropped goes on to its end all the same, without work.
 static void *preparer_main(void *arg) {
     Preparer *p = arg;
     for (Job *job; (job = wait_for_job(p));) {
-        if (job->spent) {
-            free_job(job);
-            continue;
-        }
-        if (!atomic_load(&job->dropped)) run_job(job);
+        if (job->step == JOB_CLEAR || !atomic_load(&job->dropped)) step_job(job);
         hand_back(p, job);
     }
     return NULL;
@@ -96,8 +122,18 @@ static void *preparer_main(void *arg) {
 
 // ---- the loop
 
-static void finish(Job *job) {
+static void on_client_gone(void *user);
+
+static void keep(Job *job) {
+    if (job->kept) return;
+    job->kept = true;
+    job->app->preparer->n_jobs++;
+    http_keep(job->x, on_client_gone, job);
+}
+
+static void answer(Job *job) {
     shortage_begin();
+    if (job->kept) job->app->preparer->n_jobs--;
     if (job->x && job->error.status)
         api_error_reply(job->x, job->dialect, &job->error);
     else if (job->x)
@@ -105,7 +141,75 @@ static void finish(Job *job) {
     if (job->left) job->left(job);
     http_free_body(job->body_owner); // here: its bytes are counted by the loop
     job->body_owner = NULL;
-    job->spent = true;
+}
+
+static void end_job(Job *job) {
+    answer(job);
+    job->step = JOB_CLEAR;
+    if (job->small)
+        free_job(job);
+    else
+        hand_over(job->app->preparer, job);
+}
+
+static void on_model(ModelWaiter *w, const ApiError *e) {
+    Job *job = (Job *)((char *)w - offsetof(Job, waiter));
+    job->waits = false;
+    if (e) {
+        job->error = *e;
+        end_job(job);
+        return;
+    }
+    job->model = w->model;
+    job->served = &w->model->served;
+    if (!job->small) {
+        hand_over(job->app->preparer, job);
+        return;
+    }
+    run_job(job);
+    end_job(job);
+}
+
+// As it says in `model`, or in Ollama's older word for it.
+static HostedModel *named_model(const Job *job, ApiError *e) {
+    Fields f = fields_of(job->json, e);
+    Str name = {"", 0};
+    fields_str(&f, "model", &name);
+    if (name.len == 0 && job->dialect == DIALECT_OLLAMA) fields_str(&f, "name", &name);
+    return f.ok ? models_pick(&job->app->models, name, e) : NULL;
+}
+
+static void find_model(Job *job) {
+    HostedModel *m = job->x && !job->error.status ? named_model(job, &job->error) : NULL;
+    if (!m) {
+        end_job(job);
+        return;
+    }
+    if (m->state != MODEL_READY) keep(job);
+    job->waits = true;
+    model_want(m, &job->waiter);
+}
+
+static void on_client_gone(void *user) {
+    Job *job = user;
+    job->x = NULL;
+    atomic_store(&job->dropped, true);
+    if (!job->waits) return;
+    job->waits = false;
+    model_forget(&job->waiter);
+    end_job(job);
+}
+
+static void go_on(Job *job) {
+    switch (job->step) {
+    case JOB_FREE: free_job(job); break;
+    case JOB_CLEAR: end_job(job); break;
+    default:
+        if (job->model) // dropped before it has run
+            end_job(job);
+        else
+            find_model(job);
+    }
 }
 
 static void on_ready(evutil_socket_t fd, short what, void *arg) {
@@ -119,16 +223,8 @@ static void on_ready(evutil_socket_t fd, short what, void *arg) {
         Job *job = line_take(&p->ready);
         pthread_mutex_unlock(&p->lock);
         if (!job) return;
-        p->n_jobs--;
-        finish(job);
-        hand_over(p, job);
+        go_on(job);
     }
-}
-
-static void on_client_gone(void *user) {
-    Job *job = user;
-    job->x = NULL;
-    atomic_store(&job->dropped, true);
 }
 
 Job *preparer_new_job(struct App *app, HttpExchange *x, const JobKind *kind, Dialect dialect) {
@@ -140,30 +236,42 @@ Job *preparer_new_job(struct App *app, HttpExchange *x, const JobKind *kind, Dia
     }
     job->kind = kind;
     job->dialect = dialect;
-    job->served = &app->served;
     job->received_ns = clock_now_ns();
     job->app = app;
     job->x = x;
+    job->small = job->body.len < PREPARER_SMALL_BODY;
+    job->waiter.told = on_model;
     return job;
 }
 
-void preparer_start_beside(Job *job) {
-    Preparer *p = job->app->preparer;
-    http_keep(job->x, on_client_gone, job);
-    p->n_jobs++;
-    hand_over(p, job);
+void preparer_start_beside(Job *job, HostedModel *model) {
+    model_hold(model);
+    job->model = model;
+    job->served = &model->served;
+    job->small = false;
+    job->step = JOB_RUN;
+    keep(job);
+    hand_over(job->app->preparer, job);
+}
+
+static bool admits(const Job *job, ApiError *e) {
+    const App *app = job->app;
+    int64_t most = (int64_t)app->models.max_live * app->models.n;
+    if (app->n_requests + app->preparer->n_jobs < most) return true;
+    return request_queue_full(app, most, e);
 }
 
 void preparer_start(Job *job) {
-    Preparer *p = job->app->preparer;
-    if (job->body.len < PREPARER_SMALL_BODY) {
-        run_job(job);
-    } else if (request_admits(job->app, p->n_jobs + 1, &job->error)) {
-        preparer_start_beside(job);
-        return;
+    if (job->small) {
+        parse_job(job);
+        find_model(job);
+    } else if (admits(job, &job->error)) {
+        keep(job);
+        hand_over(job->app->preparer, job);
+    } else {
+        answer(job);
+        free_job(job);
     }
-    finish(job);
-    free_job(job);
 }
 
 int preparer_n_jobs(const Preparer *p) {

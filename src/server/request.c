@@ -26,6 +26,8 @@ static void link_request(Request *r) {
     if (r->next) r->next->prev = r;
     app->requests = r;
     app->n_requests++;
+    r->model->n_requests++;
+    model_hold(r->model);
 }
 
 static void unlink_request(Request *r) {
@@ -35,6 +37,8 @@ static void unlink_request(Request *r) {
         r->app->requests = r->next;
     if (r->next) r->next->prev = r->prev;
     r->app->n_requests--;
+    r->model->n_requests--;
+    model_release(r->model);
 }
 
 void request_free(Request *r) {
@@ -54,7 +58,7 @@ Str request_stop(const Request *r) {
 // ---- start
 
 static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, ApiError *e) {
-    int64_t context = r->app->served.context;
+    int64_t context = r->model->served.context;
     int64_t prompt = (int64_t)n_prompt, room = context - prompt;
     int64_t wanted = p->max_tokens >= 0 ? p->max_tokens : 1;
     if (wanted > room)
@@ -70,30 +74,33 @@ static bool choose_max_tokens(Request *r, const GenParams *p, size_t n_prompt, A
 }
 
 // The engine's statistics are as old as its last step, so what is told here is the front's own count.
-static bool queue_full(const App *app, const Err *err, ApiError *e) {
+static bool queue_full(const App *app, const char *why, ApiError *e) {
     int32_t n_waiting = 0;
     for (const Request *one = app->requests; one; one = one->next) n_waiting += one->n_generated == 0;
     api_error_set(e, 429, "queue_full", NULL,
                   "the queue is full: %s; %d requests are live, %d of them wait for their first token",
-                  err->msg, app->n_requests, (int)n_waiting);
+                  why, app->n_requests, (int)n_waiting);
     e->retry_after_s = app_retry_after(app, n_waiting, clock_now_ns());
     return false;
 }
 
-bool request_admits(const App *app, int32_t n, ApiError *e) {
-    Err err;
-    if (app->n_requests + n <= app->served.max_live) return true;
-    err_set(&err, ERR_LIMIT, "at most %d requests may run or wait", (int)app->served.max_live);
-    return queue_full(app, &err, e);
+bool request_queue_full(const App *app, int64_t most, ApiError *e) {
+    char why[64];
+    snprintf(why, sizeof why, "at most %lld requests may run or wait", (long long)most);
+    return queue_full(app, why, e);
+}
+
+bool request_admits(const HostedModel *m, int32_t n, ApiError *e) {
+    return m->n_requests + n <= m->served.max_live || request_queue_full(m->app, m->served.max_live, e);
 }
 
 static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e) {
     switch (result) {
-    case SUBMIT_QUEUE_FULL: return queue_full(r->app, err, e);
+    case SUBMIT_QUEUE_FULL: return queue_full(r->app, err->msg, e);
     case SUBMIT_TOO_LONG:
         return api_error_set(e, 400, "context_length_exceeded", NULL,
                              "the context is %d tokens, but this request needs %d",
-                             (int)r->app->served.context, (int)(r->n_prompt + r->max_tokens));
+                             (int)r->model->served.context, (int)(r->n_prompt + r->max_tokens));
     case SUBMIT_CLOSED:
         return api_error_set(e, 503, "draining", NULL,
                              "the server is shutting down and takes no new requests");
@@ -103,7 +110,7 @@ static bool refused(Request *r, SubmitResult result, const Err *err, ApiError *e
 
 static bool copy_end_tokens(Request *r, const GenParams *p, int32_t *n, ApiError *e) {
     size_t n_own;
-    const int32_t *own = tokenizer_end_tokens(r->app->served.service.tokenizer, &n_own);
+    const int32_t *own = tokenizer_end_tokens(r->model->served.service.tokenizer, &n_own);
     if (p->ignore_eos) n_own = 0;
     r->end_tokens = malloc((n_own + (size_t)p->n_stop_tokens + 1) * sizeof *r->end_tokens);
     if (!r->end_tokens) return api_error_set(e, 503, NULL, NULL, "out of memory");
@@ -114,7 +121,7 @@ static bool copy_end_tokens(Request *r, const GenParams *p, int32_t *n, ApiError
 }
 
 static bool make_room_for_embedding(Request *r, ApiError *e) {
-    r->pooled = calloc((size_t)engine_n_embd(r->app->served.service.engine), sizeof *r->pooled);
+    r->pooled = calloc((size_t)engine_n_embd(r->model->served.service.engine), sizeof *r->pooled);
     return r->pooled || api_error_set(e, 503, NULL, NULL, "out of memory");
 }
 
@@ -127,7 +134,7 @@ static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
     if (!copy_end_tokens(r, p, &n_end, e)) return false;
     Constraint *constraint = p->grammar ? shared_grammar_constraint(p->grammar, &err) : NULL;
     if (constraint && p->thinks_first)
-        constraint = late_constraint_new(constraint, r->app->served.service.tokenizer, &p->thinking, &err);
+        constraint = late_constraint_new(constraint, r->model->served.service.tokenizer, &p->thinking, &err);
     if (p->grammar && !constraint) return api_error_from(e, &err, NULL);
     EngineRequest request = {
         .prompt = spec->prompt,
@@ -138,7 +145,7 @@ static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
         .n_end_tokens = n_end,
         .cache_salt = p->cache_salt,
         .priority = p->priority,
-        .pooling = p->embed ? r->app->served.pooling : POOLING_NONE,
+        .pooling = p->embed ? r->model->served.pooling : POOLING_NONE,
         .pooled = r->pooled,
         .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
         .logprobs = p->logprobs,
@@ -151,13 +158,13 @@ static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
     request.sampling.late_tokens = r->end_tokens;
     request.sampling.n_late_tokens = n_end;
     if (!p->seed_given) random_bytes(&request.sampling.seed, sizeof request.sampling.seed);
-    SubmitResult result = engine_submit(r->app->served.service.engine, &request, &r->engine_id, &err);
+    SubmitResult result = engine_submit(r->model->served.service.engine, &request, &r->engine_id, &err);
     if (result == SUBMIT_OK) return true;
     constraint_free(constraint);
     return refused(r, result, &err, e);
 }
 
-Request *request_start(App *app, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e) {
+Request *request_start(HostedModel *m, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e) {
     Err err = {0};
     const GenParams *p = spec->params;
     Request *r = calloc(1, sizeof *r);
@@ -165,7 +172,7 @@ Request *request_start(App *app, const RequestSink *sink, void *user, const Requ
         api_error_set(e, 503, NULL, NULL, "out of memory");
         return NULL;
     }
-    *r = (Request){.app = app, .sink = sink, .user = user, .priority = p->priority};
+    *r = (Request){.app = m->app, .model = m, .sink = sink, .user = user, .priority = p->priority};
     r->start_ns = r->last_ns = spec->received_ns;
     snprintf(r->id, sizeof r->id, "%s", spec->id);
     if (spec->n_prompt == 0) {
@@ -173,7 +180,7 @@ Request *request_start(App *app, const RequestSink *sink, void *user, const Requ
         goto fail;
     }
     if (!choose_max_tokens(r, p, spec->n_prompt, e)) goto fail;
-    r->detok = detok_new(app->served.service.tokenizer, p->stops, p->n_stops, &err);
+    r->detok = detok_new(m->served.service.tokenizer, p->stops, p->n_stops, &err);
     if (!r->detok) {
         api_error_from(e, &err, "stop");
         goto fail;
@@ -229,11 +236,11 @@ void request_abandon(Request *r, Outcome why) {
     r->outcome = why;
     r->answered = true;
     r->end_ns = clock_now_ns();
-    engine_cancel(r->app->served.service.engine, r->engine_id);
+    engine_cancel(r->model->served.service.engine, r->engine_id);
 }
 
 static void note_token(Request *r, int64_t now) {
-    Metrics *m = &r->app->metrics;
+    RequestMetrics *m = &r->model->metrics;
     if (r->n_generated++ == 0) {
         metrics_note_first_token(m, now - r->last_ns);
         r->first_ns = now;
@@ -259,7 +266,7 @@ static void on_token(Request *r, const EngineEvent *event) {
         if (r->answered || !r->enough) return;
         answer(r, FINISH_STOP);
     }
-    engine_cancel(r->app->served.service.engine, r->engine_id);
+    engine_cancel(r->model->served.service.engine, r->engine_id);
 }
 
 static void answer_by_reason(Request *r, const EngineEvent *event) {
@@ -293,7 +300,7 @@ static void on_end(Request *r, const EngineEvent *event) {
     app_note_end(r->app, clock_now_ns());
     if (!r->answered) answer_by_reason(r, event);
     if (r->outcome == OUTCOME_NONE) r->outcome = (Outcome)event->reason; // it was answered by an error
-    metrics_note_end(&r->app->metrics, r->outcome, event->queued_ns, r->end_ns - r->start_ns);
+    metrics_note_end(&r->model->metrics, r->outcome, event->queued_ns, r->end_ns - r->start_ns);
     log_end(r, event);
     unlink_request(r);
     r->sink->released(r);

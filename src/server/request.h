@@ -73,6 +73,7 @@ typedef struct RequestSpec {
 
 struct Request {
     App *app;
+    HostedModel *model; // held
     const RequestSink *sink;
     void *user; // the sink's
     char id[64];
@@ -98,11 +99,13 @@ struct Request {
     int32_t *end_tokens; // borrowed by the engine
 };
 
-// Is there room for n more among the live requests? Otherwise *e says 429.
-bool request_admits(const App *app, int32_t n, ApiError *e);
+// Is there room for n more among the live requests of this model? Otherwise *e says 429.
+bool request_admits(const HostedModel *m, int32_t n, ApiError *e);
+// Says 429, since no more than `most` may run or wait. Always returns false.
+bool request_queue_full(const App *app, int64_t most, ApiError *e);
 
-// Submits. On failure *e says why and NULL is returned.
-Request *request_start(App *app, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e);
+// Submits to the engine of m, which the caller holds. On failure *e says why and NULL is returned.
+Request *request_start(HostedModel *m, const RequestSink *sink, void *user, const RequestSpec *spec, ApiError *e);
 void request_free(Request *r);      // after sink->released
 Str request_stop(const Request *r); // the stop string that has ended it; NULL: none has
 

@@ -5,6 +5,7 @@
 #include "server/app.h"
 #include "server/json_memory.h"
 #include "server/missing_routes.h"
+#include "server/percent.h"
 
 static bool path_matches(const char *pattern, Str path, Str *tail) {
     const char *open = strchr(pattern, '{');
@@ -105,22 +106,6 @@ static char *refusal_json(const HttpRefusal *r, void *user) {
     return text.ptr;
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-// What is no escape stays as it is.
-static void percent_decode(Str s, Buf *out) {
-    for (size_t i = 0; i < s.len; i++) {
-        int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
-        buf_putc(out, low >= 0 ? (char)(high << 4 | low) : s.ptr[i]);
-        if (low >= 0) i += 2;
-    }
-}
-
 // A browser lets any page send a plain POST to any server, though it does not show it the answer: to a server
 // without keys on somebody's own machine that is work for strangers. So a page that names itself must be the
 // server's own or have been let in by CORS. Programs name no page.
@@ -152,7 +137,7 @@ static void call(App *app, HttpExchange *x, const Route *route, Str tail) {
         return;
     }
     Buf decoded = {0};
-    percent_decode(tail, &decoded);
+    percent_decode(tail, false, &decoded);
     if (decoded.failed)
         api_no_memory_reply(x, dialect);
     else
@@ -195,7 +180,7 @@ static void handle(HttpExchange *x, void *app) {
 
 static void count_reply(const void *route, int status, void *app) {
     size_t place = route ? (size_t)((const Route *)route - routes_table) : routes_count;
-    metrics_note_reply(&((App *)app)->metrics, place, status);
+    metrics_note_reply(&((App *)app)->replies, place, status);
 }
 
 HttpCalls router_calls(App *app) {

@@ -5,9 +5,9 @@
 
 #include <stdio.h>
 
-void served_init(Served *s, const ServerConfig *config) {
-    *s = (Served){.config = config};
-    snprintf(s->model_id, sizeof s->model_id, "%s", config->model_id ? config->model_id : "");
+void served_init(Served *s, const ServerConfig *config, const ModelSpec *spec) {
+    *s = (Served){.config = config, .spec = spec};
+    snprintf(s->model_id, sizeof s->model_id, "%s", spec->id ? spec->id : "");
 }
 
 static Str file_stem(const char *path) {
@@ -20,7 +20,7 @@ static Str file_stem(const char *path) {
 // The id is a word in URLs and on command lines: what a name has of blanks becomes dashes.
 static void choose_model_id(Served *s) {
     Str name = str_from(s->model.name);
-    if (name.len == 0) name = file_stem(s->service.model_path);
+    if (name.len == 0) name = file_stem(s->spec->path);
     size_t n = num_min(name.len, sizeof s->model_id - 1);
     for (size_t i = 0; i < n; i++) s->model_id[i] = name.ptr[i] == ' ' ? '-' : name.ptr[i];
     s->model_id[n] = 0;
@@ -76,9 +76,12 @@ bool served_attach(Served *s, const Service *service, Err *err) {
     return true;
 }
 
-void served_free(Served *s) {
+void served_detach(Served *s) {
     prompt_encoder_free(s->prompts);
     token_list_free(&s->marks);
+    s->prompts = NULL;
+    s->service = (Service){0};
+    s->style = (ChatStyle){0};
 }
 
 bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiError *e) {
@@ -90,8 +93,8 @@ bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiEr
 }
 
 bool served_knows_model(const Served *s, Str name) {
-    Str stem = file_stem(s->service.model_path);
-    return str_eq(name, str_from(s->model_id)) || str_eq(name, str_from(s->model.name)) ||
-           str_eq(name, stem) ||
+    Str stem = file_stem(s->spec->path);
+    return str_eq(name, str_from(s->model_id)) || str_eq(name, str_from(s->spec->name)) ||
+           str_eq(name, str_from(s->model.name)) || str_eq(name, stem) ||
            (str_starts_with(name, stem) && str_eq(str_skip(name, stem.len), STR(".gguf")));
 }

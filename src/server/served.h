@@ -1,6 +1,6 @@
-// What is served: the configuration, the model's parts and what follows from them.
+// A model that is served: the configuration, the model's parts and what follows from them.
 //
-// It is filled once, when the model has been loaded, and never changes afterwards. So reading a
+// It is filled when the model has been loaded, and does not change until it is unloaded. So reading a
 // request (JSON, template, tokens) needs nothing else and may run on any thread.
 #ifndef CLLM_SERVER_SERVED_H
 #define CLLM_SERVER_SERVED_H
@@ -12,10 +12,11 @@
 
 typedef struct Served {
     const ServerConfig *config;
+    const ModelSpec *spec;
     char model_id[128]; // `model` in replies
-    // Once the model is there:
+    ModelInfo model;    // zeroed before the model was there, or when the service has none (tests)
+    // While the model is there:
     Service service;
-    ModelInfo model; // zeroed when the service names no model (tests)
     PromptEncoder *prompts;
     Pooling pooling;  // of embeddings
     ChatStyle style;  // zeroed without a chat template
@@ -24,16 +25,16 @@ typedef struct Served {
     int32_t max_live; // requests that may be computed or wait at once
 } Served;
 
-void served_init(Served *s, const ServerConfig *config);
+void served_init(Served *s, const ServerConfig *config, const ModelSpec *spec); // both are borrowed
 bool served_attach(Served *s, const Service *service, Err *err);
-void served_free(Served *s);
+void served_detach(Served *s); // the parts go; what is known of the model stays
 
 // Could a text of so many bytes be a prompt at all? Asked before it is rendered or encoded, which
 // takes time: *e says 400 with both numbers when it has surely more tokens than a request may have.
 // `what` names it in the message and is the error's param.
 bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiError *e);
 
-// Does a client's `model` field mean the model that is served? Its id, name or file name.
+// Does a client's `model` field mean this model? Its id, name or file name.
 bool served_knows_model(const Served *s, Str name);
 
 #endif

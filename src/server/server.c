@@ -16,6 +16,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+typedef enum News { NO_NEWS, NEWS_ATTACHED, NEWS_FAILED, NEWS_DETACHED } News;
+
+// What the host says of a model: one thing at a time, since it is asked one thing at a time.
+typedef struct Letter {
+    Service service; // ATTACHED
+    Err failure;     // FAILED
+    _Atomic int news; // set behind these
+} Letter;
+
 // Other threads (and signal handlers) reach the loop through a pipe: they set an atomic and write a
 // byte; everything else happens on the loop.
 struct Server {
@@ -24,11 +33,11 @@ struct Server {
     struct event_base *base;
     Http *http;
     Tls *tls; // NULL: none
-    struct event *wake, *engine, *tick;
+    struct event *wake, *tick;
     int pipe[2];
-    Service attaching; // written before has_service is set
-    Err failure;       // written before has_failed is set
-    _Atomic int has_service, has_failed, n_stops, must_reload, level_change;
+    Letter *letters; // [n_models]
+    Err failure;     // why the first model is not there
+    _Atomic int n_stops, must_reload, level_change;
     bool stopped_now, failed;
     int64_t drain_until_ns; // then what still runs is ended
     int64_t flush_until_ns; // after the last END: how long replies may take to reach their readers
@@ -43,16 +52,23 @@ static void wake(Server *s) {
     errno = saved;
 }
 
-void server_attach(Server *s, const Service *service) {
-    s->attaching = *service;
-    atomic_store(&s->has_service, 1);
+static void deliver(Server *s, Letter *letter, News news) {
+    atomic_store(&letter->news, news);
     wake(s);
 }
 
-void server_fail(Server *s, const char *message) {
-    err_set(&s->failure, ERR_IO, "%s", message);
-    atomic_store(&s->has_failed, 1);
-    wake(s);
+void server_attach(Server *s, int32_t model, const Service *service) {
+    s->letters[model].service = *service;
+    deliver(s, &s->letters[model], NEWS_ATTACHED);
+}
+
+void server_fail(Server *s, int32_t model, const char *message) {
+    err_set(&s->letters[model].failure, ERR_IO, "%s", message);
+    deliver(s, &s->letters[model], NEWS_FAILED);
+}
+
+void server_detach(Server *s, int32_t model) {
+    deliver(s, &s->letters[model], NEWS_DETACHED);
 }
 
 void server_stop(Server *s) {
@@ -117,23 +133,40 @@ static void obey_signals(Server *s) {
     if (by) change_log_level(by);
 }
 
-// ---- the engine's events
+// ---- what the host says
 
-static void on_engine(evutil_socket_t fd, short what, void *arg) {
-    (void)fd, (void)what;
-    Server *s = arg;
-    EngineEvent event;
-    while (engine_poll(s->app.served.service.engine, &event)) request_on_event(&event);
+// Without the first model, at the start, there is no server.
+static void take_failure(Server *s, int32_t model, const Err *why, bool loaded) {
+    if (s->app.attached) {
+        models_failed(&s->app.models, model, why->msg, loaded);
+        return;
+    }
+    s->failure = *why;
+    s->failed = true;
 }
 
-static bool attach(Server *s, Err *err) {
-    if (!(s->app.preparer = preparer_new(s->base, err)) || !app_attach(&s->app, &s->attaching, err))
-        return false;
-    int fd = engine_event_fd(s->app.served.service.engine);
-    s->engine = event_new(s->base, fd, EV_READ | EV_PERSIST, on_engine, s);
-    if (!s->engine || event_add(s->engine, NULL) != 0) return err_set(err, ERR_NOMEM, "out of memory");
-    log_event(LOG_INFO, "ready", "model", s->app.served.model_id, NULL);
-    return true;
+static void attach(Server *s, int32_t model, const Service *service) {
+    Err err;
+    App *app = &s->app;
+    bool ok = app->preparer || (app->preparer = preparer_new(s->base, &err));
+    if (!ok || !models_loaded(&app->models, model, service, &err)) {
+        take_failure(s, model, &err, true);
+        return;
+    }
+    app->attached = true;
+    if (app->state == APP_LOADING) app->state = APP_READY;
+}
+
+static void read_letters(Server *s) {
+    for (int32_t i = 0; i < s->config.n_models; i++) {
+        Letter *letter = &s->letters[i];
+        switch (atomic_exchange(&letter->news, NO_NEWS)) {
+        case NEWS_ATTACHED: attach(s, i, &letter->service); break;
+        case NEWS_FAILED: take_failure(s, i, &letter->failure, false); break;
+        case NEWS_DETACHED: models_unloaded(&s->app.models, i); break;
+        default: break;
+        }
+    }
 }
 
 // ---- draining
@@ -142,13 +175,13 @@ static void end_everything(Server *s) {
     if (s->stopped_now) return;
     s->stopped_now = true;
     log_f(LOG_INFO, "stopping_now", "requests=%d", s->app.n_requests);
-    if (s->app.attached) engine_stop(s->app.served.service.engine, true);
+    models_stop(&s->app.models, true);
 }
 
 static void begin_drain(Server *s) {
     s->app.state = APP_DRAINING;
     log_f(LOG_INFO, "draining", "requests=%d timeout_s=%d", s->app.n_requests, s->config.drain_timeout_s);
-    if (s->app.attached) engine_stop(s->app.served.service.engine, false);
+    models_stop(&s->app.models, false);
     struct timeval tick = {0, SERVER_TICK_MS * 1000};
     s->drain_until_ns = clock_now_ns() + (int64_t)s->config.drain_timeout_s * 1000000000;
     event_add(s->tick, &tick);
@@ -172,9 +205,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg) {
     char drop[64];
     while (read(fd, drop, sizeof drop) > 0) continue;
     obey_signals(s);
-    if (atomic_exchange(&s->has_service, 0) && s->app.state == APP_LOADING && !attach(s, &s->failure))
-        s->failed = true;
-    if (atomic_load(&s->has_failed)) s->failed = true;
+    read_letters(s);
     if (s->failed) event_base_loopbreak(s->base);
     int n_stops = atomic_load(&s->n_stops);
     if (n_stops > 0 && s->app.state != APP_DRAINING) begin_drain(s);
@@ -202,6 +233,11 @@ static bool open_events(Server *s, Err *err) {
     s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
     if (s->wake && s->tick && event_add(s->wake, NULL) == 0) return true;
     return err_set(err, ERR_NOMEM, "out of memory");
+}
+
+static bool open_letters(Server *s, Err *err) {
+    s->letters = calloc((size_t)s->config.n_models, sizeof *s->letters);
+    return s->letters || err_set(err, ERR_NOMEM, "out of memory");
 }
 
 static bool open_tls(Server *s, Err *err) {
@@ -237,8 +273,9 @@ Server *server_new(const ServerConfig *config, Err *err) {
     s->config = *config;
     s->pipe[0] = s->pipe[1] = -1;
     app_init(&s->app, &s->config);
-    if ((s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_tls(s, err) &&
-        open_pipe(s, err) && open_events(s, err) && open_http(s, err))
+    if (open_letters(s, err) && (s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_tls(s, err) &&
+        open_pipe(s, err) && open_events(s, err) && models_init(&s->app.models, &s->app, &s->config, s->base, err) &&
+        open_http(s, err))
         return s;
     server_free(s);
     return NULL;
@@ -255,8 +292,7 @@ static void free_event(struct event *e) {
 bool server_run(Server *s, Err *err) {
     log_f(LOG_INFO, "listening", "port=%d", server_port(s));
     bool looped = event_base_dispatch(s->base) >= 0;
-    free_event(s->engine); // the engine may be freed before the server
-    s->engine = NULL;
+    models_deafen(&s->app.models);  // the engines may be freed before the server
     preparer_stop(s->app.preparer); // and so may what it reads
     if (!looped) return err_set(err, ERR_IO, "the event loop failed");
     if (!s->failed) {
@@ -273,9 +309,10 @@ void server_free(Server *s) {
     preparer_free(s->app.preparer);
     free_event(s->wake);
     free_event(s->tick);
+    app_free(&s->app);
     if (s->base) event_base_free(s->base); // what libevent frees later has been freed now
     tls_free(s->tls);
-    app_free(&s->app);
+    free(s->letters);
     for (int i = 0; i < 2; i++)
         if (s->pipe[i] >= 0) close(s->pipe[i]);
     free(s);

@@ -1,8 +1,9 @@
-// The HTTP server: one event-loop thread that owns all connections, and the front of the engine.
+// The HTTP server: one event-loop thread that owns all connections, and the front of the engines.
 //
-// It listens before the model is loaded (health says "loading", the rest 503) and becomes ready
-// with server_attach. Handlers parse JSON into one internal request, whatever the dialect; see
-// request.h. The loop never blocks: it never waits for the engine, a reader or a file.
+// It listens before the first model is loaded (health says "loading", the rest 503) and becomes ready
+// with its server_attach. Handlers parse JSON into one internal request, whatever the dialect; see
+// request.h. The loop never blocks: it never waits for an engine, a reader or a file. Which models are loaded
+// when is decided in models.h, and done by a host.
 //
 // Thread: server_new, server_run and server_free on one thread (the loop); the others from any.
 #ifndef CLLM_SERVER_SERVER_H
@@ -19,6 +20,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// A model that can be served. Borrowed by the server for as long as it lives.
+typedef struct ModelSpec {
+    const char *id;   // `model` in requests and replies; NULL, of a single model only: from its name
+    const char *name; // as the file says: the model answers to it, too; NULL: not known yet
+    const char *path; // of the file; it answers to the file's name, too
+    size_t bytes;     // memory that it takes when it is loaded, at most
+} ModelSpec;
+
+// Who loads and unloads models, on threads of its own, one at a time. The calls come from the loop and return at
+// once. Loading is answered by server_attach or server_fail, unloading by server_detach. It begins by
+// itself with the first model; of a single model it is asked nothing more.
+typedef struct ModelHost {
+    void *ctx;
+    void (*load)(void *ctx, int32_t model);
+    void (*unload)(void *ctx, int32_t model);
+} ModelHost;
+
 typedef struct ServerConfig {
     const char *host;           // address to bind, "127.0.0.1"
     int port;                   // 0: any free one; server_port tells
@@ -26,7 +44,11 @@ typedef struct ServerConfig {
     size_t max_pending_bytes;   // unread reply bytes of a slow reader before it is cancelled
     int32_t default_max_tokens; // of the OpenAI routes when the request names none; 0: up to the context
     int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
-    const char *model_id;       // `model` in replies; NULL: from the model's name
+    const ModelSpec *models;    // [n_models], n_models >= 1: the first is loaded at the start
+    int32_t n_models;
+    ModelHost model_host;       // of more than one
+    size_t models_bytes;        // what those that are loaded may take together
+    int64_t model_idle_ns;      // of more than one: how long one stays that nobody wants; 0: as long as it can
     const char *cors_origin;    // origins that browsers may call from, see http.h
     const char *api_key;        // clients need this key, NULL or "": …
     const char *api_key_file;   // … or one of these, see keys.h; without both everybody is let in
@@ -38,22 +60,23 @@ typedef struct ServerConfig {
     int drain_timeout_s;     // after server_stop: how long running requests may take
 } ServerConfig;
 
-// What answers are made of. All borrowed until server_run returns.
+// What answers are made of. All borrowed until the model is unloaded or server_run returns.
 typedef struct Service {
     Engine *engine;
     const Tokenizer *tokenizer;
     const ChatTemplate *chat_template; // NULL: the model has none; chat routes answer 400
     GrammarStore *grammars;            // NULL: constrained requests are refused
     const Model *model;
-    const char *model_path;
+    size_t bytes; // memory that all this takes, at most
 } Service;
 
 typedef struct Server Server;
 
 Server *server_new(const ServerConfig *config, Err *err); // binds and listens; fails if the port is taken
 int server_port(const Server *s);
-void server_attach(Server *s, const Service *service); // ready: health becomes "healthy"
-void server_fail(Server *s, const char *message);      // loading failed: server_run returns false
+void server_attach(Server *s, int32_t model, const Service *service); // with the first one health is "healthy"
+void server_fail(Server *s, int32_t model, const char *message); // of the first at the start: server_run returns false
+void server_detach(Server *s, int32_t model);
 bool server_run(Server *s, Err *err);                  // until server_stop has drained
 void server_stop(Server *s); // first call drains, second ends at once; async-signal-safe
 void server_free(Server *s); // NULL is allowed

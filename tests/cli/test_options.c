@@ -151,6 +151,7 @@ static void test_help_names_every_option(void **state) {
     fclose(f);
     static const char *const names[] = {
 #define OPT_STR(field, ...) #field,
+#define OPT_LIST OPT_STR
 #define OPT_CHOICE OPT_STR
 #define OPT_INT OPT_STR
 #define OPT_REAL OPT_STR

@@ -36,13 +36,15 @@ enum {
     LEAVE_MS = 20000, // by then the server must have noticed
 };
 
+static const ModelSpec fuzz_model = {.id = "fake", .path = "fake.gguf"};
 static const ServerConfig fuzz_config = {.host = "127.0.0.1",
                                          .limits = {.max_connections = 64,
                                                     .max_body_bytes = 8192,
                                                     .max_header_bytes = 2048,
                                                     .max_bodies_bytes = 16384},
                                          .max_pending_bytes = 1 << 20,
-                                         .model_id = "fake",
+                                         .models = &fuzz_model,
+                                         .n_models = 1,
                                          .cors_origin = "*",
                                          .metrics_aliases = true};
 
@@ -74,9 +76,10 @@ static void open_service(void) {
     CHECK(fuzzed.engine);
     Service service = {.engine = fuzzed.engine,
                        .tokenizer = fuzzed.vocab.tokenizer,
-                       .chat_template = chat_template_parse(str_from(chat_template), NULL),
-                       .model_path = "fake.gguf"};
-    CHECK(service.chat_template && app_attach(&fuzzed.app, &service, NULL));
+                       .chat_template = chat_template_parse(str_from(chat_template), NULL)};
+    CHECK(service.chat_template && models_loaded(&fuzzed.app.models, 0, &service, NULL));
+    fuzzed.app.attached = true;
+    fuzzed.app.state = APP_READY;
 }
 
 static void open_server(void) {
@@ -89,18 +92,16 @@ static void open_server(void) {
     signal(SIGPIPE, SIG_IGN);
     log_set_level(LOG_ERROR);
     app_init(&fuzzed.app, &fuzz_config);
+    fuzzed.base = event_base_new();
+    CHECK(fuzzed.base && models_init(&fuzzed.app.models, &fuzzed.app, &fuzz_config, fuzzed.base, NULL));
     open_service();
     HttpCalls calls = router_calls(&fuzzed.app);
-    fuzzed.base = event_base_new();
-    CHECK(fuzzed.base);
     fuzzed.http = http_new(fuzzed.base, &http, &calls, NULL);
     CHECK(fuzzed.http);
 }
 
 static void turn(void) {
-    EngineEvent event;
     event_base_loop(fuzzed.base, EVLOOP_NONBLOCK);
-    while (engine_poll(fuzzed.engine, &event)) request_on_event(&event);
 }
 
 static bool has_work(void) {

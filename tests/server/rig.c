@@ -13,13 +13,15 @@
 #include <unistd.h>
 
 void rig_defaults(Rig *r) {
+    static const ModelSpec fake = {.id = "fake", .path = "fake.gguf"};
     *r = (Rig){.config = {.host = "127.0.0.1",
                           .limits = {.max_connections = 64,
                                      .max_body_bytes = 1 << 20,
                                      .max_header_bytes = 16384,
                                      .idle_timeout_s = 30},
                           .max_pending_bytes = 1 << 20,
-                          .model_id = "fake",
+                          .models = &fake,
+                          .n_models = 1,
                           .drain_timeout_s = 10},
                .limits = {.max_running = 4, .max_queue = 8, .row_budget = 64, .prefill_chunk = 32},
                .context = 4096};
@@ -57,9 +59,8 @@ void rig_attach(Rig *r) {
     Service service = {.engine = r->engine,
                        .grammars = r->grammars,
                        .tokenizer = r->vocab.tokenizer,
-                       .chat_template = r->chat_template,
-                       .model_path = "fake.gguf"};
-    server_attach(r->server, &service);
+                       .chat_template = r->chat_template};
+    server_attach(r->server, 0, &service);
     Buf answer = {0};
     while (rig_ask(r, "GET", "/health", "", &answer) != 200) buf_clear(&answer);
     buf_free(&answer);

@@ -52,7 +52,7 @@ static void test_a_failed_load_ends_the_loop(void **state) {
     Rig r;
     rig_defaults(&r);
     rig_listen(&r);
-    server_fail(r.server, "no such file");
+    server_fail(r.server, 0, "no such file");
     rig_close(&r);
     assert_false(r.ok);
     assert_string_equal(r.err.msg, "no such file");
@@ -108,7 +108,7 @@ static void test_slow_reader(void **state) {
     engine_stats(r.engine, &stats);
     assert_int_equal(stats.finished[FINISH_CANCELLED], 1);
     assert_int_equal(stats.finished[FINISH_LENGTH], 0);
-    expect(&r, "GET", "/metrics", "", 200, "cllm_requests_total{reason=\"slow_reader\"} 1");
+    expect(&r, "GET", "/metrics", "", 200, "cllm_requests_total{model=\"fake\",reason=\"slow_reader\"} 1");
     buf_free(&request);
     close(fd);
     rig_close(&r);
