@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "cli/fetch.h"
 #include "cli/runtime_options.h"
+#include "server/served.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -86,21 +87,15 @@ static RuntimeConfig config_of(const Hosted *m) {
     return c;
 }
 
-// A word in URLs and on command lines: what a name has of blanks becomes dashes.
-static char *id_of_name(const char *name) {
-    char *id = strdup(name);
-    for (char *c = id; c && *c; c++)
-        if (*c == ' ') *c = '-';
-    return id;
-}
-
 // Of several models the server must know the names and sizes before they are loaded.
 static bool read_outline(Hosted *m, ModelSpec *spec, Err *err) {
     RuntimeConfig config = config_of(m);
     RuntimeOutline outline;
     if (!runtime_read_outline(&config, &outline, err)) return false;
     memcpy(m->name, outline.name, sizeof m->name);
-    if (!m->id && !(m->id = id_of_name(m->name))) return err_set(err, ERR_NOMEM, "out of memory");
+    char id[SERVED_MAX_ID];
+    served_id_of_name(str_from(m->name), id);
+    if (!m->id && !(m->id = strdup(id))) return err_set(err, ERR_NOMEM, "out of memory");
     *spec = (ModelSpec){.id = m->id, .name = m->name, .path = m->place.path, .bytes = outline.bytes};
     return true;
 }

@@ -17,14 +17,11 @@ static Str file_stem(const char *path) {
     return name;
 }
 
-// The id is a word in URLs and on command lines: what a name has of blanks becomes dashes.
-static void choose_model_id(Served *s) {
-    Str name = str_from(s->model.name);
-    if (name.len == 0) name = file_stem(s->spec->path);
-    size_t n = num_min(name.len, sizeof s->model_id - 1);
-    for (size_t i = 0; i < n; i++) s->model_id[i] = name.ptr[i] == ' ' ? '-' : name.ptr[i];
-    s->model_id[n] = 0;
-    make_printable(s->model_id);
+void served_id_of_name(Str name, char id[SERVED_MAX_ID]) {
+    size_t n = num_min(name.len, SERVED_MAX_ID - 1);
+    for (size_t i = 0; i < n; i++) id[i] = name.ptr[i] == ' ' ? '-' : name.ptr[i];
+    id[n] = 0;
+    make_printable(id);
 }
 
 static bool stands_in(Str part, const Str *texts, size_t n) {
@@ -72,7 +69,8 @@ bool served_attach(Served *s, const Service *service, Err *err) {
     s->max_live = engine_max_live(service->engine);
     if (service->model) s->model = *model_info(service->model);
     s->pooling = service->model ? s->model.pooling : POOLING_MEAN;
-    if (s->model_id[0] == 0) choose_model_id(s);
+    Str name = s->model.name[0] ? str_from(s->model.name) : file_stem(s->spec->path);
+    if (s->model_id[0] == 0) served_id_of_name(name, s->model_id);
     return true;
 }
 

@@ -10,11 +10,13 @@
 #include "server/prompt.h"
 #include "server/server.h"
 
+enum { SERVED_MAX_ID = 128 };
+
 typedef struct Served {
     const ServerConfig *config;
     const ModelSpec *spec;
-    char model_id[128]; // `model` in replies
-    ModelInfo model;    // zeroed before the model was there, or when the service has none (tests)
+    char model_id[SERVED_MAX_ID]; // `model` in replies
+    ModelInfo model; // zeroed before the model was there, or when the service has none (tests)
     // While the model is there:
     Service service;
     PromptEncoder *prompts;
@@ -33,6 +35,10 @@ void served_detach(Served *s); // the parts go; what is known of the model stays
 // takes time: *e says 400 with both numbers when it has surely more tokens than a request may have.
 // `what` names it in the message and is the error's param.
 bool served_admits_text(const Served *s, const char *what, size_t n_bytes, ApiError *e);
+
+// The id of a model that is given none: its name as a word in URLs and on command lines, with dashes for
+// blanks.
+void served_id_of_name(Str name, char id[SERVED_MAX_ID]);
 
 // Does a client's `model` field mean this model? Its id, name or file name.
 bool served_knows_model(const Served *s, Str name);
