@@ -82,7 +82,7 @@ def test_keyboard_alone(open_page: Opener) -> None:
 
 def median_of(name: str, metrics: str) -> float:
     """Of a histogram, with even spread within its buckets."""
-    found = re.findall(rf'^{name}_bucket{{le="(.*)"}} (\d+)$', metrics, re.MULTILINE)
+    found = re.findall(rf'^{name}_bucket{{(?:.*,)?le="([^"]*)"}} (\d+)$', metrics, re.MULTILINE)
     low, below, half = 0.0, 0, int(found[-1][1]) / 2
     for bound, count in ((float(bound), int(count)) for bound, count in found):
         if count >= half:

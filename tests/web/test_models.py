@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from kit import Server
+from kit import MODEL, Server
 from page_kit import Opener, answers, ask, fake_stream, keep, show, talk, violations, wait_done
 from playwright.sync_api import Page, Route, expect
 
@@ -140,7 +141,7 @@ def test_engine_and_bench_of_one_model(open_page: Opener, server: Server) -> Non
     expect(page.get_by_label("Model", exact=True)).to_have_value("beta")
 
 
-def test_figures_of_models_are_told_apart(open_page: Opener) -> None:
+def test_figures_of_models_are_told_apart(open_page: Opener, server: Server) -> None:
     """Where the metrics have the label `model`, a model's latencies are its own, whatever its name holds."""
     page = open_page()
     fake_models(page, **{'a"\\b': "ready", "plain": "ready"})
@@ -151,6 +152,11 @@ def test_figures_of_models_are_told_apart(open_page: Opener) -> None:
             lines += f'{bucket}{{model="{label}",le="0.5"}} {count}\n{bucket}{{le="+Inf",model="{label}"}} {count}\n'
             lines += f'cllm_{name}_seconds_sum{{model="{label}"}} {count / 10}\n'
     page.route("**/metrics", lambda route: route.fulfill(body=lines))
+    first = {**server.stats(), "model": 'a"\\b'}
+    page.route("**/stats", lambda route: route.fulfill(json={"success": True, "data": first}))
+    page.route("**/stats?model=a*", lambda route: route.fulfill(json={"success": True, "data": first}))
+    second = {**first, "model": "plain"}
+    page.route("**/stats?model=plain", lambda route: route.fulfill(json={"success": True, "data": second}))
     page.reload()
     show(page, "engine")
     page.get_by_text("Since the start").click()
@@ -159,3 +165,35 @@ def test_figures_of_models_are_told_apart(open_page: Opener) -> None:
     expect(cells.nth(1)).to_have_text("100 ms")
     page.get_by_label("Model", exact=True).select_option("plain")
     expect(cells.nth(0)).to_have_text("9")
+
+
+def test_two_models_of_a_server(open_page: Opener, tmp_path: Path) -> None:
+    both = Server(tmp_path / "log", "--model", f"second={MODEL}").wait_ready()
+    try:
+        page = open_page(url=both.url)
+        chooser = page.get_by_label("Model", exact=True)
+        first = both.get("/v1/models").json["data"][0]["id"]
+        expect(chooser.get_by_role("option")).to_have_text([first, "second (loads when asked)"])
+        chooser.select_option("second")
+        ask(page, "Hello")
+        wait_done(page)
+        expect(page.locator(".figures")).to_contain_text("second")
+        expect(chooser.get_by_role("option")).to_have_text([first, "second"])
+        show(page, "engine")
+        page.get_by_text("Since the start").click()
+        requests = page.locator("th", has_text="Whole request").locator("xpath=..").locator("td").first
+        expect(requests).to_have_text("0")
+        chooser.select_option("second")
+        expect(requests).to_have_text("1")
+        show(page, "bench")
+        chooser.select_option("second")
+        page.get_by_role("textbox", name="Requests at once").fill("2")
+        page.get_by_label("Requests a level").fill("2")
+        page.get_by_label("Tokens a request").fill("4")
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator(".results .hint")).to_contain_text("second, ")
+        assert both.get("/stats?model=second").data["generated_tokens"] >= 9
+        assert both.stats()["generated_tokens"] == 0
+        page.context.close()
+    finally:
+        both.close()

@@ -10,5 +10,5 @@ export function readStats(model, options) {
 
 export async function readEngine(model, options) {
   const [stats, metrics] = await Promise.all([readStats(model, options), getText("metrics", options)]);
-  return { stats, histograms: parseHistograms(metrics, model) };
+  return { stats, histograms: parseHistograms(metrics, stats.model) };
 }

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 
 const STATES = {
   unloaded: "loads when asked",
-  waiting: "waits for memory",
+  waiting: "waits for its turn",
   loading: "is loading",
   leaving: "finishes, then unloads",
   unloading: "is unloading",
