@@ -36,6 +36,13 @@ def test_files(server: Server) -> None:
         assert server.get(f"/assets/{name}").status == 404
 
 
+def test_weight(server: Server) -> None:
+    """What a browser loads before the page works. A library more is a decision (docs/decisions.md), not an accident."""
+    zipped = {"Accept-Encoding": "gzip"}
+    files = [server.get("/", **BROWSER, **zipped)] + [server.get(f"/assets/{name}", **zipped) for name in ("app.js", "app-style.css", "theme.js")]
+    assert sum(len(file.body) for file in files) < 140_000
+
+
 def test_themes(open_page: Opener) -> None:
     for theme, other in (("light", "dark"), ("dark", "light")):
         page = open_page(color_scheme=theme)
