@@ -221,34 +221,29 @@ Str jstr_capitalize(Jinja *j, Str s) {
     return map_chars(j, s, put_title, put_lower);
 }
 
-Str jstr_title(Jinja *j, Str s) {
+static Str title(Jinja *j, Str s, PutChar *first, bool (*is_inside)(int32_t cp)) {
     JText t = {0};
     bool in_word = false;
     for (size_t at = 0; at < s.len;) {
         int32_t cp = jstr_next(s, &at);
-        if (in_word)
-            put_lower(j, &t, cp);
-        else
-            put_title(j, &t, cp);
-        in_word = jchar_is_cased(cp);
+        PutChar *put = in_word ? put_lower : first;
+        put(j, &t, cp);
+        in_word = is_inside(cp);
     }
     jinja_step_text(j, s.len * 4);
     return jtext_finish(j, &t);
 }
 
+static bool ends_no_word(int32_t cp) {
+    return !(jchar_is_space(cp) || (cp < 128 && cp && strchr("-({[<", cp)));
+}
+
+Str jstr_title(Jinja *j, Str s) {
+    return title(j, s, put_title, jchar_is_cased);
+}
+
 Str jstr_title_words(Jinja *j, Str s) {
-    JText t = {0};
-    bool in_word = false;
-    for (size_t at = 0; at < s.len;) {
-        int32_t cp = jstr_next(s, &at);
-        if (in_word)
-            put_lower(j, &t, cp);
-        else
-            put_upper(j, &t, cp);
-        in_word = !(jchar_is_space(cp) || (cp < 128 && cp && strchr("-({[<", cp)));
-    }
-    jinja_step_text(j, s.len * 4);
-    return jtext_finish(j, &t);
+    return title(j, s, put_upper, ends_no_word);
 }
 
 int jstr_compare(Str a, Str b) {

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef enum KvType { KV_F16, KV_Q8_0, N_KV_TYPES } KvType;
 
@@ -44,6 +45,25 @@ static inline const uint16_t *kv_q8_key_scales(const int8_t *keys, int head_dim)
 
 static inline const uint16_t *kv_q8_value_scales(const int8_t *keys, int head_dim) {
     return kv_q8_key_scales(keys, head_dim) + 16 * (size_t)kv_groups(head_dim);
+}
+
+// Makes n numbers (16 or 32) int8 and returns their scale, a half.
+typedef uint16_t KvQuantize(const float *x, int n, int8_t *q);
+
+// A token's key and value, head_dim numbers each, into a slot (0 to 15) of a head's part; compiled for each
+// rung with its own quantiser.
+static inline __attribute__((always_inline)) void kv_q8_write(KvQuantize *quantize, const float *key,
+                                                              const float *value, int head_dim,
+                                                              uint16_t *block, int slot) {
+    int8_t *keys = (int8_t *)block, *values = keys + (16 + slot) * head_dim;
+    uint16_t *key_scales = block + 16 * head_dim, *value_scales = key_scales + 16 * kv_groups(head_dim);
+    for (int d = 0; d < head_dim; d += KV_GROUP) {
+        int8_t q[KV_GROUP];
+        int n = head_dim - d < KV_GROUP ? head_dim - d : KV_GROUP, at = d / KV_GROUP * 16 + slot;
+        key_scales[at] = quantize(key + d, n, q);
+        for (int i = 0; i < n; i += 4) memcpy(keys + kv_q8_key_at(d + i, slot), q + i, 4);
+        value_scales[at] = quantize(value + d, n, values + d);
+    }
 }
 
 #endif

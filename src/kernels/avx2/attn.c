@@ -4,7 +4,6 @@
 #include "kernels/avx2/exp256.h"
 
 #include <limits.h>
-#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
@@ -306,13 +305,5 @@ INLINE uint16_t quantize(const float *x, int n, int8_t *q) {
 }
 
 void avx2_kv_write_q8(const float *key, const float *value, int head_dim, uint16_t *block, int slot) {
-    int8_t *keys = (int8_t *)block, *values = keys + (16 + slot) * head_dim;
-    uint16_t *key_scales = block + 16 * head_dim, *value_scales = key_scales + 16 * kv_groups(head_dim);
-    for (int d = 0; d < head_dim; d += KV_GROUP) {
-        int8_t q[KV_GROUP];
-        int n = head_dim - d < KV_GROUP ? head_dim - d : KV_GROUP, at = d / KV_GROUP * 16 + slot;
-        key_scales[at] = quantize(key + d, n, q);
-        for (int i = 0; i < n; i += 4) memcpy(keys + kv_q8_key_at(d + i, slot), q + i, 4);
-        value_scales[at] = quantize(value + d, n, values + d);
-    }
+    kv_q8_write(quantize, key, value, head_dim, block, slot);
 }
