@@ -25,7 +25,7 @@ bool cpu_has_rung(CpuRung rung);       // what the hardware and the OS allow, ig
 bool cpu_has_vex_vnni(void);           // AVX-VNNI itself
 CpuRung cpu_best_rung(void);           // the highest of them
 bool cpu_rung(CpuRung *out, Err *err); // the rung to use; fails if CLLM_CPU names nothing we know or have
-bool cpu_rung_parse(const char *name, CpuRung *out);
+bool cpu_rung_parse(const char *name, CpuRung *out); // the words of cpu_rung_name; false: none of them
 const char *cpu_rung_name(CpuRung rung);
 void cpu_list_rungs(char *text, size_t size); // the names of all that this CPU has: "scalar avx2"
 int cpu_count(void);                          // CPUs that this process may run on, at least 1

@@ -17,7 +17,7 @@ typedef enum LogLevel { LOG_SILENT = -1, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBU
 
 typedef enum LogFormat { LOG_TEXT, LOG_JSON } LogFormat;
 
-void log_set_level(LogLevel level);
+void log_set_level(LogLevel level); // of the whole process, from now on
 LogLevel log_level(void);
 const char *log_level_name(LogLevel level);            // "error", "warn", "info", "debug"
 bool log_level_parse(const char *name, LogLevel *out); // the same words

@@ -1,4 +1,5 @@
 // Where a user's files belong, by the XDG base directory specification: $XDG_CACHE_HOME/cllm and its like.
+// Any thread, while nobody changes the environment.
 #ifndef CLLM_BASE_USER_FOLDER_H
 #define CLLM_BASE_USER_FOLDER_H
 

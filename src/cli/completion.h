@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 
+// Each appends a script for its shell; *out is the caller's.
 void completion_put_bash(Buf *out);
 void completion_put_zsh(Buf *out);
 void completion_put_fish(Buf *out);

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "gguf/gguf.h"
 
+// False: *why is what is not supported, or why the file cannot be read. Nothing of the weights is loaded.
 bool model_is_runnable(const char *path, Err *why);
 bool gguf_is_runnable(const Gguf *g, Err *why);
 

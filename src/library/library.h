@@ -42,6 +42,7 @@ typedef struct LibraryModel {
 bool library_open(const char *folder, Library *out, Err *err);
 bool library_create(const Library *l, Err *err); // the folder, and those above it
 
+// The path of NAME and a suffix such as ".gguf" in the folder.
 void library_path(const Library *l, const char *name, const char *suffix, char out[LIBRARY_PATH_MAX]);
 bool library_find(const Library *l, const char *name, LibraryModel *out); // false: not there
 // A model that came from where the reference points: what is there needs no network. false: none.
@@ -52,6 +53,7 @@ bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err);
 bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err);
 
 bool record_read(const char *path, ModelRecord *out); // false: none that can be read
+// Replaces the record in one step.
 bool record_write(const char *path, const ModelRecord *r, Err *err);
 
 #endif

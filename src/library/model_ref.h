@@ -24,6 +24,8 @@ typedef struct ModelRef {
     char name[MODEL_NAME_MAX + 1]; // in the library; "": after the file's, see model_name_of_path
 } ModelRef;
 
+// What somebody wrote: a name of the catalogue, hf:OWNER/REPO…, an address or a file. False: none of these;
+// the message names the nearest of the catalogue. Asks nobody.
 bool model_ref_parse(const char *text, ModelRef *out, Err *err);
 
 // "dir/Qwen3-0.6B-Q8_0.gguf" has the type Q8_0: it ends the name, behind a "-", "." or "_".

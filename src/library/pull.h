@@ -36,6 +36,8 @@ typedef struct PullResult {
     bool was_there; // nothing was fetched
 } PullResult;
 
+// Returns when the model is in the library, hooks having been called meanwhile (from this thread). False: it
+// could not be found, transferred or accepted, or a hook stopped it; what has come is kept for the next time.
 bool pull_model(const PullConfig *c, const ModelRef *ref, PullResult *out, Err *err);
 
 #endif

@@ -31,6 +31,8 @@ typedef struct KvShape {
 // Bytes of KV that one token takes in all layers.
 size_t kv_store_token_bytes(const KvShape *shape);
 
+// Maps the memory of n_blocks; none of it is resident yet. False: the system has no such address range. The
+// caller frees *s, which may also be zeroed.
 bool kv_store_init(KvStore *s, const KvShape *shape, int n_blocks, Err *err);
 void kv_store_free(KvStore *s);
 
