@@ -331,7 +331,7 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz:
 	@SAN=address tools/setup.sh
 	@for name in $(FUZZ_NAMES); do \
-	  $(MAKE) SAN=address,undefined,fuzzer-no-link fuzz-$$name || exit 1; done
+	  $(MAKE) SAN=address,undefined,fuzzer-no-link SAN_KERNELS=0 fuzz-$$name || exit 1; done
 
 .PHONY: $(FUZZ_NAMES:%=fuzz-%)
 $(FUZZ_NAMES:%=fuzz-%): fuzz-%: $(BUILD)/fuzz_%

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "test-logs"
 TIMEOUT_S = 10 * 1800 if os.environ.get("SAN") else 1800
-THREADED = {"unit", "py-api"}  # with SAN=thread: what has threads of its own; the others would only be slow
+THREADED = {"unit", "py-api", "py-packaging"}  # with SAN=thread: what has threads of its own; the others would only be slow
 SHOWN_LINES = 200
 
 

@@ -97,8 +97,9 @@ static bool copy_bias(SamplerState *s, const SamplingParams *p, Err *err) {
 // Tokens are marked in two bit sets, which are then read in order.
 static bool list_tokens(SamplerState *s, const int32_t *prompt, int32_t n_prompt) {
     size_t n_words = (size_t)s->n_vocab / 64 + 1;
-    uint64_t *text = calloc(2 * n_words, sizeof *text), *biased = text + n_words;
+    uint64_t *text = calloc(2 * n_words, sizeof *text);
     if (!text) return false;
+    uint64_t *biased = text + n_words;
     for (int32_t i = 0; i < n_prompt; i++) text[prompt[i] / 64] |= UINT64_C(1) << prompt[i] % 64;
     for (int32_t i = 0; i < s->n_bias; i++)
         biased[s->bias[i].token / 64] |= UINT64_C(1) << s->bias[i].token % 64;

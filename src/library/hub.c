@@ -141,13 +141,14 @@ static bool read_file(const json_t *file, HubFile *out, Err *err) {
 }
 
 bool hub_choose(Str text, const char *endpoint, const ModelRef *ref, HubFile *out, Err *err) {
+    char shown[256];
     *out = (HubFile){0};
+    url_without_login(endpoint, shown, sizeof shown);
     json_t *model = json_loadb(text.ptr, text.len, 0, NULL);
     const json_t *files = json_object_get(model, "siblings");
     const char *commit = json_string_value(json_object_get(model, "sha"));
-    bool ok =
-        json_is_array(files) ||
-        err_set(err, ERR_INVALID, "%s does not speak the hub's API: its reply lists no files", endpoint);
+    bool ok = json_is_array(files) ||
+              err_set(err, ERR_INVALID, "%s does not speak the hub's API: its reply lists no files", shown);
     const json_t *file = ok ? choose(files, ref, err) : NULL;
     ok = file && read_file(file, out, err) &&
          put_url(endpoint, ref, commit ? commit : ref->revision, out, err);

@@ -8,8 +8,7 @@
 
 bool model_name_valid(const char *name) {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-");
-    bool part = n >= 5 && strcmp(name + n - 5, ".part") == 0; // its record would be that of another's part
-    return n > 0 && n <= MODEL_NAME_MAX && !name[n] && isalnum((unsigned char)name[0]) && !part;
+    return n > 0 && n <= MODEL_NAME_MAX && !name[n] && isalnum((unsigned char)name[0]);
 }
 
 void model_name_of_path(const char *path, char out[MODEL_NAME_MAX + 1]) {

@@ -34,8 +34,7 @@ bool model_path_has_type(const char *path, const char *type);
 // How the file at `path` of the repository is called where it came from: "hf:OWNER/REPO[@REVISION]/PATH".
 void model_ref_source(const ModelRef *ref, const char *path, char *out, size_t size);
 
-// Lower-case letters, digits and "._-", beginning with a letter or a digit and not ending in ".part": what is
-// safe as a file's name.
+// Lower-case letters, digits and "._-", beginning with a letter or a digit: what is safe as a file's name.
 bool model_name_valid(const char *name);
 // "…/Qwen3-0.6B-Q8_0.gguf?download=true" -> "qwen3-0.6b-q8_0"
 void model_name_of_path(const char *path, char out[MODEL_NAME_MAX + 1]);

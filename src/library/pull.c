@@ -74,7 +74,7 @@ static void set_digest(Pull *p, const char *told) {
 
 static bool find_on_hub(Pull *p, const ModelRef *ref, HubFile *file, Err *err) {
     TransferConfig config = transfer_config(p, p->config->token);
-    snprintf(p->name, sizeof p->name, "%s", ref->name[0] ? ref->name : ref->repo); // for messages
+    snprintf(p->name, sizeof p->name, "%.*s", MODEL_NAME_MAX, ref->name[0] ? ref->name : ref->repo); // shown
     if (!hub_find(&config, p->config->endpoint, ref, file, err)) return false;
     p->url = file->url;
     p->token = p->config->token;
