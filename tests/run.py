@@ -85,8 +85,16 @@ def pytest_suites() -> Iterator[Suite]:
         yield Suite(name, [sys.executable, "-m", "pytest", *options, str(folder)], count_pytest)
 
 
+def gcc_suites() -> Iterator[Suite]:
+    """That gcc has nothing to say either: clang builds what is tested, where there is one."""
+    if shutil.which("gcc") and not os.environ.get("SAN"):
+        make = ["make", "-s", f"-j{os.cpu_count()}", "CC=gcc", "SAN=", "BUILD=build/gcc", "all", "lib"]
+        yield Suite("build-gcc", make, count_check)
+
+
 def all_suites(build: Path) -> Iterator[Suite]:
     yield from lint_suites()
+    yield from gcc_suites()
     # Leaks and undefined behaviour end a process with a status of its own, in sanitizer builds.
     yield Suite("unit", [str(build / "unit")], count_cmocka, {"CMOCKA_MESSAGE_OUTPUT": "STDOUT"})
     yield Suite("kcheck", [str(build / "kcheck")], count_lines)

@@ -260,7 +260,7 @@ static bool parse_element(Parser *p, RxId *id) {
 
 static RxId parse_sequence(Parser *p) {
     RxList parts = {0};
-    RxId id;
+    RxId id = 0;
     for (skip_space(p); parse_element(p, &id); skip_space(p)) rx_push(p->r, &parts, id);
     id = rx_seq(p->r, parts.ids, parts.n);
     free(parts.ids);

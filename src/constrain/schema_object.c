@@ -116,7 +116,7 @@ static bool read_pattern(Schemas *s, const json_t *schema, const json_t *all, Rx
 // An object with listed properties is closed unless it says otherwise.
 static bool read_other(Schemas *s, const json_t *schema, const json_t *all, RxId *other) {
     const json_t *others = json_object_get(schema, "additionalProperties");
-    RxId name, value;
+    RxId name = SCHEMA_NOTHING, value;
     *other = SCHEMA_NOTHING;
     if (json_object_size(json_object_get(schema, "patternProperties")))
         return read_pattern(s, schema, all, other);

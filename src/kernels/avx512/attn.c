@@ -3,7 +3,7 @@
 
 #include "kernels/avx512/attn_block.h"
 
-enum { T = KV_F16 };
+static const KvType T = KV_F16;
 
 // Where they are.
 typedef struct Queries {

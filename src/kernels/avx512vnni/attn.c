@@ -3,7 +3,7 @@
 
 #include "kernels/avx512/attn_block.h"
 
-enum { T = KV_Q8_0 };
+static const KvType T = KV_Q8_0;
 
 // As integers, by groups of dimensions.
 typedef struct Queries {
