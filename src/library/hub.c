@@ -112,7 +112,9 @@ static void put_path(Buf *out, const char *path) {
 
 static bool put_url(const char *endpoint, const ModelRef *ref, const char *commit, HubFile *out, Err *err) {
     Buf url = {0};
-    buf_printf(&url, "%s/%s/resolve/", endpoint, ref->repo);
+    buf_printf(&url, "%s/", endpoint);
+    put_path(&url, ref->repo);
+    buf_puts(&url, "/resolve/");
     put_path(&url, commit);
     buf_putc(&url, '/');
     put_path(&url, out->path);
@@ -159,7 +161,9 @@ bool hub_choose(Str text, const char *endpoint, const ModelRef *ref, HubFile *ou
 
 bool hub_find(const TransferConfig *c, const char *endpoint, const ModelRef *ref, HubFile *out, Err *err) {
     Buf url = {0}, reply = {0};
-    buf_printf(&url, "%s/api/models/%s/revision/", endpoint, ref->repo);
+    buf_printf(&url, "%s/api/models/", endpoint);
+    put_path(&url, ref->repo);
+    buf_puts(&url, "/revision/");
     put_path(&url, ref->revision);
     buf_puts(&url, "?blobs=true");
     bool ok = (!url.failed || err_set(err, ERR_NOMEM, "out of memory")) &&

@@ -34,8 +34,8 @@ class Machine:
         command = [str(CLLM), *args]
         return subprocess.run(command, capture_output=True, text=True, env=self.env(), timeout=60 * SLOW, check=False)
 
-    def serve(self, *args: str) -> subprocess.Popen[bytes]:
-        command = [str(CLLM), "serve", str(SMOLLM2), "--port", "0", "--threads", "1", "--kv-tokens", "4096", *args]
+    def serve(self, *args: str, model: str | Path = SMOLLM2) -> subprocess.Popen[bytes]:
+        command = [str(CLLM), "serve", str(model), "--port", "0", "--threads", "1", "--kv-tokens", "4096", *args]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.env())
         self.started.append(process)
         assert process.stdout is not None and process.stdout.readline().startswith(b"cLLM serves")
@@ -103,7 +103,7 @@ def test_a_server_that_was_killed_is_forgotten(machine: Machine) -> None:
 def test_names_do_not_steer_the_terminal(machine: Machine) -> None:
     odd = os.fsencode(machine.folder) + b"/\x1b]0;mine\x07\xff.gguf"
     os.symlink(SMOLLM2, odd)
-    server = machine.serve("--model", os.fsdecode(odd))
+    server = machine.serve(model=os.fsdecode(odd))
     (one,) = machine.listed()
     assert one["pid"] == server.pid and one["model"] == "?]0;mine??.gguf"
     info = requests.get(f"{one['url']}/model/info", timeout=10 * SLOW).json()["data"]
