@@ -20,8 +20,9 @@ static uint64_t mat_weights(const Mat *m) {
 
 static void copy_name(const Gguf *g, char *out, size_t size) {
     const char *path = gguf_path(g), *slash = strrchr(path, '/');
-    Str name = str_from(slash ? slash + 1 : path);
+    Str name = {0};
     gguf_get_str(g, "general.name", &name);
+    if (name.len == 0) name = str_from(slash ? slash + 1 : path);
     copy_str(out, size, name);
     make_printable(out);
 }

@@ -2,17 +2,23 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
+#include "base/printable.h"
 #include "server/app.h"
 #include "server/request.h"
 
 #include <event2/event.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 // ---- by name
 
+// An id first: it may be the file's name of another one.
 HostedModel *models_find(const Models *ms, Str name) {
     static const Str latest = STR(":latest");
+    for (int32_t i = 0; i < ms->n; i++)
+        if (str_eq(name, str_from(ms->at[i].served.model_id))) return &ms->at[i];
     for (int32_t i = 0; i < ms->n; i++)
         if (served_knows_model(&ms->at[i].served, name)) return &ms->at[i];
     if (name.len <= latest.len || !str_eq(str_skip(name, name.len - latest.len), latest)) return NULL;
@@ -21,14 +27,16 @@ HostedModel *models_find(const Models *ms, Str name) {
 
 static bool unknown_model(const Models *ms, Str name, ApiError *e) {
     Buf names = {0};
+    char shown[100];
+    snprintf(shown, sizeof shown, "%.*s", (int)num_min(name.len, sizeof shown - 1), name.ptr);
+    make_printable(shown); // it may be cut inside a letter, or be no text at all
     for (int32_t i = 0; i < ms->n; i++)
         buf_printf(&names, "%s\"%s\"", i ? ", " : "", ms->at[i].served.model_id);
     if (names.failed)
         api_error_set(e, 503, NULL, NULL, "out of memory");
     else
-        api_error_set(e, 404, "model_not_found", "model",
-                      "the model \"%.*s\" is not served here; there is %s", name.len < 100 ? (int)name.len : 100,
-                      name.ptr, names.ptr);
+        api_error_set(e, 404, "model_not_found", "model", "the model \"%s\" is not served here; there is %s",
+                      shown, names.ptr);
     buf_free(&names);
     return false;
 }
@@ -59,7 +67,7 @@ static void review_soon(Models *ms) {
 
 static void enqueue(HostedModel *m, ModelWaiter *w) {
     TAILQ_INSERT_TAIL(&m->line, w, link);
-    m->n_waiting++;
+    if (m->n_waiting++ == 0) m->wanted_ns = clock_now_ns();
 }
 
 static ModelWaiter *dequeue(HostedModel *m, ModelWaiter *w) {
@@ -88,7 +96,13 @@ static void refuse_waiter(const HostedModel *m, ModelWaiter *w) {
 }
 
 void model_want(HostedModel *m, ModelWaiter *w) {
+    ApiError e;
     w->model = m;
+    if (m->app->models.stopped && m->state != MODEL_READY) {
+        app_admits(m->app, &e);
+        w->told(w, &e);
+        return;
+    }
     if (m->state == MODEL_READY) {
         model_hold(m);
         w->told(w, NULL);
@@ -101,7 +115,6 @@ void model_want(HostedModel *m, ModelWaiter *w) {
     enqueue(m, w);
     if (m->state != MODEL_UNLOADED) return;
     m->state = MODEL_WAITING;
-    m->wanted_ns = clock_now_ns();
     review_soon(&m->app->models);
 }
 
@@ -286,7 +299,6 @@ void models_unloaded(Models *ms, int32_t index) {
     HostedModel *m = &ms->at[index];
     ms->busy = false;
     m->state = m->n_waiting ? MODEL_WAITING : MODEL_UNLOADED;
-    m->wanted_ns = clock_now_ns();
     review_soon(ms);
 }
 
@@ -294,7 +306,7 @@ void models_unloaded(Models *ms, int32_t index) {
 
 static void stop_one(HostedModel *m, bool now) {
     ApiError e;
-    api_error_set(&e, 503, "draining", NULL, "the server is shutting down and takes no new requests");
+    app_admits(m->app, &e);
     tell_line(m, &e);
     if (m->state == MODEL_WAITING) m->state = MODEL_UNLOADED;
     if (model_is_loaded(m)) engine_stop(m->served.service.engine, now);
@@ -319,10 +331,8 @@ bool models_init(Models *ms, struct App *app, const ServerConfig *config, struct
     if (!ms->at || !ms->review) return err_set(err, ERR_NOMEM, "out of memory");
     for (ms->n = 0; ms->n < config->n_models; ms->n++) {
         HostedModel *m = &ms->at[ms->n];
-        *m = (HostedModel){.app = app,
-                           .index = ms->n,
-                           .spec = &config->models[ms->n],
-                           .bytes = config->models[ms->n].bytes};
+        *m = (HostedModel){
+            .app = app, .index = ms->n, .spec = &config->models[ms->n], .bytes = config->models[ms->n].bytes};
         TAILQ_INIT(&m->line);
         served_init(&m->served, config, m->spec);
     }

@@ -53,7 +53,7 @@ typedef struct HostedModel {
     int32_t n_holds;
     ModelLine line;
     size_t bytes;      // what it takes, or will
-    int64_t wanted_ns; // WAITING: since when
+    int64_t wanted_ns; // since when somebody waits
     int64_t used_ns;   // when it was last let go
     struct event *engine_event;
 } HostedModel;
@@ -81,7 +81,7 @@ typedef struct Models {
 bool models_init(Models *ms, struct App *app, const ServerConfig *config, struct event_base *base, Err *err);
 void models_free(Models *ms); // the requests must have ended; a zeroed struct is allowed
 
-// By id, name or file name, also with Ollama's ":latest". NULL: there is none.
+// By id, else by name or file name, also with Ollama's ":latest". NULL: there is none.
 HostedModel *models_find(const Models *ms, Str name);
 // The same, and the first for an empty name. NULL: *e says 404, with the names that there are.
 HostedModel *models_pick(const Models *ms, Str name, ApiError *e);

@@ -66,6 +66,24 @@ static void test_precedence(void **state) {
     options_free(&o);
 }
 
+static void test_lists(void **state) {
+    (void)state;
+    Options o;
+    Err err;
+    const char *text = "model:\n  path:\n    - a.gguf\n    - \"b=b.gguf\"\n";
+    assert_true(load_text(&o, text, NULL, &err));
+    assert_string_equal(o.model, "a.gguf\nb=b.gguf");
+    options_free(&o);
+    assert_true(load_text(&o, "model: {path: [a.gguf, b.gguf]}\n", "--model=c.gguf", &err));
+    assert_string_equal(o.model, "c.gguf");
+    options_free(&o);
+    setenv("CLLM_MODEL", "e.gguf", 1);
+    assert_true(load_text(&o, text, NULL, &err));
+    assert_string_equal(o.model, "e.gguf");
+    options_free(&o);
+    unsetenv("CLLM_MODEL");
+}
+
 typedef struct Refusal {
     const char *text;
     const char *message; // what follows "FILE"
@@ -77,6 +95,10 @@ static const Refusal refusals[] = {
     {"\nservr:\n  port: 1\n", ":2: unknown key servr; did you mean the section server?"},
     {"port: 1\n", ":1: unknown key port"},
     {"server:\n  port: 1\n  host: a\n  port: 2\n", ":4: server.port is given twice, first in line 2"},
+    {"model:\n  path: []\n", ":2: model.path has no value"},
+    {"model:\n  path: [a, [b]]\n", ":2: model.path wants a single value"},
+    {"model:\n  path: [a]\n  path: [b]\n", ":3: model.path is given twice, first in line 2"},
+    {"server:\n  port: [1]\n", ":2: server.port wants a single value"},
     {"server:\n  port: 70000\n", ":2: server.port: 70000 is out of range (0 to 65535)"},
     {"server:\n  port: high\n", ":2: server.port: 'high' is not a whole number (0 to 65535)"},
     {"server:\n  port: \"8080\"\n", ":2: server.port: '8080' is text; write it without quotes"},
@@ -113,4 +135,4 @@ static void test_refusals(void **state) {
 }
 
 SUITE(cli_config, cmocka_unit_test(test_sets_values), cmocka_unit_test(test_nothing_in_it),
-      cmocka_unit_test(test_precedence), cmocka_unit_test(test_refusals))
+      cmocka_unit_test(test_precedence), cmocka_unit_test(test_lists), cmocka_unit_test(test_refusals))

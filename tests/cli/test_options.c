@@ -93,6 +93,29 @@ static void test_flag_beats_environment(void **state) {
     unsetenv("CLLM_HOST");
 }
 
+// Each flag adds one; what has come from elsewhere is not added to, but replaced.
+static void test_lists(void **state) {
+    (void)state;
+    Options o;
+    Err err;
+    assert_true(LOAD(&o, COMMAND_SERVE, &err, "--model", "a.gguf", "-mb=b.gguf", "--model=c d.gguf"));
+    assert_string_equal(o.model, "a.gguf\nb=b.gguf\nc d.gguf");
+    options_free(&o);
+    assert_true(LOAD(&o, COMMAND_SERVE, &err, "a.gguf", "-m", "b.gguf"));
+    assert_string_equal(o.model, "a.gguf\nb.gguf");
+    options_free(&o);
+    setenv("CLLM_MODEL", "e.gguf", 1);
+    assert_true(LOAD(&o, COMMAND_SERVE, &err, "--port", "0"));
+    assert_string_equal(o.model, "e.gguf");
+    assert_int_equal(o.source[OPTION_model], SOURCE_ENV);
+    options_free(&o);
+    assert_true(LOAD(&o, COMMAND_SERVE, &err, "-m", "a.gguf", "-m", "b.gguf"));
+    assert_string_equal(o.model, "a.gguf\nb.gguf");
+    assert_int_equal(o.source[OPTION_model], SOURCE_FLAG);
+    options_free(&o);
+    unsetenv("CLLM_MODEL");
+}
+
 typedef struct Refusal {
     OptionCommand command;
     const char *words[3];
@@ -126,6 +149,8 @@ static const Refusal refusals[] = {
     {COMMAND_RUN, {"--raw=perhaps"}, "'perhaps' is neither true nor false"},
     {COMMAND_RUN, {"-vp"}, "give each short option by itself"},
     {COMMAND_RUN, {"--port", "80"}, "unknown option --port"},
+    {COMMAND_RUN, {"-ma.gguf", "-mb.gguf"}, "only `cllm serve` takes more than one"},
+    {COMMAND_BENCH, {"-ma.gguf", "-mb.gguf"}, "only `cllm serve` takes more than one"},
 };
 
 static void test_refusals(void **state) {
@@ -169,5 +194,5 @@ static void test_help_names_every_option(void **state) {
 
 SUITE(cli_options, cmocka_unit_test(test_defaults), cmocka_unit_test(test_forms),
       cmocka_unit_test(test_words), cmocka_unit_test(test_help_stops_reading),
-      cmocka_unit_test(test_flag_beats_environment), cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_help_names_every_option))
+      cmocka_unit_test(test_flag_beats_environment), cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_refusals), cmocka_unit_test(test_help_names_every_option))

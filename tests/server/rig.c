@@ -76,10 +76,14 @@ void rig_say(Rig *r, const char *text) {
     r->model->n_script = (int32_t)r->script.n;
 }
 
-void rig_close(Rig *r) {
+void rig_join(Rig *r) {
     server_stop(r->server);
     server_stop(r->server);
     pthread_join(r->thread, NULL);
+}
+
+void rig_close(Rig *r) {
+    rig_join(r);
     if (r->engine) {
         EngineStats stats;
         engine_stats(r->engine, &stats);
@@ -126,6 +130,23 @@ void rig_read(int fd, Buf *out) {
     ssize_t n;
     while ((n = recv(fd, piece, sizeof piece, 0)) > 0) buf_put(out, (Str){piece, (size_t)n});
     close(fd);
+}
+
+void rig_leave(int fd) {
+    struct linger reset = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(fd);
+}
+
+char *rig_padded(const char *fields, size_t n) {
+    char *body = malloc(n + 1);
+    assert_non_null(body);
+    memset(body, ' ', n);
+    body[0] = '{';
+    memcpy(body + 1, fields, strlen(fields));
+    body[n - 1] = '}';
+    body[n] = 0;
+    return body;
 }
 
 int rig_ask(const Rig *r, const char *method, const char *path, const char *body, Buf *answer) {

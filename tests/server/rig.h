@@ -32,7 +32,8 @@ typedef struct Rig {
 void rig_defaults(Rig *r);
 void rig_listen(Rig *r); // starts the loop; the model is still loading
 void rig_attach(Rig *r); // ready
-void rig_close(Rig *r);  // stops twice, joins, checks that nothing is left
+void rig_join(Rig *r);   // stops twice and joins: engines may be freed, and then the server
+void rig_close(Rig *r);  // the same, checks that nothing is left and frees it
 
 // From now on the model's answers to prompts that end in <|im_start|> are this text.
 void rig_say(Rig *r, const char *text);
@@ -40,6 +41,8 @@ void rig_say(Rig *r, const char *text);
 int rig_connect(const Rig *r, int receive_buffer);
 int rig_send(const Rig *r, const char *method, const char *path, const char *body); // a socket, nothing read
 void rig_read(int fd, Buf *out);                                                    // until closed; closes
+void rig_leave(int fd);                                                             // closes at once
+char *rig_padded(const char *fields, size_t n); // the fields of an object, and blanks up to n bytes; malloc
 // The whole answer to one request; returns its status.
 int rig_ask(const Rig *r, const char *method, const char *path, const char *body, Buf *answer);
 void rig_wait(const Rig *r, int32_t running, int32_t waiting); // until the engine has these

@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { LARGE = 5000, HUGE_BODY = 900000 };
 
@@ -24,21 +22,9 @@ static void open_rig(Rig *r) {
     rig_attach(r);
 }
 
-// The fields of an object, and blanks up to n bytes.
-static char *padded(const char *fields, size_t n) {
-    char *body = malloc(n + 1);
-    assert_non_null(body);
-    memset(body, ' ', n);
-    body[0] = '{';
-    memcpy(body + 1, fields, strlen(fields));
-    body[n - 1] = '}';
-    body[n] = 0;
-    return body;
-}
-
 static void expect(const Rig *r, const char *path, const char *fields, int status, const char *words) {
     Buf answer = {0};
-    char *body = padded(fields, LARGE);
+    char *body = rig_padded(fields, LARGE);
     int got = rig_ask(r, "POST", path, body, &answer);
     if (got != status || !strstr(answer.ptr, words)) fail_msg("%s: %s", path, answer.ptr);
     free(body);
@@ -63,23 +49,17 @@ static void test_every_route(void **state) {
     rig_close(&r);
 }
 
-static void leave(int fd) {
-    struct linger reset = {1, 0};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    close(fd);
-}
-
 static void test_clients_leave(void **state) {
     (void)state;
     Rig r;
     open_rig(&r);
     static const char *const paths[] = {"/generate", "/v1/completions", "/encode", "/benchmark"};
-    char *body =
-        padded("\"prompt\":\"hello\",\"text\":\"hello\",\"max_tokens\":4000,\"ignore_eos\":true", HUGE_BODY);
+    char *body = rig_padded("\"prompt\":\"hello\",\"text\":\"hello\",\"max_tokens\":4000,\"ignore_eos\":true",
+                            HUGE_BODY);
     for (int round = 0; round < 4; round++) {
         int fds[8];
         for (int i = 0; i < 8; i++) fds[i] = rig_send(&r, "POST", paths[(i + round) % 4], body);
-        for (int i = 0; i < 8; i++) leave(fds[i]);
+        for (int i = 0; i < 8; i++) rig_leave(fds[i]);
     }
     Buf answer = {0};
     while (rig_ask(&r, "POST", "/encode", body, &answer) == 429)
@@ -93,7 +73,7 @@ static void test_clients_leave(void **state) {
 // Whatever has been handed over when the server stops, nothing is left.
 static void test_stop(void **state) {
     (void)state;
-    char *body = padded("\"prompt\":\"hello\",\"max_tokens\":4000,\"ignore_eos\":true", HUGE_BODY);
+    char *body = rig_padded("\"prompt\":\"hello\",\"max_tokens\":4000,\"ignore_eos\":true", HUGE_BODY);
     for (int round = 0; round < 4; round++) {
         Rig r;
         int fds[6];
