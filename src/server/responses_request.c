@@ -170,6 +170,8 @@ static json_t *read_messages(const json_t *body, ApiError *e) {
 
 // ---- tools
 
+// Agents offer the service's own tools (web_search, …) beside their functions, whatever service it is. The model
+// is not told of those, as if it never wanted one; who offers nothing else wants one, and hears that there is none.
 static bool read_tools(const json_t *body, json_t *chat, ApiError *e) {
     const json_t *list = json_object_get(body, "tools"), *tool;
     size_t i;
@@ -177,19 +179,19 @@ static bool read_tools(const json_t *body, json_t *chat, ApiError *e) {
     json_t *out = json_array();
     json_object_set_new(chat, "tools", out);
     json_array_foreach(list, i, tool) {
-        char place[48];
-        snprintf(place, sizeof place, "tools[%zu]", i);
-        if (strcmp(word_of(tool, "type"), "function") != 0)
-            return api_error_set(e, 400, NULL, place,
-                                 "%s must have type \"function\": this server has no tools of its own",
-                                 place);
+        const char *type = word_of(tool, "type");
+        if (!*type) return api_error_set(e, 400, NULL, "tools", "tools[%zu] must be an object with type", i);
+        if (strcmp(type, "function") != 0) continue;
         json_t *function = json_object();
         json_copy_field(function, "name", tool, "name");
         json_copy_field(function, "description", tool, "description");
         json_copy_field(function, "parameters", tool, "parameters");
         json_array_append_new(out, json_pack("{s:s, s:o}", "type", "function", "function", function));
     }
-    return json_is_array(list) || api_error_set(e, 400, NULL, "tools", "tools must be an array");
+    if (!json_is_array(list)) return api_error_set(e, 400, NULL, "tools", "tools must be an array");
+    return json_array_size(out) > 0 || json_array_size(list) == 0 ||
+           api_error_set(e, 400, NULL, "tools",
+                         "tools must have one of type \"function\": this server has no tools of its own");
 }
 
 static void read_tool_choice(const json_t *body, json_t *chat) {

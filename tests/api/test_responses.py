@@ -119,6 +119,13 @@ def test_calls_in_history(client: openai.OpenAI, model: str, server: Server) -> 
     assert response.usage.input_tokens == want["usage"]["prompt_tokens"]
 
 
+def test_tools_that_are_not_functions_are_left_out(client: openai.OpenAI, model: str) -> None:
+    """Codex offers the service's own tools beside its functions, and does not know what service it is."""
+    theirs: Any = [{"type": "namespace", "name": "agents", "tools": [WEATHER]}, WEATHER, {"type": "web_search"}]
+    plain, mixed = ask(client, model, SAY, tools=[WEATHER]), ask(client, model, SAY, tools=theirs)
+    assert mixed.output_text == plain.output_text and mixed.usage.input_tokens == plain.usage.input_tokens
+
+
 def test_structured(client: openai.OpenAI, model: str) -> None:
     class Colour(pydantic.BaseModel):
         name: str
@@ -142,7 +149,9 @@ def test_structured(client: openai.OpenAI, model: str) -> None:
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"background": True}, "background"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [WEATHER, {"name": "now"}]}, "tools"),
+        ({"tools": [WEATHER, {"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"instructions": 3}, "instructions"),
         ({"temperature": 3}, "temperature"),
         ({"text": "json"}, "text"),
