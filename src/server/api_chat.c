@@ -196,13 +196,15 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
     ChatChoices *choices = plan->state = chat_choices_new(plan->params.n);
     if (!prompt || !choices) fields_fail(f, "messages", "do not fit into memory");
     read_chat(f, &chat);
-    json_t *variables = read_variables(f);
+    json_t *variables = read_variables(f), *text = api_constraint_text(f);
     chat.variables = variables;
+    chat.text = text;
     bool ok = f->ok && chat_request_encode(served, &chat, prompt, f->error) &&
               (chat_request_form(served, &chat, prompt, &choices->form, &plan->params.shown) ||
                fields_fail(f, "tools", "do not fit into memory")) &&
               chat_request_hold(served, &chat, &choices->form, &plan->params, f->error);
     json_decref(variables);
+    json_decref(text);
     return ok;
 }
 

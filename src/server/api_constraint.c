@@ -82,6 +82,18 @@ static void read_response_format(Found *x) {
                     "has the type \"%.40s\"; there are text, json_object and json_schema", type);
 }
 
+json_t *api_constraint_text(Fields *f) {
+    Found x = {.f = f};
+    read_response_format(&x);
+    json_t *shape = NULL;
+    if (x.field && x.spec.value)
+        shape = json_pack("{s:O}", "schema", x.spec.value);
+    else if (x.field)
+        shape = json_pack("{s:{s:s}}", "schema", "type", "object");
+    json_decref(x.parsed);
+    return shape;
+}
+
 // ---- the others
 
 static bool is_unset(const json_t *value) {

@@ -11,6 +11,9 @@
 
 // Reads the fields into p->grammar. Failures stick in f.
 void api_constraint_read(const Served *served, Fields *f, GenParams *p);
+// What response_format asks of the text, as a shape (constrain/shape.h): a new reference. NULL: nothing. Failures
+// stick in f.
+json_t *api_constraint_text(Fields *f);
 // Does a request ask for a constrained answer at all? Nothing is checked beyond that.
 bool api_constraint_is_wanted(const Fields *f);
 

@@ -250,12 +250,17 @@ bool chat_request_form(const Served *served, const ChatRequest *chat, const Toke
     return !chat->tools.list || out->tools;
 }
 
-static bool compile_calls(const Served *served, const ChatTools *tools, GenParams *p, ApiError *e) {
+// Calls, or else `text`; NULL: nothing else.
+static bool compile_calls(const Served *served, const ChatTools *tools, json_t *text, GenParams *p,
+                          ApiError *e) {
     Err err = {0};
     ToolGrammar g = {
         .tools = tools->list, .only = tools->name, .once = tools->once || tools->choice == TOOL_CHOICE_NAMED};
     json_t *shape = tool_grammar_shape(&served->style, &g);
+    if (text) shape = json_pack("{s:[o, O]}", "any", shape, text);
     GrammarSpec spec = {.kind = GRAMMAR_SHAPE, .value = shape};
+    shared_grammar_release(p->grammar);
+    p->grammar = NULL;
     if (shape) p->grammar = grammar_store_get(served->service.grammars, &spec, &err);
     json_decref(shape);
     if (p->grammar) return true;
@@ -276,12 +281,13 @@ bool chat_request_hold(const Served *served, const ChatRequest *chat, ChatForm *
                        ApiError *e) {
     static const char field[] = "tool_choice";
     bool forced = chat->tools.choice == TOOL_CHOICE_REQUIRED || chat->tools.choice == TOOL_CHOICE_NAMED;
-    if (forced && p->grammar)
+    bool calls = forced || (chat->tools.list && chat->text);
+    if (forced && p->grammar && !chat->text)
         return api_error_set(e, 400, NULL, field, "%s: the answer is held to something else", field);
     if (forced && (!served->service.grammars || p->ignore_eos))
         return api_error_set(e, 400, NULL, field, "%s may be none or auto here", field);
-    if (!forced) form->has_tools = form->has_tools && !p->grammar; // the text is what was asked for
-    if (forced && !compile_calls(served, &chat->tools, p, e)) return false;
+    if (!calls) form->has_tools = form->has_tools && !p->grammar; // the text is what was asked for
+    if (calls && !compile_calls(served, &chat->tools, forced ? NULL : chat->text, p, e)) return false;
     if (p->grammar) place_grammar(served, form, p);
     return true;
 }

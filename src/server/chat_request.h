@@ -16,6 +16,7 @@ typedef struct ChatRequest { // all borrowed
     const json_t *messages;
     const json_t *variables; // an object for the template, below the server's own; NULL: none
     ChatTools tools;
+    json_t *text; // the shape that the text must have where the answer is no call; NULL: any
     bool add_generation_prompt;
     bool continue_final_message; // the answer goes on where the last message, the assistant's, ends
     bool raw_reasoning;          // thinking stays in the text
@@ -39,8 +40,8 @@ bool chat_request_render(const Served *served, const ChatRequest *chat, Buf *out
 bool chat_request_form(const Served *served, const ChatRequest *chat, const TokenList *prompt, ChatForm *out,
                        const TokenList **shown);
 
-// Holds the answers to what tool_choice demands, by p->grammar, where the client has not asked for something
-// else; and lets a model think before what its answer is held to.
+// Holds the answers by p->grammar to what tool_choice demands, or to calls or chat->text where calls are free,
+// unless the client has asked for something else; and lets a model think before what its answer is held to.
 bool chat_request_hold(const Served *served, const ChatRequest *chat, ChatForm *form, GenParams *p,
                        ApiError *e);
 

@@ -139,8 +139,42 @@ def test_functions(client: openai.OpenAI) -> None:
     assert silent.usage and plain.usage and silent.usage.prompt_tokens == plain.usage.prompt_tokens
 
 
+TOWN = {"type": "object", "properties": {"town": {"enum": ["Ulm", "Bonn"]}}, "required": ["town"]}
+
+
+def first_token(server: Server, text: str) -> dict[str, int]:
+    """The bias that has the answer begin with `text`, which nothing else here is made of."""
+    return {str(server.post("/tokenize", {"content": text}).json["tokens"][0]): 100}
+
+
+def test_a_format_is_of_the_text(client: openai.OpenAI, server: Server) -> None:
+    """Agents send their tools and the format of the last answer together: an answer is calls, or a text of that format."""
+    form = {"type": "json_schema", "json_schema": {"name": "town", "schema": TOWN}}
+    fields: dict[str, Any] = {"model": MODEL.stem, "messages": ASK, "tools": [CLOCK], "response_format": form, "parallel_tool_calls": False, **LIMITS}
+    must = client.chat.completions.create(**fields, tool_choice="required").choices[0]
+    assert check_calls(must.message) == ["now"]
+    for stream in (False, True):
+        says, calls = [], []
+        for start in ("<", "{"):
+            reply = client.chat.completions.create(**fields, logit_bias=first_token(server, start), stream=stream)
+            parts = [(c.choices[0].delta if stream else c.choices[0].message) for c in (reply if stream else [reply])]
+            says.append("".join(part.content or "" for part in parts))
+            calls.append([call.function.name for part in parts for call in part.tool_calls or [] if call.function.name])
+        assert calls == [["now"], []] and says[0] == ""
+        Draft202012Validator(TOWN).validate(json.loads(says[1]))
+    silent = client.chat.completions.create(**fields, tool_choice="none").choices[0].message
+    Draft202012Validator(TOWN).validate(json.loads(silent.content))
+
+
+def test_a_format_beside_tools_in_responses(client: openai.OpenAI) -> None:
+    text: Any = {"format": {"type": "json_schema", "name": "town", "schema": TOWN}}
+    tool: Any = {"type": "function", "name": "now", "parameters": {"type": "object", "properties": {}}, "strict": False}
+    reply = client.responses.create(model=MODEL.stem, input="What time is it?", tools=[tool], tool_choice="required", parallel_tool_calls=False, text=text, max_output_tokens=100)
+    assert [(item.type, item.name) for item in reply.output] == [("function_call", "now")]
+
+
 @pytest.mark.parametrize(("fields", "param", "words"), [
-    ({"tools": [WEATHER], "tool_choice": "required", "response_format": {"type": "json_object"}}, "tool_choice", "something else"),
+    ({"tools": [WEATHER], "tool_choice": "required", "guided_regex": "x"}, "tool_choice", "something else"),
     ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "not": {}}}}], "tool_choice": "required"}, "tools", "of f: "),
     ({"tools": [WEATHER], "tool_choice": "sometimes"}, "tool_choice", "none, auto, required"),
     ({"functions": 3}, "functions", "array"),
