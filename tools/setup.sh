@@ -30,8 +30,7 @@ retry() {
 }
 
 # One line a thing: Debian package, pkg-config module or a header to look for.
-libraries='libevent-dev libevent_pthreads
-libevent-dev libevent_openssl
+libraries='libevent-dev libevent_openssl
 libssl-dev libssl
 libjansson-dev jansson
 libpcre2-dev libpcre2-8
@@ -60,6 +59,8 @@ missing_packages() {
     command -v dpkg-shlibdeps >/dev/null || ! command -v dpkg >/dev/null || echo dpkg-dev # the package is tried out
     command -v curl >/dev/null || echo curl # the printed command line is tried out
     command -v openssl >/dev/null || echo openssl # certificates for the tests of TLS
+    command -v zsh >/dev/null || echo zsh # their completions are tried out
+    command -v fish >/dev/null || echo fish
     emulates_arm && missing_arm
   fi
 }
