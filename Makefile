@@ -24,7 +24,7 @@ endif
 BUILD := build/$(CONFIG)$(if $(SAN),-$(subst $(comma),-,$(SAN))$(if $(filter 0,$(SAN_KERNELS)),-around))
 ARCH  := $(shell uname -m)
 
-PKGS := libevent libevent_pthreads libevent_openssl libssl libcrypto libcurl libedit jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
+PKGS := libevent libevent_openssl libssl libcrypto libcurl libedit jansson libpcre2-8 libutf8proc yaml-0.1 libxxhash
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings \
         -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 OPT_release := -O2 -DNDEBUG -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -254,7 +254,7 @@ install: $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so
 	@install -m 755 $(BUILD)/cllm $(DESTDIR)$(BINDIR)/cllm
 	@install -m 644 include/cllm.h $(DESTDIR)$(INCLUDEDIR)/cllm.h
 	@install -m 644 $(BUILD)/libcllm.a $(DESTDIR)$(LIBDIR)/libcllm.a
-	@install -m 755 $(BUILD)/libcllm.so $(DESTDIR)$(LIBDIR)/$(SONAME)
+	@install -m 644 $(BUILD)/libcllm.so $(DESTDIR)$(LIBDIR)/$(SONAME)
 	@ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libcllm.so
 	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(call below_prefix,$(LIBDIR))|; s|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|; s|@VERSION@|$(VERSION)|; s|@PKGS@|$(LIB_PKGS)|' \
 	  packaging/cllm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/cllm.pc
@@ -278,7 +278,7 @@ dist: $(BUILD)/cllm-dist $(BUILD)/cllm $(BUILD)/libcllm.a $(BUILD)/libcllm.so
 # Of the system it needs libcurl, libedit and glibc: the first two bring more than is worth linking in.
 $(BUILD)/cllm-dist: $(OBJS)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ -Wl,-Bstatic -levent_openssl -levent_pthreads -levent -lssl -lcrypto \
+	@$(CC) $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ -Wl,-Bstatic -levent_openssl -levent -lssl -lcrypto \
 	  -ljansson -lpcre2-8 -lutf8proc -lyaml -lxxhash -Wl,-Bdynamic -lcurl -ledit -lm
 
 uninstall:
