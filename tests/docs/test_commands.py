@@ -150,6 +150,7 @@ def test_what_is_shown_works(scratch: Scratch, page: Path) -> None:
 
 
 def test_nearly_everything_is_run() -> None:
-    every = [block for page in PAGES for block in blocks(page) if block.kind]
+    """But what belongs to programs from elsewhere."""
+    every = [block for page in PAGES if page.stem != "clients" for block in blocks(page) if block.kind]
     assert len(every) >= 20 and [block.text for block in every if not block.run] == [
         "CLLM_LONG=1 .venv/bin/python -m pytest tests/truth/test_invariance_load.py\n"]
