@@ -204,3 +204,38 @@ def test_running(kind: str, lasting: bool, tiny_model: Path, faults: Faults, tmp
     finally:
         server.process.kill()
         server.process.wait()
+
+
+@pytest.mark.parametrize("kind", ["malloc", "thread", "mmap", "fd"])
+def test_loading_another_model(kind: str, tiny_model: Path, faults: Faults, tmp_path: Path) -> None:
+    """Two that take turns: what cannot be loaded is said, and the next request tries again."""
+    flags = [*FLAGS, "--model", f"other={tiny_model}", "--model-budget-mb", "1"]
+    server = Server(tmp_path / "log", *flags, model=Path(f"first={tiny_model}"), env=faults.environment)
+    first, other = (("POST", "/v1/completions", {"model": name, "prompt": "The harbour", **GREEDY}) for name in ("first", "other"))
+    try:
+        server.wait_ready()
+        right = ask(server, other)
+        assert right is not None and right.status == 200
+        ask(server, first)
+        faults.order(kind, 0)
+        ask(server, other)
+        calls = faults.seen(kind)
+        refused = 0
+        for n in steps(calls + 2, 25):
+            back = ask(server, first)
+            assert back is not None and back.status == 200, f"{kind} {n}: {server.log[-2000:]}"
+            faults.order(kind, n)
+            reply = ask(server, other)
+            faults.clear()
+            assert server.process.poll() is None, f"{kind} {n} of {calls}: the server has ended\n{server.log[-2000:]}"
+            if reply is None or reply.status != 200:
+                refused += 1
+                assert reply is None or reply.status in (500, 503), f"{kind} {n}: {reply.body!r}"
+                reply = ask(server, other)
+            assert reply is not None and reply.json["choices"][0]["text"] == right.json["choices"][0]["text"], f"{kind} {n} of {calls}"
+        assert refused > 0
+        server.signal()
+        assert server.process.wait(30) == 0
+    finally:
+        server.process.kill()
+        server.process.wait()
