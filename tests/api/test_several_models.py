@@ -207,7 +207,7 @@ def test_bodies_and_streams_for_one_that_is_not_loaded(serve: Serve) -> None:
 def mixed(number: int) -> tuple[str, dict[str, Any]]:
     """A request, the same for the same number."""
     fields = {"model": ["first", "second"][number % 2], "max_tokens": 4 + number % 5, "seed": number, "ignore_eos": True, **(LARGE if number % 5 == 0 else {})}
-    texts = ["The harbour", "Small boats come in one after another", "Boats " * 300]
+    texts = ["The harbour", "Small boats come in one after another", "Boats " * 100]
     text = texts[number % 3]
     if number % 4 == 1:
         return "/v1/completions", {"prompt": text, "temperature": 0.9, "n": 2, **fields}
