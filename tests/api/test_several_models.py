@@ -324,6 +324,26 @@ def test_refused_at_the_start(files: dict[str, Path], tmp_path: Path) -> None:
     assert "--model ID=MODEL" in refused("--model", str(first), "--model", str(second), "--model-id", "x")
 
 
+def test_a_name_that_is_empty_is_none(files: dict[str, Path], tmp_path: Path) -> None:
+    """It has an id before it is loaded, too: its file's name."""
+    data, n_name = files["second"].read_bytes(), 0
+    for key, change in [(b"general.name", -1), (b"general.basename", 1)]:  # what one loses the other gets: all else stays in place
+        at = data.index(key) + len(key) + 4
+        n = int.from_bytes(data[at : at + 8], "little")
+        n_name = n if change < 0 else n_name
+        text = b"" if change < 0 else data[at + 8 : at + 8 + n] + b"x" * n_name
+        data = data[:at] + len(text).to_bytes(8, "little") + text + data[at + 8 + n :]
+    nameless = tmp_path / "nameless.gguf"
+    nameless.write_bytes(data)
+    server = Server(tmp_path / "log", *SMALL, "--model", str(nameless), model=Path(f"first={files['first']}"))
+    try:
+        server.wait_ready()
+        assert states(server) == {"first": "ready", "nameless.gguf": "unloaded"}
+        assert tokens(server, "nameless") == tokens(server, "nameless.gguf")
+    finally:
+        server.close()
+
+
 def test_ps_shows_the_names(serve: Serve, tmp_path: Path) -> None:
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     serve(env=env)
