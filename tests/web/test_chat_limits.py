@@ -156,6 +156,24 @@ def test_another_window_writes(open_page: Opener) -> None:
     expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
 
 
+def test_settings_outlive_a_window_that_has_not_heard_of_them(open_page: Opener) -> None:
+    page = open_page()
+    keep(page, talk(2))
+    other = other_window(page)
+    page.add_init_script("delete globalThis.BroadcastChannel")
+    page.reload()
+    expect(page.locator("article")).to_have_count(4)
+    other.get_by_role("button", name="Settings", exact=True).click()
+    other.get_by_label("System prompt").fill("Be brief.")
+    fake_stream(page, {"content": "Hi"})
+    ask(page, "From here")
+    wait_done(page)
+    other.reload()
+    expect(other.locator("article")).to_have_count(6)
+    other.get_by_role("button", name="Settings", exact=True).click()
+    expect(other.get_by_label("System prompt")).to_have_value("Be brief.")
+
+
 def test_another_window_deletes(open_page: Opener) -> None:
     page = open_page()
     keep(page, talk(1))

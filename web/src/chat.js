@@ -441,6 +441,7 @@ export class Chat {
   }
 
   #settingsChanged() {
+    this.current.settingsAt = Date.now();
     if (this.conversations.includes(this.current)) this.#save(this.current);
   }
 

@@ -47,14 +47,20 @@ export function titleOf(conversation) {
 }
 
 // Takes over what another window has kept of it. What has not changed stays the same object, so whatever shows it, or is
-// changing it, goes on.
+// changing it, goes on. Settings (and the model) have a time of their own: the later ones hold.
 export function adopt(conversation, record) {
   const messages = record.messages.map((message, at) => {
     const mine = conversation.messages[at];
     return JSON.stringify(mine) === JSON.stringify(message) ? mine : message;
   });
-  const settings = Object.assign(conversation.settings, record.settings);
-  Object.assign(conversation, record, { messages, settings });
+  const { settings, settingsAt, model } = later(conversation, record);
+  Object.assign(conversation.settings, settings);
+  Object.assign(conversation, record, { messages, settings: conversation.settings, settingsAt, model });
+}
+
+// Whichever of two records of a conversation has the later settings; the second one, if neither is later.
+export function later(one, other) {
+  return (one?.settingsAt ?? 0) > (other.settingsAt ?? 0) ? one : other;
 }
 
 // The body of a request for the answer that comes after all messages but the last, which is to hold it.

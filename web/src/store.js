@@ -2,6 +2,8 @@
 
 import { openDB } from "idb";
 
+import { later } from "./conversation.js";
+
 const NAME = "conversations";
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("cllm") : null;
 let database = null;
@@ -24,7 +26,11 @@ export async function loadAll() {
 // `writing`: an answer is being written into it, so other windows leave it alone.
 export async function save(conversation, writing = false) {
   if (!database) return;
-  await database.put(NAME, JSON.parse(JSON.stringify(conversation)));
+  const kept = database.transaction(NAME, "readwrite");
+  const record = JSON.parse(JSON.stringify(conversation));
+  const { settings, settingsAt, model } = later(await kept.store.get(record.id), record);
+  await kept.store.put({ ...record, settings, settingsAt, model });
+  await kept.done;
   channel?.postMessage({ id: conversation.id, writing });
 }
 
