@@ -27,6 +27,7 @@ gzip -9n <"$work/debian/changelog" >"$root/usr/share/doc/cllm/changelog.Debian.g
 cp "$here/../LICENSE" "$root/usr/share/doc/cllm/copyright"
 gzip -9n "$root"/usr/share/man/man1/*.1
 for script in postinst prerm postrm; do install -m 755 "$here/debian/$script" "$root/DEBIAN/$script"; done
+install -m 644 "$here/debian/triggers" "$root/DEBIAN/triggers" # of the library
 
 (
   cd "$work"
