@@ -143,9 +143,13 @@ static void load(Models *ms, HostedModel *m) {
     ms->config->model_host.load(ms->config->model_host.ctx, m->index);
 }
 
-static void let_go(HostedModel *m) {
+static void deafen(HostedModel *m) {
     if (m->engine_event) event_free(m->engine_event);
     m->engine_event = NULL;
+}
+
+static void let_go(HostedModel *m) {
+    deafen(m);
     served_detach(&m->served);
 }
 
@@ -318,10 +322,7 @@ void models_stop(Models *ms, bool now) {
 }
 
 void models_deafen(Models *ms) {
-    for (HostedModel *m = ms->at; m < ms->at + ms->n; m++) {
-        if (m->engine_event) event_free(m->engine_event);
-        m->engine_event = NULL;
-    }
+    for (HostedModel *m = ms->at; m < ms->at + ms->n; m++) deafen(m);
 }
 
 bool models_init(Models *ms, struct App *app, const ServerConfig *config, struct event_base *base, Err *err) {

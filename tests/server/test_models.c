@@ -218,6 +218,14 @@ static int ask(const Cast *c, const char *model) {
     return ask_large(c, model, 128);
 }
 
+// A request of the first model that ends only when it is no longer held.
+static int keep_busy(Cast *c) {
+    hold(c, 0, true);
+    int fd = ask(c, "a");
+    wait_stats(c, "a \"live\":1");
+    return fd;
+}
+
 static void expect(int fd, int status, const char *words) {
     Buf answer = {0};
     rig_read(fd, &answer);
@@ -351,9 +359,7 @@ static void test_idle_ones_leave_first(void **state) {
     begin(&c, 2 * BYTES);
     start(&c);
     expect_text(ask(&c, "b"));
-    hold(&c, 0, true);
-    int busy = ask(&c, "a");
-    wait_stats(&c, "a \"live\":1");
+    int busy = keep_busy(&c);
     expect_text(ask(&c, "c"));
     wait_orders(&c, "+b -b +c");
     expect_text(ask(&c, "c"));
@@ -384,9 +390,7 @@ static void test_order_of_wants(void **state) {
     Cast c;
     begin(&c, BYTES);
     start(&c);
-    hold(&c, 0, true);
-    int first = ask(&c, "a");
-    wait_stats(&c, "a \"live\":1");
+    int first = keep_busy(&c);
     int fds[3] = {ask(&c, "b")};
     wait_stats(&c, "a \"state\":\"leaving\"");
     fds[1] = ask(&c, "a");
@@ -404,9 +408,7 @@ static void test_waiters_leave(void **state) {
     (void)state;
     Cast c;
     begin_by_hand(&c, BYTES);
-    hold(&c, 0, true);
-    int busy = ask(&c, "a");
-    wait_stats(&c, "a \"live\":1");
+    int busy = keep_busy(&c);
     for (int round = 0; round < 3; round++) {
         int small = ask(&c, "b"), large = ask_large(&c, "b", LARGE);
         wait_stats(&c, "b \"waiting\":2");
@@ -436,9 +438,7 @@ static void test_large_ones_leave_at_once(void **state) {
     (void)state;
     Cast c;
     begin_by_hand(&c, BYTES);
-    hold(&c, 0, true);
-    int busy = ask(&c, "a");
-    wait_stats(&c, "a \"live\":1");
+    int busy = keep_busy(&c);
     for (int round = 0; round < 4; round++) {
         int fds[8];
         for (int i = 0; i < 8; i++) fds[i] = ask_large(&c, "b", 900000);
@@ -527,9 +527,7 @@ static void test_drain_while_loading(void **state) {
         begin_by_hand(&c, 3 * BYTES);
         int small = ask(&c, "b"), large = ask_large(&c, "b", LARGE);
         wait_stats(&c, "b \"waiting\":2");
-        hold(&c, 0, true);
-        int busy = ask(&c, "a");
-        wait_stats(&c, "a \"live\":1");
+        int busy = keep_busy(&c);
         server_stop(c.rig.server);
         expect(small, 503, "shutting down");
         expect(large, 503, "shutting down");
@@ -545,9 +543,7 @@ static void test_drain_while_waiting(void **state) {
     (void)state;
     Cast c;
     begin_by_hand(&c, BYTES);
-    hold(&c, 0, true);
-    int busy = ask(&c, "a");
-    wait_stats(&c, "a \"live\":1");
+    int busy = keep_busy(&c);
     int other = ask(&c, "b");
     wait_stats(&c, "a \"state\":\"leaving\"");
     int newcomer = ask(&c, "a");

@@ -123,6 +123,11 @@ def test_full_storage_is_said_once(open_page: Opener) -> None:
 # ---- windows
 
 
+def expect_system_prompt(page: Page, text: str) -> None:
+    page.get_by_role("button", name="Settings", exact=True).click()
+    expect(page.get_by_label("System prompt")).to_have_value(text)
+
+
 def test_another_window_writes(open_page: Opener) -> None:
     page = open_page()
     keep(page, talk(2))
@@ -152,8 +157,7 @@ def test_another_window_writes(open_page: Opener) -> None:
     texts = [message["content"] for message in bodies[0]["messages"]]
     assert texts[0] == "Be brief." and texts[-3:] == ["From here", "Hi", "From there"]
     expect(answers(page).last).to_have_text("Ho")
-    page.get_by_role("button", name="Settings", exact=True).click()
-    expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
+    expect_system_prompt(page, "Be brief.")
 
 
 def test_settings_outlive_a_window_that_has_not_heard_of_them(open_page: Opener) -> None:
@@ -170,8 +174,7 @@ def test_settings_outlive_a_window_that_has_not_heard_of_them(open_page: Opener)
     wait_done(page)
     other.reload()
     expect(other.locator("article")).to_have_count(6)
-    other.get_by_role("button", name="Settings", exact=True).click()
-    expect(other.get_by_label("System prompt")).to_have_value("Be brief.")
+    expect_system_prompt(other, "Be brief.")
 
 
 def test_another_window_deletes(open_page: Opener) -> None:
@@ -232,8 +235,7 @@ def test_messages_of_openais_form_are_imported(open_page: Opener) -> None:
     choose_file(page, json.dumps({"messages": [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]}))  # fmt: skip
     expect(answers(page)).to_have_text("Hi.")
-    page.get_by_role("button", name="Settings", exact=True).click()
-    expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
+    expect_system_prompt(page, "Be brief.")
 
 
 @pytest.mark.parametrize(
