@@ -190,6 +190,7 @@ static const struct {
     {L"\x1b[F", L"ed-move-to-end"},       {L"\x1bOH", L"ed-move-to-beg"},
     {L"\x1bOF", L"ed-move-to-end"},       {L"\x1b[1;5C", L"em-next-word"},
     {L"\x1b[1;5D", L"ed-prev-word"},
+    {L"^@", L"em-delete-or-list"}, // Ctrl-D typed ahead: what the kernel kept of an end of file
 };
 
 static bool set_up(LineEditor *e, size_t history_size) {
@@ -248,8 +249,7 @@ LineInput line_editor_read(LineEditor *e, const char *prompt, Buf *line) {
     set_prompt(e, prompt);
     e->interrupted = false;
     buf_clear(line);
-    el_set(e->edit, EL_PREP_TERM,
-           1); // before the prompt shows, so that no key meets the kernel's line editing
+    el_set(e->edit, EL_PREP_TERM, 1); // before the prompt shows, so that no key meets the kernel's line editing
     ask_for_paste_marks(e, true);
     const wchar_t *text = el_wgets(e->edit, &n);
     ask_for_paste_marks(e, false);

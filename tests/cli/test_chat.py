@@ -77,6 +77,13 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(state: Path) -> None:
         assert terminal.leave() == 0
 
 
+def test_ctrl_d_typed_while_an_answer_comes_ends_the_chat(state: Path) -> None:
+    with chat(state, "-n", "60") as terminal:
+        terminal.type("Write a long story about a ship.\n")
+        terminal.wait_for(r"\r\n\w+ \w+ ")
+        assert terminal.leave() == 0
+
+
 def test_editing_history_and_several_lines(state: Path, tmp_path: Path) -> None:
     with chat(state, "-n", "1") as terminal:
         for keys in (
@@ -107,14 +114,14 @@ def test_editing_history_and_several_lines(state: Path, tmp_path: Path) -> None:
         terminal.type(f"{UP}{UP} more\n")
         terminal.wait_for(ANSWER)
         terminal.type("\x12Grü\n")  # Ctrl-R searches
-        terminal.wait_for(r"\r\n> $")
-        terminal.leave()
-    assert "one\ntwo again more" in history(state)
+        terminal.wait_for(ANSWER)
+        assert terminal.leave() == 0
+    assert history(state)[-2:] == ["one\ntwo again more", "Grüße, 你好"]
     with chat(state, "-n", "1", "--history", "0") as terminal:
         n = len(history(state))
         terminal.type(f"{UP}secret\n")
         terminal.wait_for(ANSWER)
-        terminal.leave()
+        assert terminal.leave() == 0
     assert len(history(state)) == n
 
 
