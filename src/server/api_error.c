@@ -39,6 +39,10 @@ bool api_error_from(ApiError *e, const Err *err, const char *param) {
     return api_error_set(e, api_status_of(err->code), NULL, param, "%s", err->msg);
 }
 
+void api_error_late(ApiError *e) {
+    api_error_set(e, 408, "deadline_exceeded", NULL, "the request's deadline passed before it was finished");
+}
+
 // A message may carry a client's words cut in the middle of a code point.
 static json_t *message_json(const char *message) {
     json_t *j = json_string(message);

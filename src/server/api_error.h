@@ -27,6 +27,7 @@ bool api_error_set(ApiError *e, int status, const char *code, const char *param,
     __attribute__((format(printf, 5, 6)));
 // From an Err, with the status of its code: the one table. Always returns false.
 bool api_error_from(ApiError *e, const Err *err, const char *param);
+void api_error_late(ApiError *e); // the request's deadline has passed
 int api_status_of(ErrCode code);
 const char *api_error_type(int status); // "invalid_request_error", …
 

@@ -120,9 +120,13 @@ static void read_lengths(Fields *f, Dialect dialect, GenParams *p) {
     p->sampling.min_tokens = (int32_t)min_tokens;
 }
 
+void gen_read_timeout(Fields *f, int64_t *ms) {
+    fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, ms);
+}
+
 void gen_params_read_limits(Fields *f, GenParams *p) {
     read_priority(f, p);
-    fields_int(f, "timeout_ms", 1, gen_max_timeout_ms, &p->timeout_ms);
+    gen_read_timeout(f, &p->timeout_ms);
 }
 
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p) {

@@ -13,6 +13,9 @@ GenParams gen_params_default(Dialect dialect, const ServerConfig *config);
 // in f.
 void gen_params_read(Fields *f, Dialect dialect, int32_t n_vocab, GenParams *p);
 
+// Of them how long the request may take, the dialects' common field: 0 when it does not say.
+void gen_read_timeout(Fields *f, int64_t *ms);
+
 // Those of them that have nothing to do with generating: timeout_ms and priority.
 void gen_params_read_limits(Fields *f, GenParams *p);
 

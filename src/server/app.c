@@ -26,6 +26,11 @@ bool app_admits(const App *app, ApiError *e) {
     return false;
 }
 
+int64_t app_deadline_ns(const App *app, int64_t timeout_ms, int64_t received_ns) {
+    if (!timeout_ms) timeout_ms = app->config->default_timeout_ms;
+    return timeout_ms ? received_ns + timeout_ms * 1000000 : 0;
+}
+
 void app_note_end(App *app, int64_t now_ns) {
     app->ended_ns[app->n_ended++ % APP_RATE_WINDOW] = now_ns;
 }

@@ -36,6 +36,9 @@ void app_free(App *app);
 // May a request that needs the model come in? Otherwise *e says 503 with the state.
 bool app_admits(const App *app, ApiError *e);
 
+// When a request is too late that was received then; timeout_ms: as it says, 0: not at all. 0: never.
+int64_t app_deadline_ns(const App *app, int64_t timeout_ms, int64_t received_ns);
+
 void app_note_end(App *app, int64_t now_ns); // a request ended
 // Seconds after which a place in the queue is likely: what waits, divided by the measured rate of
 // ends; 1 … 600.

@@ -65,6 +65,30 @@ static void review_soon(Models *ms) {
     if (ms->n > 1) event_active(ms->review, EV_TIMEOUT, 0);
 }
 
+static void call_in(struct event *event, int64_t ns) {
+    struct timeval wait = {ns / 1000000000, ns % 1000000000 / 1000 + 1};
+    event_add(event, &wait);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    ModelWaiter *w = arg;
+    ApiError e;
+    model_forget(w);
+    api_error_late(&e);
+    w->told(w, &e);
+}
+
+static bool watch_deadline(ModelWaiter *w, ApiError *e) {
+    w->expiry = NULL;
+    if (!w->deadline_ns) return true;
+    w->expiry = evtimer_new(w->model->app->models.base, on_deadline, w);
+    if (!w->expiry) return api_error_set(e, 503, NULL, NULL, "out of memory");
+    int64_t left = w->deadline_ns - clock_now_ns();
+    call_in(w->expiry, left > 0 ? left : 0);
+    return true;
+}
+
 static void enqueue(HostedModel *m, ModelWaiter *w) {
     TAILQ_INSERT_TAIL(&m->line, w, link);
     if (m->n_waiting++ == 0) m->wanted_ns = clock_now_ns();
@@ -73,6 +97,8 @@ static void enqueue(HostedModel *m, ModelWaiter *w) {
 static ModelWaiter *dequeue(HostedModel *m, ModelWaiter *w) {
     TAILQ_REMOVE(&m->line, w, link);
     m->n_waiting--;
+    if (w->expiry) event_free(w->expiry);
+    w->expiry = NULL;
     return w;
 }
 
@@ -110,6 +136,10 @@ void model_want(HostedModel *m, ModelWaiter *w) {
     }
     if (m->n_waiting >= m->app->models.max_live) {
         refuse_waiter(m, w);
+        return;
+    }
+    if (!watch_deadline(w, &e)) {
+        w->told(w, &e);
         return;
     }
     enqueue(m, w);
@@ -225,12 +255,10 @@ static HostedModel *rested(const Models *ms, int64_t *wait_ns) {
 static void unload_rested(Models *ms) {
     int64_t wait_ns;
     HostedModel *m = rested(ms, &wait_ns);
-    if (m) {
+    if (m)
         unload_attached(ms, m);
-    } else if (wait_ns) {
-        struct timeval wait = {wait_ns / 1000000000, wait_ns % 1000000000 / 1000 + 1000};
-        event_add(ms->review, &wait);
-    }
+    else if (wait_ns)
+        call_in(ms->review, wait_ns + 1000000);
 }
 
 // After anything that it depends on has changed. While the host is at work there is nothing to decide.

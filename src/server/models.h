@@ -61,8 +61,10 @@ typedef struct HostedModel {
 // Somebody who wants a model. told: it is ready and held for w, or e says why it will not be.
 struct ModelWaiter {
     void (*told)(ModelWaiter *w, const ApiError *e);
+    int64_t deadline_ns; // clock_now_ns() time at which it waits no longer and is told 408; 0: none
     // models.c only:
     HostedModel *model;
+    struct event *expiry; // NULL: without a deadline, or in no line
     TAILQ_ENTRY(ModelWaiter) link;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/shortage.h"
+#include "server/api_gen.h"
 #include "server/app.h"
 #include "server/parse.h"
 #include "server/request.h"
@@ -179,6 +180,15 @@ static HostedModel *named_model(const Job *job, ApiError *e) {
     return f.ok ? models_pick(&job->app->models, name, e) : NULL;
 }
 
+// One that cannot be read is for `run` to refuse.
+static int64_t deadline_of(const Job *job) {
+    ApiError unread;
+    int64_t timeout_ms = 0;
+    Fields f = fields_of(job->json, &unread);
+    gen_read_timeout(&f, &timeout_ms);
+    return app_deadline_ns(job->app, timeout_ms, job->received_ns);
+}
+
 static void find_model(Job *job) {
     HostedModel *m = job->x && !job->error.status ? named_model(job, &job->error) : NULL;
     if (!m) {
@@ -187,6 +197,7 @@ static void find_model(Job *job) {
     }
     if (m->state != MODEL_READY) keep(job);
     job->waits = true;
+    job->waiter.deadline_ns = deadline_of(job);
     model_want(m, &job->waiter);
 }
 

@@ -129,7 +129,6 @@ static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
     Err err = {0};
     const GenParams *p = spec->params;
     int32_t n_end = 0;
-    int64_t timeout_ms = p->timeout_ms ? p->timeout_ms : r->app->config->default_timeout_ms;
     if (p->embed && !make_room_for_embedding(r, e)) return false;
     if (!copy_end_tokens(r, p, &n_end, e)) return false;
     Constraint *constraint = p->grammar ? shared_grammar_constraint(p->grammar, &err) : NULL;
@@ -147,7 +146,7 @@ static bool submit(Request *r, const RequestSpec *spec, ApiError *e) {
         .priority = p->priority,
         .pooling = p->embed ? r->model->served.pooling : POOLING_NONE,
         .pooled = r->pooled,
-        .deadline_ns = timeout_ms ? r->start_ns + timeout_ms * 1000000 : 0,
+        .deadline_ns = app_deadline_ns(r->app, p->timeout_ms, r->start_ns),
         .logprobs = p->logprobs,
         .prompt_logprobs = p->prompt_logprobs,
         .n_top = p->n_top,
@@ -209,12 +208,16 @@ static void note_shown(Request *r, size_t from) {
     token_log_show(&r->log, r->n_shown_chars);
 }
 
-static void answer_failure(Request *r, int status, const char *code, const char *message) {
-    ApiError e;
+static void answer_error(Request *r, const ApiError *e) {
     r->answered = true;
     r->end_ns = clock_now_ns();
+    r->sink->fail(r, e);
+}
+
+static void answer_failure(Request *r, int status, const char *code, const char *message) {
+    ApiError e;
     api_error_set(&e, status, code, NULL, "%s", message);
-    r->sink->fail(r, &e);
+    answer_error(r, &e);
 }
 
 static void answer(Request *r, FinishReason reason) {
@@ -270,11 +273,13 @@ static void on_token(Request *r, const EngineEvent *event) {
 }
 
 static void answer_by_reason(Request *r, const EngineEvent *event) {
+    ApiError late;
     switch (event->reason) {
     case FINISH_STOP:
     case FINISH_LENGTH: answer(r, event->reason); break;
     case FINISH_TIMEOUT:
-        answer_failure(r, 408, "deadline_exceeded", "the request's deadline passed before it was finished");
+        api_error_late(&late);
+        answer_error(r, &late);
         break;
     case FINISH_NO_TOKEN:
         answer_failure(r, 400, "no_token",

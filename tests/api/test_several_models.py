@@ -272,14 +272,22 @@ def test_a_file_disappears(serve: Serve, files: dict[str, Path], tmp_path: Path)
     assert tokens(server, "second")
 
 
-def test_deadline_while_it_waits(serve: Serve) -> None:
-    server = serve("--model-budget-mb", "1")
-    sock = server.open("POST", "/generate", {"prompt": "x", "max_tokens": 1500, **GREEDY})
+@pytest.mark.parametrize("flags", [[], ["--default-timeout-ms", "400"]], ids=["named", "default"])
+def test_deadline_while_it_waits(flags: list[str], serve: Serve, files: dict[str, Path]) -> None:
+    server = serve("--model-budget-mb", "1", *flags, models={"first": MODEL, "second": files["second"]})
+    sock = server.open("POST", "/generate", {"prompt": "x", "max_tokens": 3500, "timeout_ms": 600000, **GREEDY})
     server.wait_stats(running=1)
-    reply = server.post("/generate", {"model": "second", "prompt": "x", "max_tokens": 1000, "timeout_ms": 1, **GREEDY})
-    assert reply.status == 408
+    routes: list[tuple[str, dict[str, Any]]] = [("/generate", {"prompt": "x"}), ("/v1/chat/completions", {"messages": SAY, "stream": True}), ("/api/chat", {"messages": SAY}), ("/tokenize", {"prompt": "x"})]
+    limit = {} if flags else {"timeout_ms": 400}
+    start = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        late = list(pool.map(lambda one: server.post(one[0], {"model": "second", **one[1], **limit, **one[2]}), [(*route, padding) for route in routes for padding in ({}, LARGE)]))
+    assert 0.4 <= time.monotonic() - start < 0.4 + 5 * SLOW
+    assert [(one.status, b"deadline passed" in one.body) for one in late] == [(408, True)] * len(late)
+    assert server.stats()["running"] == 1 and states(server)["second"] == "unloaded"  # who waited no longer wants it
     sock.close()
     server.wait_idle()
+    assert tokens(server, "second")
 
 
 @pytest.mark.parametrize("n_signals", [1, 2])
