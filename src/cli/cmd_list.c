@@ -1,6 +1,7 @@
 // `cllm list`: the models of the library, or those that can be fetched by name.
 #include "cli/commands.h"
 
+#include "api/pool_size.h"
 #include "base/printable.h"
 #include "cli/fetch.h"
 #include "cli/runnable.h"
@@ -69,17 +70,25 @@ static json_t *json_model(const Library *l, const LibraryModel *m) {
 
 // ---- the catalogue ----
 
+// Whether the weights alone are more than the machine's memory.
+static bool is_too_large(const CatalogueModel *m) {
+    Memory memory;
+    return memory_read(&memory) && m->gigabytes * 1e9 > (double)memory.total;
+}
+
+static const char *catalogue_state(const Library *l, const CatalogueModel *m) {
+    LibraryModel there;
+    if (!arch_is_known(m->arch)) return "cannot be run";
+    if (library_find(l, m->name, &there)) return "in the library";
+    return is_too_large(m) ? "too large here" : "runnable";
+}
+
+// No wider than a terminal; --json has the rest.
 static void print_catalogue(const Library *l) {
-    printf("%-19s  %10s  %8s  %-7s  %-12s  %-10s  %-14s  %s\n", "NAME", "PARAMETERS", "SIZE", "TYPE",
-           "ARCHITECTURE", "LICENCE", "STATE", "SOURCE");
-    for (const CatalogueModel *m = catalogue; m < catalogue + n_catalogue; m++) {
-        LibraryModel there;
-        const char *state = !arch_is_known(m->arch)            ? "cannot be run"
-                            : library_find(l, m->name, &there) ? "in the library"
-                                                               : "runnable";
-        printf("%-19s  %10s  %5.1f GB  %-7s  %-12s  %-10s  %-14s  hf:%s\n", m->name, m->parameters,
-               m->gigabytes, m->type, m->arch, m->licence, state, m->repo);
-    }
+    printf("%-19s  %10s  %8s  %-7s  %-10s  %s\n", "NAME", "PARAMETERS", "SIZE", "TYPE", "LICENCE", "STATE");
+    for (const CatalogueModel *m = catalogue; m < catalogue + n_catalogue; m++)
+        printf("%-19s  %10s  %5.1f GB  %-7s  %-10s  %s\n", m->name, m->parameters, m->gigabytes, m->type,
+               m->licence, catalogue_state(l, m));
 }
 
 static json_t *json_catalogue_model(const Library *l, const CatalogueModel *m) {

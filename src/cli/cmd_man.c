@@ -42,19 +42,9 @@ static void put_title(Buf *out, const Command *c) {
 
 // ---- options ----
 
-// "a|b" as "a, b", where lines can be broken.
-static void put_choices(Buf *out, const char *choices) {
-    for (size_t n; *choices; choices += n) {
-        n = strcspn(choices, "|");
-        put_text(out, (Str){choices, n});
-        if (choices[n]) buf_puts(out, ", ");
-        n += choices[n] != 0;
-    }
-}
-
 static void put_option(Buf *out, const OptionSpec *s) {
     char flag[OPTION_NAME_MAX];
-    Buf value = {0};
+    Buf choices = {0}, value = {0};
     option_flag(s, flag);
     buf_puts(out, ".TP\n");
     if (s->short_flag) buf_printf(out, "\\fB\\-%c\\fR, ", s->short_flag);
@@ -68,7 +58,8 @@ static void put_option(Buf *out, const OptionSpec *s) {
     option_put_default(s, &value);
     if (s->choices) {
         buf_puts(out, " One of ");
-        put_choices(out, s->choices);
+        option_put_choices(s, &choices);
+        put_text(out, buf_str(&choices));
         buf_putc(out, '.');
     }
     if (value.len) {
@@ -77,6 +68,7 @@ static void put_option(Buf *out, const OptionSpec *s) {
         buf_putc(out, '.');
     }
     buf_putc(out, '\n');
+    buf_free(&choices);
     buf_free(&value);
 }
 
@@ -119,6 +111,27 @@ static void put_exit_status(Buf *out) {
              "ended by Ctrl\\-C.\n");
 }
 
+// Each command line, and below it what stands behind its "#".
+static void put_examples(Buf *out, const Command *c) {
+    const char *paragraph = ".SH EXAMPLES\n";
+    for (Str rest = str_from(c->examples); rest.len;) {
+        Str line = str_sub(rest, 0, str_index_of(rest, STR("\n")));
+        size_t end = str_index_of(line, STR(" #"));
+        Str note = str_skip(line, end + strlen(" # "));
+        rest = str_skip(rest, line.len + 1);
+        while (end && line.ptr[end - 1] == ' ') end--;
+        buf_puts(out, paragraph);
+        buf_puts(out, "\\fB");
+        paragraph = ".PP\n";
+        put_text(out, str_sub(line, 0, end));
+        buf_puts(out, "\\fR\n");
+        if (!note.len) continue;
+        buf_puts(out, ".RS\n");
+        put_text(out, note);
+        buf_puts(out, ".\n.RE\n");
+    }
+}
+
 static void put_command_page(Buf *out, const Command *c) {
     put_title(out, c);
     buf_printf(out, ".SH NAME\ncllm\\-%s \\- ", c->name);
@@ -130,6 +143,7 @@ static void put_command_page(Buf *out, const Command *c) {
     buf_putc(out, '\n');
     put_options(out, c);
     put_exit_status(out);
+    put_examples(out, c);
     put_see_also(out, c);
 }
 

@@ -1,11 +1,12 @@
 #include "cli/commands.h"
 
 #include "base/nearest.h"
+#include "cli/help_text.h"
 
 #include <string.h>
 
 const Command commands[N_COMMANDS] = {
-#define COMMAND(id_, name_, takes_, max_, usage_, summary_, text_)                                           \
+#define COMMAND(id_, name_, takes_, max_, usage_, summary_, text_, examples_)                                \
     {.id = COMMAND_##id_,                                                                                    \
      .name = #name_,                                                                                         \
      .takes = takes_,                                                                                        \
@@ -13,6 +14,7 @@ const Command commands[N_COMMANDS] = {
      .usage = usage_,                                                                                        \
      .summary = summary_,                                                                                    \
      .text = text_,                                                                                          \
+     .examples = examples_,                                                                                  \
      .run = cmd_##name_},
 #include "cli/commands.def"
 };
@@ -40,7 +42,13 @@ const Command *command_of(OptionCommand id) {
 }
 
 void command_print_help(const Command *c, FILE *out) {
-    fprintf(out, "usage: cllm %s %s\n\n%s\n", c->name, c->usage, c->text);
+    Buf text = {0};
+    help_put_words(&text, c->text, 0, 0);
+    fprintf(out, "usage: cllm %s %s\n\n%s", c->name, c->usage, text.failed ? "" : text.ptr);
+    buf_free(&text);
+    if (c->examples[0]) fputs("\nexamples:\n", out);
+    for (const char *line = c->examples; *line; line += strcspn(line, "\n") + 1)
+        fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
     options_print_help(c->id, out);
 }
 

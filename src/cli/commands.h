@@ -12,7 +12,7 @@ typedef struct Command {
     const char *name;
     Takes takes;
     int max_words; // arguments without a dash
-    const char *usage, *summary, *text;
+    const char *usage, *summary, *text, *examples;
     int (*run)(int argc, char **argv);
 } Command;
 

@@ -12,7 +12,11 @@ static void print_usage(FILE *out) {
     fputs("usage: cllm COMMAND [options]\n\n", out);
     for (const Command *c = commands; c < commands + N_COMMANDS; c++)
         fprintf(out, "  %-10s %s\n", c->name, c->summary);
-    fputs("\n`cllm COMMAND --help` lists the options of a command; `cllm --version` tells the version.\n",
+    fputs("\nto begin with:\n"
+          "  cllm run qwen3-0.6b      a chat here; the model is fetched, once\n"
+          "  cllm serve qwen3-0.6b    the same model on http://127.0.0.1:8080\n"
+          "\n`cllm COMMAND --help` lists the options of a command, with examples;\n"
+          "`cllm --version` tells the version.\n",
           out);
 }
 

@@ -43,6 +43,15 @@ void option_variable(const OptionSpec *spec, char out[OPTION_NAME_MAX]) {
     for (char *p = out; *p; p++) *p = (char)toupper((unsigned char)*p);
 }
 
+void option_put_choices(const OptionSpec *s, Buf *out) {
+    for (const char *p = s->choices; *p; p++) {
+        if (*p == '|')
+            buf_puts(out, ", ");
+        else
+            buf_putc(out, *p);
+    }
+}
+
 void option_put_default(const OptionSpec *s, Buf *out) {
     if (s->kind == KIND_INT && s->integer >= 0) buf_printf(out, "%lld", (long long)s->integer);
     if (s->kind == KIND_REAL) buf_printf(out, "%g", s->number);

@@ -30,6 +30,7 @@ enum { OPTION_NAME_MAX = NEAREST_MAX_NAME };
 bool option_is_text(const OptionSpec *s);
 void option_flag(const OptionSpec *s, char out[OPTION_NAME_MAX]);     // "max_body_bytes" -> "max-body-bytes"
 void option_variable(const OptionSpec *s, char out[OPTION_NAME_MAX]); // … -> "CLLM_MAX_BODY_BYTES"
+void option_put_choices(const OptionSpec *s, Buf *out);               // "a|b|c" -> "a, b, c"
 void option_put_default(const OptionSpec *s, Buf *out);               // nothing where it says nothing
 
 #endif

@@ -1,21 +1,32 @@
+#include "cli/help_text.h"
 #include "cli/option_spec.h"
 
 #include <stdio.h>
 #include <string.h>
 
+enum { LEFT_COLUMNS = 34 };
+
 static void print_option(const OptionSpec *s, FILE *out) {
     char name[OPTION_NAME_MAX], left[2 * OPTION_NAME_MAX];
-    Buf line = {0}, value = {0};
+    Buf line = {0}, text = {0};
     option_flag(s, name);
     const char letter[] = {'-', s->short_flag, ',', 0};
-    snprintf(left, sizeof left, "%s --%s %s", s->short_flag ? letter : "   ", name,
+    snprintf(left, sizeof left, "  %s --%s %s", s->short_flag ? letter : "   ", name,
              s->placeholder ? s->placeholder : "");
-    buf_printf(&line, "  %-32s %s", left, s->help);
-    if (s->choices) buf_printf(&line, " (%s)", s->choices);
+    buf_printf(&line, "%-*s ", LEFT_COLUMNS, left);
+    buf_puts(&text, s->help);
+    if (s->choices) {
+        buf_puts(&text, " (");
+        option_put_choices(s, &text);
+        buf_putc(&text, ')');
+    }
+    Buf value = {0};
     option_put_default(s, &value);
-    if (value.len) buf_printf(&line, " [%s]", value.ptr);
+    if (value.len) buf_printf(&text, " [%s]", value.ptr);
+    help_put_words(&line, text.failed ? "" : text.ptr, line.len, LEFT_COLUMNS + 1);
+    fputs(line.failed ? "\n" : line.ptr, out);
     buf_free(&value);
-    fprintf(out, "%s\n", line.failed ? "" : line.ptr);
+    buf_free(&text);
     buf_free(&line);
 }
 
@@ -39,12 +50,13 @@ void options_print_help(OptionCommand command, FILE *out) {
     for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
         print_section(s, command, out);
     if (command & COMMAND_LIBRARY)
-        fputs(
-            "\nAn option under `library` is also an environment variable: CLLM_ and its name in capitals.\n",
-            out);
+        fputs("\nAn option under `library` is also an environment variable: CLLM_ and its name in\n"
+              "capitals.\n",
+              out);
     if (!(command & COMMAND_ANY)) return;
-    fputs("\nAn option under a section NAME is also `NAME: key: value` in the file that --config names, and\n"
-          "an environment variable: CLLM_ and its name in capitals (--kv-tokens is CLLM_KV_TOKENS). A flag\n"
-          "beats the environment, which beats the file, which beats the default in [brackets].\n",
+    fputs("\nAn option under a section NAME is also `NAME: key: value` in the file that\n"
+          "--config names, and an environment variable: CLLM_ and its name in capitals\n"
+          "(--kv-tokens is CLLM_KV_TOKENS). A flag beats the environment, which beats the\n"
+          "file, which beats the default in [brackets].\n",
           out);
 }

@@ -56,6 +56,20 @@ def test_usage_and_version() -> None:
     assert cllm("--version", env={"CLLM_CPU": "z80"}).returncode == 1
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_terminal(command: str) -> None:
+    """And so do its examples, whose options are among those that it lists."""
+    text = cllm(command, "--help").stdout if command else cllm("--help").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    examples = re.findall(r"^  (.*\bcllm \S.*)$", text.partition("\nexamples:\n")[2].partition("\n\n")[0], re.MULTILINE)
+    assert examples or command in ("", "ps", "eval")
+    for example in examples:
+        given = re.search(rf"\bcllm {command}\b([^#|]*)", example)
+        assert given, example
+        for option in re.findall(r" (--?[a-z][\w-]*)", given[1]):
+            assert re.search(rf"^ +(-\w, )?{option}\b", text, re.MULTILINE), example
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_lists_every_option(command: str) -> None:
     done = cllm(command, "--help")

@@ -423,6 +423,7 @@ def test_the_catalogue(library: Library) -> None:
     table = {line.split()[0]: line for line in library.cllm("list", "--catalogue").stdout.splitlines()}
     assert "in the library" in table["qwen3-0.6b"] and "runnable" in table["smollm2-135m"]
     assert "cannot be run" in table["gemma3-1b"]
+    assert max(map(len, table.values())) <= 80
     models = json.loads(library.cllm("list", "--catalogue", "--json").stdout)
     assert {m["name"] for m in models} == set(table) - {"NAME"}
     assert all(m["source"].startswith("hf:") and m["licence"] and m["gigabytes"] > 0 for m in models)
