@@ -19,6 +19,9 @@
 #define EXP_C3 (1.0f / 6)
 #define EXP_C2 0.5f
 
+#define GELU_C1 (-0x1.988454p+0f) // -2 sqrt(2/pi)
+#define GELU_C3 (-0x1.2444f2p-4f) // … * 0.044715
+
 static inline float exp_scalar(float x) {
     if (!(x > EXP_MIN)) x = EXP_MIN;
     if (x > EXP_MAX) x = EXP_MAX;

@@ -25,6 +25,7 @@ static void fill_scalar(Kernels *t) {
     t->rms_norm = scalar_rms_norm;
     t->rope = scalar_rope;
     t->silu_mul = scalar_silu_mul;
+    t->gelu_mul = scalar_gelu_mul;
     t->kv[KV_F16] = (KvKernel){scalar_kv_write_f16, scalar_attention_f16, scalar_attention_part_f16};
     t->kv[KV_Q8_0] = (KvKernel){scalar_kv_write_q8, scalar_attention_q8, scalar_attention_part_q8};
     t->collect = scalar_collect;

@@ -76,7 +76,8 @@ typedef struct AttnArgs {
     const uint16_t *kv;  // this layer and KV head in block b: at kv + b * block_stride,
     size_t block_stride; //   in units of 16 bits whatever the KV type
     const int32_t *blocks;
-    int n_keys; // keys visible to row 0; row i sees n_keys + i
+    int n_keys; // keys up to the last that row 0 sees; row i sees i more
+    int window; // 0, or how many keys a row sees at most: the last ones
     // (The next KV head's part of a block lies right behind this one's; a kernel may prefetch it.)
 } AttnArgs;
 
@@ -104,6 +105,10 @@ typedef struct Kernels {
     void (*rope)(float *head, const float *table, int n_pairs, bool halves);
     // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
     void (*silu_mul)(float *gate, const float *up, int n);
+    // The same with GELU, by its tanh approximation (Hendrycks & Gimpel 2016) x / (1 + exp(-2 u)), u =
+    // sqrt(2/pi) (x + 0.044715 x^3): gate[i] = x / (1 + exp(z)) * up[i], z = x * fma(x * x, GELU_C3, GELU_C1)
+    // (exp.h).
+    void (*gelu_mul)(float *gate, const float *up, int n);
     // The indices from <= i < to with x[i] >= threshold, ascending, into `out` (room for to - from,
     // rounded up to 16); returns how many.
     int32_t (*collect)(const float *x, int32_t from, int32_t to, float threshold, int32_t *out);

@@ -38,6 +38,12 @@ static int visible_to(const AttnArgs *a, int query) {
     return a->n_keys + query / a->group;
 }
 
+// The first key that the window leaves to a query.
+static int first_seen(const AttnArgs *a, int query) {
+    int n = visible_to(a, query);
+    return a->window && n > a->window ? n - a->window : 0;
+}
+
 static uint16_t *block_of(const Problem *p, int token) {
     return p->kv + (size_t)p->blocks[token / 16] * p->a.block_stride;
 }
@@ -201,15 +207,20 @@ static void compare_part_of_one(Case *c, const Problem *p, const float *want) {
     }
 }
 
-static void compare(Case *c, Shape s) {
+static void compare_windowed(Case *c, Shape s, int window) {
     for (int type = 0; type < N_KV_TYPES; type++) {
         Problem p = problem_new(c, (KvType)type, s);
+        p.a.window = window;
         guard_freeze(p.kv);
         float *want = run(c, c->scalar, &p, &p.a), *got = run(c, c->kernels, &p, &p.a);
         case_same(c, "attention", want, got, p.out_floats);
         compare_part_of_one(c, &p, want);
         guard_release(c);
     }
+}
+
+static void compare(Case *c, Shape s) {
+    compare_windowed(c, s, 0);
 }
 
 static void body_heads(Case *c) {
@@ -231,6 +242,17 @@ static void body_keys(Case *c) {
     for (int n_keys = 1; n_keys <= 100; n_keys++)
         compare(c, (Shape){16 * rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 9), rand_int(&c->rng, 1, 4),
                            n_keys, (KvStyle)(n_keys % N_KV_STYLES)});
+}
+
+// Rows of a call whose windows begin in different blocks, before the first key, or with their own.
+static void body_windows(Case *c) {
+    for (int window = 1; window <= 80; window++)
+        for (int i = 0; i < 4; i++)
+            compare_windowed(c,
+                             (Shape){16 * rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 16),
+                                     rand_int(&c->rng, 1, 3), rand_int(&c->rng, 1, 120),
+                                     (KvStyle)rand_int(&c->rng, 0, N_KV_STYLES - 1)},
+                             window);
 }
 
 static void body_long(Case *c) {
@@ -255,9 +277,9 @@ static void softmax(const Problem *p, int query, double *weights, double *worst)
     const float *q = a->q + (size_t)query * a->q_stride;
     double max = -INFINITY, total = 0;
     *worst = 0;
-    for (int t = 0; t < visible_to(a, query); t++) {
+    for (int t = 0; t < visible_to(a, query); t++) weights[t] = 0;
+    for (int t = first_seen(a, query); t < visible_to(a, query); t++) {
         double magnitude = 0;
-        weights[t] = 0;
         for (int d = 0; d < a->head_dim; d++) {
             double product = query_number(p, q, d) * number_at(p, false, t, d);
             weights[t] += product;
@@ -266,8 +288,9 @@ static void softmax(const Problem *p, int query, double *weights, double *worst)
         max = fmax(max, weights[t]);
         *worst = fmax(*worst, magnitude * (a->head_dim + 1 + kv_groups(a->head_dim)) * 0x1p-24);
     }
-    for (int t = 0; t < visible_to(a, query); t++) total += weights[t] = exp(weights[t] - max);
-    for (int t = 0; t < visible_to(a, query); t++) weights[t] /= total;
+    for (int t = first_seen(a, query); t < visible_to(a, query); t++)
+        total += weights[t] = exp(weights[t] - max);
+    for (int t = first_seen(a, query); t < visible_to(a, query); t++) weights[t] /= total;
 }
 
 // A weight's relative error: that of its score and of the maximum, of the difference (up to 88 matters),
@@ -298,6 +321,7 @@ static void body_oracle(Case *c) {
             c, (KvType)(i % N_KV_TYPES),
             (Shape){16 * rand_int(&c->rng, 1, 8), rand_int(&c->rng, 1, 8), rand_int(&c->rng, 1, 4),
                     i % 16 >= 14 ? 700 : rand_int(&c->rng, 1, 90), (KvStyle)(i / 2 % N_KV_STYLES)});
+        if (i % 8 >= 6) p.a.window = rand_int(&c->rng, 1, 100);
         float *out = run(c, c->kernels, &p, &p.a);
         for (int j = 0; j < p.a.n_q; j++) compare_oracle(c, &p, j, out + (size_t)j * p.a.out_stride);
         guard_release(c);
@@ -361,6 +385,7 @@ static void body_company(Case *c) {
                                 (Shape){16 * rand_int(&c->rng, 1, 6), rand_int(&c->rng, 2, 16),
                                         rand_int(&c->rng, 1, 4), rand_int(&c->rng, 1, 60),
                                         (KvStyle)(i / 2 % N_KV_STYLES)});
+        if (i % 8 >= 6) p.a.window = rand_int(&c->rng, 1, 40);
         fill_invisible(&p, 0xFBFF);
         guard_freeze(p.kv);
         float *all = run(c, c->kernels, &p, &p.a);
@@ -417,6 +442,7 @@ void check_attn(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "attention", "heads", body_heads);
     session_run(s, k, -1, -1, "attention", "queries", body_queries);
     session_run(s, k, -1, -1, "attention", "keys", body_keys);
+    session_run(s, k, -1, -1, "attention", "windows", body_windows);
     session_run(s, k, -1, -1, "attention", "long", body_long);
     session_run(s, k, -1, -1, "attention", "oracle", body_oracle);
     session_run(s, k, -1, -1, "attention", "segments", body_segments);

@@ -63,32 +63,42 @@ static void body_norm_oracle(Case *c) {
     }
 }
 
-static void compare_silu(Case *c, float *gate, const float *up, int n) {
-    size_t bytes = 4 * (size_t)n;
-    float *want = guard_new(c, bytes);
-    memcpy(want, gate, bytes);
-    c->scalar->silu_mul(want, up, n);
-    c->kernels->silu_mul(gate, up, n);
-    case_same(c, "silu", want, gate, (size_t)n);
-    guard_release(c);
+// The gates: silu_mul and gelu_mul.
+typedef enum Gate { GATE_SILU, GATE_GELU, N_GATES } Gate;
+
+static void gate_mul(const Kernels *k, Gate which, float *gate, const float *up, int n) {
+    (which == GATE_SILU ? k->silu_mul : k->gelu_mul)(gate, up, n);
 }
 
-static void body_silu_tails(Case *c) {
+static void compare_gate(Case *c, Gate which, const float *gate, const float *up, int n) {
+    size_t bytes = 4 * (size_t)n;
+    float *want = guard_new(c, bytes), *got = guard_new(c, bytes);
+    memcpy(want, gate, bytes);
+    memcpy(got, gate, bytes);
+    gate_mul(c->scalar, which, want, up, n);
+    gate_mul(c->kernels, which, got, up, n);
+    case_same(c, "a gate", want, got, (size_t)n);
+}
+
+static void body_gate_tails(Case *c) {
     for (int style = 0; style <= ROW_HUGE; style++)
         for (int i = 0, n; (n = next_n(i)); i++) {
-            case_at(c, "n=%d style=%d", n, style);
             float *gate = row_new(c, (RowStyle)style, n), *up = row_new(c, ROW_NORMAL, n);
+            guard_freeze(gate);
             guard_freeze(up);
-            compare_silu(c, gate, up, n);
+            for (int which = 0; which < N_GATES; which++) {
+                case_at(c, "n=%d style=%d gate=%d", n, style, which);
+                compare_gate(c, (Gate)which, gate, up, n);
+            }
+            guard_release(c);
         }
 }
 
 // The whole range of exp and beyond, infinities and a NaN included: this is where the exp of a vector
 // rung is held to exp_scalar.
-static void body_silu_sweep(Case *c) {
+static void body_gate_sweep(Case *c) {
     enum { N = 65536 };
     for (int round = 0; round < 4; round++) {
-        case_at(c, "round=%d", round);
         float *gate = guard_new(c, 4 * N), *up = guard_new(c, 4 * N);
         for (int i = 0; i < N; i++) {
             gate[i] = (float)(-95 + 190 * (i + rng_uniform(&c->rng)) / N);
@@ -99,23 +109,38 @@ static void body_silu_sweep(Case *c) {
         gate[1000] = -INFINITY;
         gate[2000] = NAN;
         gate[3000] = -0.0f;
-        compare_silu(c, gate, up, N);
+        for (int which = 0; which < N_GATES; which++) {
+            case_at(c, "round=%d gate=%d", round, which);
+            compare_gate(c, (Gate)which, gate, up, N);
+        }
+        guard_release(c);
     }
 }
 
-// Clamping keeps exp(88) where more is due: an error of at most |gate * up| * exp(-88).
-static void body_silu_oracle(Case *c) {
+// What exp is taken of, negated.
+static double gate_exponent(Gate which, double g) {
+    return which == GATE_SILU ? g : 2 * sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g);
+}
+
+// The exponent's own rounding weighs as much as it is large. Clamping keeps exp(88) where more is due: an
+// error of at most |gate * up| * exp(-88).
+static void body_gate_oracle(Case *c) {
     enum { N = 20000 };
     float *gate = guard_new(c, 4 * N), *up = row_new(c, ROW_NORMAL, N), *y = guard_new(c, 4 * N);
-    for (int i = 0; i < N; i++) y[i] = gate[i] = (float)(-120 + 240.0 * i / N);
-    c->kernels->silu_mul(y, up, N);
-    for (int i = 0; i < N; i++) {
-        double g = (double)gate[i], want = g / (1 + exp(-g)) * (double)up[i];
-        double tolerance = fabs(want) * 4e-7 + fabs(g * (double)up[i]) * 6.1e-39 + 0x1p-148;
-        if (fabs((double)y[i] - want) <= tolerance) continue;
-        case_at(c, "gate=%g up=%g", g, (double)up[i]);
-        case_fail(c, "%.9g, exactly %.17g", (double)y[i], want);
-        return;
+    for (int which = 0; which < N_GATES; which++) {
+        double end = which == GATE_SILU ? 120 : 12, rounding = which == GATE_SILU ? 0 : 0x1p-22;
+        for (int i = 0; i < N; i++) y[i] = gate[i] = (float)(-end + 2 * end * i / N);
+        gate_mul(c->kernels, (Gate)which, y, up, N);
+        for (int i = 0; i < N; i++) {
+            double g = (double)gate[i], x = gate_exponent((Gate)which, g),
+                   want = g / (1 + exp(-x)) * (double)up[i];
+            double tolerance =
+                fabs(want) * (4e-7 + rounding * fabs(x)) + fabs(g * (double)up[i]) * 6.1e-39 + 0x1p-148;
+            if (fabs((double)y[i] - want) <= tolerance) continue;
+            case_at(c, "gate=%g up=%g which=%d", g, (double)up[i], which);
+            case_fail(c, "%.9g, exactly %.17g", (double)y[i], want);
+            return;
+        }
     }
 }
 
@@ -267,9 +292,9 @@ void check_elem(Session *s, const Kernels *k) {
     session_run(s, k, -1, -1, "rms_norm", "tails", body_norm_tails);
     session_run(s, k, -1, -1, "rms_norm", "extremes", body_norm_extremes);
     session_run(s, k, -1, -1, "rms_norm", "oracle", body_norm_oracle);
-    session_run(s, k, -1, -1, "silu_mul", "tails", body_silu_tails);
-    session_run(s, k, -1, -1, "silu_mul", "sweep", body_silu_sweep);
-    session_run(s, k, -1, -1, "silu_mul", "oracle", body_silu_oracle);
+    session_run(s, k, -1, -1, "gates", "tails", body_gate_tails);
+    session_run(s, k, -1, -1, "gates", "sweep", body_gate_sweep);
+    session_run(s, k, -1, -1, "gates", "oracle", body_gate_oracle);
     session_run(s, k, -1, -1, "rope", "pairs", body_rope);
     session_run(s, k, -1, -1, "kv_write", "slots", body_kv_write);
     session_run(s, k, -1, -1, "collect", "tails", body_collect);

@@ -134,11 +134,15 @@ INLINE void block_scores(const AttnArgs *a, const KvType T, const int Q, int fir
         score_q8(a, Q, q8, keys, ahead, s);
 }
 
-// n: keys of this block that the query sees.
+// n: keys of this block up to the last that the query sees.
 INLINE void update_softmax(const AttnArgs *a, const KvType T, Softmax *m, int i, const __m256 s[2], int n,
                            const uint16_t *value_scales) {
+    const int unseen = n - (a->window ? a->window : INT_MAX);
     const __m256 none = _mm256_set1_ps(-INFINITY);
-    __m256 mask[2] = {_mm256_castsi256_ps(first_lanes8(n)), _mm256_castsi256_ps(first_lanes8(n - 8))};
+    __m256 mask[2];
+    for (int h = 0; h < 2; h++)
+        mask[h] =
+            _mm256_castsi256_ps(_mm256_andnot_si256(first_lanes8(unseen - 8 * h), first_lanes8(n - 8 * h)));
     float block_max = max16(_mm256_blendv_ps(none, s[0], mask[0]), _mm256_blendv_ps(none, s[1], mask[1]));
     if (block_max > m->max[i]) {
         __m256 shrink = exp256(_mm256_set1_ps(m->max[i] - block_max));

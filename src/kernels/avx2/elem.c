@@ -121,6 +121,17 @@ void avx2_silu_mul(float *gate, const float *up, int n) {
     }
 }
 
+void avx2_gelu_mul(float *gate, const float *up, int n) {
+    const __m256 one = _mm256_set1_ps(1.0f), c1 = _mm256_set1_ps(GELU_C1), c3 = _mm256_set1_ps(GELU_C3);
+    for (int i = 0; i < n; i += 8) {
+        __m256i mask = first_lanes8(n - i);
+        __m256 g = _mm256_maskload_ps(gate + i, mask);
+        __m256 z = _mm256_mul_ps(g, _mm256_fmadd_ps(_mm256_mul_ps(g, g), c3, c1));
+        __m256 v = _mm256_div_ps(g, _mm256_add_ps(one, exp256(z)));
+        _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(up + i, mask)));
+    }
+}
+
 int32_t avx2_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
     const __m256 bound = _mm256_set1_ps(threshold);
     int32_t found = 0;

@@ -13,6 +13,7 @@ void avx2_fill(Kernels *t) {
     t->act_write[ACT_Q8_256] = avx2_act_write_q8_256;
     t->rms_norm = avx2_rms_norm;
     t->silu_mul = avx2_silu_mul;
+    t->gelu_mul = avx2_gelu_mul;
     t->kv[KV_F16] = (KvKernel){avx2_kv_write_f16, avx2_attention_f16, avx2_attention_part_f16};
     t->kv[KV_Q8_0] = (KvKernel){avx2_kv_write_q8, avx2_attention_q8, avx2_attention_part_q8};
     t->collect = avx2_collect;

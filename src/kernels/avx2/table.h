@@ -12,6 +12,7 @@ void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, i
 void avx2_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
 void avx2_rms_norm(const float *x, const float *w, float eps, int n, float *y);
 void avx2_silu_mul(float *gate, const float *up, int n);
+void avx2_gelu_mul(float *gate, const float *up, int n);
 void avx2_attention_f16(const AttnArgs *a);
 void avx2_attention_part_f16(const AttnArgs *a, float *max, float *sum);
 void avx2_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot);

@@ -46,13 +46,18 @@ INLINE void update_softmax(const AttnArgs *a, Softmax *m, int i, __m512 s, __mma
             _mm512_storeu_ps(m->p[i][g], _mm512_mul_ps(p, half_lanes(value_scales + 16 * g)));
 }
 
+INLINE __mmask16 lanes_below(int n) {
+    return n >= 16 ? (__mmask16)0xFFFF : n > 0 ? (__mmask16)((1u << n) - 1) : (__mmask16)0;
+}
+
 INLINE void update_all(const AttnArgs *a, const int Q, Softmax *m, int first, const int *n_keys,
                        const __m512 s[QUERY_TILE]) {
     const char *keys = block_at(a, T, first, INT_MAX);
     const uint16_t *value_scales = kv_q8_value_scales((const int8_t *)keys, a->head_dim);
+    const int window = a->window ? a->window : INT_MAX;
     UNROLL for (int i = 0; i < Q; i++) {
         int n = n_keys[i] - first;
-        __mmask16 visible = n >= 16 ? (__mmask16)0xFFFF : n > 0 ? (__mmask16)((1u << n) - 1) : (__mmask16)0;
+        __mmask16 visible = lanes_below(n) & (__mmask16)~lanes_below(n - window);
         update_softmax(a, m, i, s[i], visible, value_scales);
     }
 }

@@ -164,6 +164,17 @@ void avx512_silu_mul(float *gate, const float *up, int n) {
     }
 }
 
+void avx512_gelu_mul(float *gate, const float *up, int n) {
+    const __m512 one = _mm512_set1_ps(1.0f), c1 = _mm512_set1_ps(GELU_C1), c3 = _mm512_set1_ps(GELU_C3);
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 mask = first_lanes(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
+        __m512 z = _mm512_mul_ps(g, _mm512_fmadd_ps(_mm512_mul_ps(g, g), c3, c1));
+        __m512 v = _mm512_div_ps(g, _mm512_add_ps(one, exp512(z)));
+        _mm512_mask_storeu_ps(gate + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, up + i)));
+    }
+}
+
 // Compressed in a register and stored whole: a compressing store is microcode on some CPUs.
 int32_t avx512_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
     const __m512 bound = _mm512_set1_ps(threshold);

@@ -14,6 +14,7 @@ void avx512_fill(Kernels *t) {
     t->rms_norm = avx512_rms_norm;
     t->rope = avx512_rope;
     t->silu_mul = avx512_silu_mul;
+    t->gelu_mul = avx512_gelu_mul;
     t->kv[KV_F16] = (KvKernel){avx512_kv_write_f16, avx512_attention_f16, avx512_attention_part_f16};
     t->kv[KV_Q8_0].write = avx512_kv_write_q8;
     t->collect = avx512_collect;

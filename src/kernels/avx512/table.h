@@ -13,6 +13,7 @@ void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile
 void avx512_rms_norm(const float *x, const float *w, float eps, int n, float *y);
 void avx512_rope(float *head, const float *table, int n_pairs, bool halves);
 void avx512_silu_mul(float *gate, const float *up, int n);
+void avx512_gelu_mul(float *gate, const float *up, int n);
 void avx512_attention_f16(const AttnArgs *a);
 void avx512_attention_part_f16(const AttnArgs *a, float *max, float *sum);
 void avx512_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot);

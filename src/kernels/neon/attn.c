@@ -3,6 +3,8 @@
 
 #include "kernels/neon/exp128.h"
 
+#include <limits.h>
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -69,10 +71,12 @@ INLINE float max16(const float32x4_t s[4], const uint32x4_t mask[4]) {
     return vmaxvq_f32(max);
 }
 
-// n: keys of this block that the query sees.
+// n: keys of this block up to the last that the query sees.
 INLINE void update_softmax(const AttnArgs *a, Softmax *m, int i, const float32x4_t s[4], int n) {
+    const int unseen = n - (a->window ? a->window : INT_MAX);
     uint32x4_t mask[4];
-    UNROLL for (int v = 0; v < 4; v++) mask[v] = first_lanes(n - 4 * v);
+    UNROLL for (int v = 0; v < 4; v++) mask[v] =
+        vbicq_u32(first_lanes(n - 4 * v), first_lanes(unseen - 4 * v));
     float block_max = max16(s, mask);
     if (block_max > m->max[i]) {
         float32x4_t shrink = exp128(vdupq_n_f32(m->max[i] - block_max));

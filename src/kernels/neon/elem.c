@@ -99,6 +99,16 @@ void neon_silu_mul(float *gate, const float *up, int n) {
     }
 }
 
+void neon_gelu_mul(float *gate, const float *up, int n) {
+    const float32x4_t one = vdupq_n_f32(1.0f), c1 = vdupq_n_f32(GELU_C1), c3 = vdupq_n_f32(GELU_C3);
+    for (int i = 0; i < n; i += 4) {
+        float32x4_t g = load_first128(gate + i, n - i);
+        float32x4_t z = vmulq_f32(g, vfmaq_f32(c1, vmulq_f32(g, g), c3));
+        float32x4_t v = vdivq_f32(g, vaddq_f32(one, exp128(z)));
+        store_first128(gate + i, n - i, vmulq_f32(v, load_first128(up + i, n - i)));
+    }
+}
+
 static bool any_at_least(const float *x, float32x4_t bound) {
     uint32x4_t hits = vorrq_u32(vcgeq_f32(vld1q_f32(x), bound), vcgeq_f32(vld1q_f32(x + 4), bound));
     hits = vorrq_u32(hits, vcgeq_f32(vld1q_f32(x + 8), bound));

@@ -15,6 +15,7 @@ void neon_fill(Kernels *t) {
     t->act_write[ACT_Q8_256] = neon_act_write_q8_256;
     t->rms_norm = neon_rms_norm;
     t->silu_mul = neon_silu_mul;
+    t->gelu_mul = neon_gelu_mul;
     t->kv[KV_F16] = (KvKernel){neon_kv_write_f16, neon_attention_f16, neon_attention_part_f16};
     t->collect = neon_collect;
 }

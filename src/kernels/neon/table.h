@@ -12,6 +12,7 @@ void neon_act_write_q8_32(const float *x, int k, int from, int to, void *tile, i
 void neon_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row);
 void neon_rms_norm(const float *x, const float *w, float eps, int n, float *y);
 void neon_silu_mul(float *gate, const float *up, int n);
+void neon_gelu_mul(float *gate, const float *up, int n);
 void neon_attention_f16(const AttnArgs *a);
 void neon_attention_part_f16(const AttnArgs *a, float *max, float *sum);
 void neon_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot);

@@ -53,9 +53,9 @@ static void score_q8(const AttnArgs *a, const Query8 *q, const int8_t *keys, int
     }
 }
 
-static void raise_max(const AttnArgs *a, Softmax *m, const float s[16], int n) {
+static void raise_max(const AttnArgs *a, Softmax *m, const float s[16], int from, int n) {
     float max = m->max;
-    for (int t = 0; t < n; t++) max = s[t] > max ? s[t] : max;
+    for (int t = from; t < n; t++) max = s[t] > max ? s[t] : max;
     if (!(max > m->max)) return;
     float shrink = exp_scalar(m->max - max);
     for (int t = 0; t < 16; t++) m->l[t] *= shrink;
@@ -84,16 +84,17 @@ static void attend(KvType type, const AttnArgs *a, const float *q, int n_keys, S
     Query8 q8;
     *m = (Softmax){.max = -INFINITY};
     if (type == KV_Q8_0) quantize_query(q, a->head_dim, &q8);
-    for (int first = 0; first < n_keys; first += 16) {
+    int unseen = a->window && n_keys > a->window ? n_keys - a->window : 0;
+    for (int first = unseen / 16 * 16; first < n_keys; first += 16) {
         const uint16_t *keys = a->kv + (size_t)a->blocks[first / 16] * a->block_stride;
-        int n = n_keys - first < 16 ? n_keys - first : 16;
+        int from = unseen > first ? unseen - first : 0, n = n_keys - first < 16 ? n_keys - first : 16;
         float s[16];
         if (type == KV_F16)
             score_f16(a, q, keys, n, s);
         else
             score_q8(a, &q8, (const int8_t *)keys, n, s);
-        raise_max(a, m, s, n);
-        for (int t = 0; t < n; t++) {
+        raise_max(a, m, s, from, n);
+        for (int t = from; t < n; t++) {
             float p = exp_scalar(s[t] - m->max);
             m->l[t] += p;
             if (type == KV_F16)

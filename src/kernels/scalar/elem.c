@@ -108,6 +108,13 @@ void scalar_silu_mul(float *gate, const float *up, int n) {
     for (int i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + exp_scalar(-gate[i])) * up[i];
 }
 
+void scalar_gelu_mul(float *gate, const float *up, int n) {
+    for (int i = 0; i < n; i++) {
+        float z = gate[i] * fmaf(gate[i] * gate[i], GELU_C3, GELU_C1);
+        gate[i] = gate[i] / (1.0f + exp_scalar(z)) * up[i];
+    }
+}
+
 int32_t scalar_collect(const float *x, int32_t from, int32_t to, float threshold, int32_t *out) {
     int32_t found = 0;
     for (int32_t i = from; i < to; i++) {

@@ -14,6 +14,7 @@ void scalar_act_write_q8_256(const float *x, int k, int from, int to, void *tile
 void scalar_rms_norm(const float *x, const float *w, float eps, int n, float *y);
 void scalar_rope(float *head, const float *table, int n_pairs, bool halves);
 void scalar_silu_mul(float *gate, const float *up, int n);
+void scalar_gelu_mul(float *gate, const float *up, int n);
 void scalar_attention_f16(const AttnArgs *a);
 void scalar_attention_part_f16(const AttnArgs *a, float *max, float *sum);
 void scalar_kv_write_f16(const float *key, const float *value, int head_dim, uint16_t *block, int slot);
