@@ -1,6 +1,7 @@
 #include "api/runtime.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "api/pool_size.h"
@@ -13,6 +14,7 @@
 RuntimeConfig runtime_defaults(void) {
     return (RuntimeConfig){.model = "",
                            .packed_cache = "",
+                           .chat_template = "",
                            .kv_type = KV_F16,
                            .max_running = 64,
                            .max_queue = 256,
@@ -98,13 +100,18 @@ static size_t weights_and_more(size_t weight_bytes) {
     return weight_bytes + weight_bytes / 8;
 }
 
+// Of what the model allows.
+static int32_t context_limit(const RuntimeConfig *c, int32_t model_context) {
+    return c->max_context && c->max_context < model_context ? (int32_t)c->max_context : model_context;
+}
+
 static bool plan_pool(const RuntimeConfig *c, const ModelOutline *m, size_t weight_bytes, PoolSize *out,
                       Err *err) {
     PoolQuery q = {.kv_tokens = c->kv_tokens,
                    .kv_memory_mb = c->kv_memory_mb,
                    .bytes_per_token = m->kv_bytes_per_token,
-                   .max_context = m->max_context};
-    if (!q.kv_tokens && !q.kv_memory_mb && !memory_read(&q.memory)) q.kv_tokens = m->max_context;
+                   .max_context = context_limit(c, m->max_context)};
+    if (!q.kv_tokens && !q.kv_memory_mb && !memory_read(&q.memory)) q.kv_tokens = q.max_context;
     if (c->memory_bytes) {
         size_t other = weights_and_more(weight_bytes);
         q.memory.total = num_min(q.memory.total, c->memory_bytes);
@@ -139,7 +146,8 @@ static bool make_pool(Runtime *r, const RuntimeConfig *c, Err *err) {
     r->bytes = bytes_taken(info->weight_bytes, &size, m.kv_bytes_per_token);
     log_f(size.short_of_context ? LOG_WARN : LOG_INFO, "kv_pool", "tokens=%d type=%s mib=%zu context=%d%s",
           size.n_blocks * KV_BLOCK_TOKENS, c->kv_type == KV_Q8_0 ? "q8_0" : "f16",
-          (size_t)size.n_blocks * KV_BLOCK_TOKENS * m.kv_bytes_per_token >> 20, info->max_context,
+          (size_t)size.n_blocks * KV_BLOCK_TOKENS * m.kv_bytes_per_token >> 20,
+          context_limit(c, info->max_context),
           size.short_of_context ? " note=memory_for_less_than_one_full_context" : "");
     return true;
 }
@@ -168,7 +176,7 @@ static bool open_text(Runtime *r, Err *err) {
     if (!r->tokenizer || !runtime_check_vocabulary(r->model, r->tokenizer, err)) return false;
     Str source;
     Err why;
-    if (!gguf_get_str(g, "tokenizer.chat_template", &source)) return true;
+    if (r->chat_template || !gguf_get_str(g, "tokenizer.chat_template", &source)) return true;
     r->chat_template = chat_template_parse(source, &why);
     if (!r->chat_template) log_event(LOG_WARN, "chat_template_unusable", "why", why.msg, NULL);
     return true;
@@ -194,14 +202,28 @@ static bool open_engine(Runtime *r, const RuntimeConfig *c, Err *err) {
                            .turns = c->turns,
                            .priority_step_ns = c->priority_step_s * 1000000000};
     StepModel step = model_step(r->context);
+    step.max_context = context_limit(c, step.max_context);
     r->engine = engine_new(&config, &step, r->workers, err);
     return r->engine != NULL;
 }
 
+// Before the model, which may take long to load.
+static bool open_template_file(Runtime *r, const RuntimeConfig *c, Err *err) {
+    enum { MOST = 1 << 20 };
+    Buf source = {0};
+    if (!c->chat_template[0]) return true;
+    bool ok = file_read(c->chat_template, MOST, &source, err) &&
+              ((r->chat_template = chat_template_parse(buf_str(&source), err)) ||
+               err_prefix(err, "%s: ", c->chat_template));
+    buf_free(&source);
+    return ok;
+}
+
 bool runtime_open(Runtime *r, const RuntimeConfig *c, Err *err) {
     *r = (Runtime){0};
-    bool ok = runtime_check_model(c->model, err) && runtime_open_model(r, c, err) &&
-              open_context(r, c, err) && open_text(r, err) && open_engine(r, c, err);
+    bool ok = runtime_check_model(c->model, err) && open_template_file(r, c, err) &&
+              runtime_open_model(r, c, err) && open_context(r, c, err) && open_text(r, err) &&
+              open_engine(r, c, err);
     if (!ok) runtime_close(r);
     return ok;
 }

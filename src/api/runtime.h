@@ -17,19 +17,21 @@ typedef struct Runtime {
     int32_t n_blocks; // of the KV pool
     size_t bytes;     // memory that all this takes, at most
     Tokenizer *tokenizer;
-    ChatTemplate *chat_template; // NULL: the file has none that can be used (logged)
+    ChatTemplate *chat_template; // NULL: the model has none that can be used (logged)
     Engine *engine;
 } Runtime;
 
 typedef struct RuntimeConfig {
-    const char *model;        // a GGUF file
-    const char *packed_cache; // folder of packed weights; "": none
-    int64_t threads;          // 0: as many as CPUs may be used
+    const char *model;         // a GGUF file
+    const char *packed_cache;  // folder of packed weights; "": none
+    const char *chat_template; // a Jinja file instead of the model's own template; "": none
+    int64_t threads;           // 0: as many as CPUs may be used
     bool pin_threads;
     bool shows_progress; // on stderr when loading takes longer than a second: a line that is rewritten on a
                          // terminal, else log lines
     KvType kv_type;
     uint64_t memory_bytes; // that the model may take together with its KV pool; 0: what the machine has
+    int64_t max_context;   // tokens of a request; 0: as the model has
     int64_t kv_tokens, kv_memory_mb; // size of the pool, see pool_size.h
     int64_t max_running, max_queue, row_budget, prefill_chunk, decode_share, spec_rows; // see EngineConfig
     int64_t max_queue_tokens, priority_step_s;

@@ -115,8 +115,7 @@ static bool choose_memory(ModelHosting *h, Err *err) {
     h->memory_bytes = (size_t)h->options->model_budget_mb << 20;
     if (h->memory_bytes) return true;
     if (!memory_read(&memory))
-        return err_set(err, ERR_IO,
-                       "the system does not tell how much memory it has: set --model-budget-mb");
+        return err_set(err, ERR_IO, "the system does not tell how much memory it has: set --model-budget-mb");
     h->memory_bytes = memory.available / 5 * 4;
     return true;
 }
@@ -125,6 +124,8 @@ static bool outline_several(ModelHosting *h, Err *err) {
     if (h->options->model_id[0])
         return err_set(err, ERR_INVALID,
                        "--model-id names a single model; name each of several by --model ID=MODEL");
+    if (h->options->chat_template[0])
+        return err_set(err, ERR_INVALID, "--chat-template is for a single model");
     if (!choose_memory(h, err)) return false;
     for (int32_t i = 0; i < h->n; i++)
         if (!read_outline(&h->models[i], &h->specs[i], err)) return false;

@@ -11,10 +11,12 @@ KvType runtime_kv_type(const Options *o) {
 RuntimeConfig runtime_config(const Options *o) {
     return (RuntimeConfig){.model = o->model,
                            .packed_cache = o->packed_cache,
+                           .chat_template = o->chat_template,
                            .threads = o->threads,
                            .pin_threads = o->pin_threads,
                            .shows_progress = true,
                            .kv_type = runtime_kv_type(o),
+                           .max_context = o->max_context,
                            .kv_tokens = o->kv_tokens,
                            .kv_memory_mb = o->kv_memory_mb,
                            .max_running = o->max_running,

@@ -7,6 +7,7 @@
     "this server keeps no files and runs no jobs; send the requests themselves, which are computed together"
 #define NO_RANKING "this server ranks nothing; /v1/embeddings has vectors to compare"
 #define ONE_MODEL "models are fetched and chosen on the server's command line (cllm pull, cllm serve --model)"
+#define NO_ADAPTERS "this server applies no adapters; a model file they were merged into can be served"
 #define BASE_URL "the client's base URL must end in /v1"
 
 static const struct {
@@ -41,6 +42,12 @@ static const struct {
     {"/embeddings", BASE_URL},
     {"/models", BASE_URL},
     {"/responses", BASE_URL},
+    {"/completion", "llama.cpp's own route is not had; there is /v1/completions"},
+    {"/infill", "llama.cpp's own route is not had; /v1/completions with a suffix fills in the middle"},
+    {"/props", "/model/info tells of the model, /v1/models of all that are served"},
+    {"/slots", "/stats tells of the live requests"},
+    {"/lora-adapters", NO_ADAPTERS},
+    {"/v1/load_lora_adapter", NO_ADAPTERS},
     {"/messages", "the client's base URL lacks /v1"},
     {"/api/pull", ONE_MODEL},
     {"/api/push", ONE_MODEL},

@@ -12,9 +12,11 @@ static void test_like_the_options(void **state) {
     RuntimeConfig a = runtime_config(&o), b = runtime_defaults();
     assert_string_equal(a.model, b.model);
     assert_string_equal(a.packed_cache, b.packed_cache);
+    assert_string_equal(a.chat_template, b.chat_template);
     assert_int_equal(a.threads, b.threads);
     assert_int_equal(a.pin_threads, b.pin_threads);
     assert_int_equal(a.kv_type, b.kv_type);
+    assert_int_equal(a.max_context, b.max_context);
     assert_int_equal(a.kv_tokens, b.kv_tokens);
     assert_int_equal(a.kv_memory_mb, b.kv_memory_mb);
     assert_int_equal(a.max_running, b.max_running);
