@@ -49,6 +49,15 @@ def test_routes_of_other_dialects_that_clients_look_for(server: Server) -> None:
     assert batch.status == 404 and batch.json["error"]["type"] == "not_found_error" and "no jobs" in batch.json["error"]["message"]
 
 
+@pytest.mark.parametrize(("path", "words"), [
+    ("/completion", "there is /v1/completions"), ("/infill", "with a suffix"), ("/props", "/model/info"), ("/slots", "/stats"), ("/lora-adapters", "merged"),
+])  # fmt: skip
+def test_routes_of_llama_cpp(server: Server, path: str, words: str) -> None:
+    reply = server.post(path, {})
+    assert reply.status == 404 and path in reply.json["error"] and words in reply.json["error"]
+    assert "must end in /v1" in server.post("/completions", {}).json["error"]["message"]
+
+
 @pytest.mark.parametrize(("method", "path", "allow"), [("GET", "/generate", "POST, OPTIONS"), ("PUT", "/generate", "POST, OPTIONS"),
                                                        ("DELETE", "/health", "GET, HEAD, OPTIONS"), ("PATCH", "/", "GET, HEAD, OPTIONS")])
 def test_wrong_methods(server: Server, method: str, path: str, allow: str) -> None:
