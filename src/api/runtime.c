@@ -86,10 +86,12 @@ bool runtime_open_model(Runtime *r, const RuntimeConfig *c, Err *err) {
     int n_threads = c->threads ? (int)c->threads : workers_default_count();
     r->workers = workers_new(n_threads, err);
     if (!r->workers || (c->pin_threads && !workers_pin(r->workers, err))) return false;
+    workers_set_cancel(r->workers, c->cancel);
     Progress p = {.started_ns = clock_now_ns(), .on_terminal = isatty(STDERR_FILENO)};
     r->model =
         model_open(c->model, c->packed_cache, r->workers, c->shows_progress ? show_progress : NULL, &p, err);
     end_progress(&p);
+    workers_set_cancel(r->workers, NULL);
     if (!r->model) return false;
     log_loaded(model_info(r->model), clock_seconds(clock_now_ns() - p.started_ns) * 1e3, n_threads);
     return true;

@@ -27,6 +27,7 @@ typedef struct RuntimeConfig {
     const char *chat_template; // a Jinja file instead of the model's own template; "": none
     int64_t threads;           // 0: as many as CPUs may be used
     bool pin_threads;
+    const atomic_bool *cancel; // when it is set, by any thread, the loading that is under way fails; NULL: never
     bool shows_progress; // on stderr when loading takes longer than a second: a line that is rewritten on a
                          // terminal, else log lines
     KvType kv_type;

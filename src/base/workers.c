@@ -48,6 +48,7 @@ struct Workers {
     _Alignas(64) WorkerFn fn;
     void *ctx;
     int n_workers;
+    const atomic_bool *cancel;
     Member members[];
 };
 
@@ -199,6 +200,14 @@ bool workers_pin(Workers *w, Err *err) {
 int workers_default_count(void) {
     int n = cpu_cgroup_limit();
     return n < WORKERS_MAX ? n : WORKERS_MAX;
+}
+
+void workers_set_cancel(Workers *w, const atomic_bool *cancel) {
+    w->cancel = cancel;
+}
+
+bool workers_cancelled(const Workers *w) {
+    return w->cancel && atomic_load(w->cancel);
 }
 
 int workers_count(const Workers *w) {

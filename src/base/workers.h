@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum { WORKERS_MAX = 256 };
@@ -34,6 +35,11 @@ int workers_count(const Workers *w);
 static inline int workers_share(int n_tasks, int worker, int n_workers) {
     return (int)((int64_t)n_tasks * worker / n_workers);
 }
+
+// What takes seconds and more, as loading does, is cut into jobs, and whoever cuts it looks between them whether it
+// is still wanted. *cancel is borrowed, and set by any thread or signal handler; NULL: it always is.
+void workers_set_cancel(Workers *w, const atomic_bool *cancel);
+bool workers_cancelled(const Workers *w);
 
 // Runs fn(ctx, task, worker) for every task and returns when all are done.
 void workers_run(Workers *w, WorkerFn fn, void *ctx, int n_tasks);

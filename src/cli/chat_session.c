@@ -204,12 +204,13 @@ bool session_answer(Session *s, Str text, Err *err) {
 
 // ---- opening ----
 
-bool session_open(Session *s, Options *o, Err *err) {
+bool session_open(Session *s, Options *o, int *code, Err *err) {
     *s = (Session){.o = o, .to_terminal = isatty(STDOUT_FILENO)};
     const char *plain = getenv("NO_COLOR"), *terminal = getenv("TERM");
     s->colour = s->to_terminal && !(plain && plain[0]) && terminal && strcmp(terminal, "dumb") != 0;
-    RuntimeConfig config = runtime_config(o);
-    if (!runtime_open_log(o, err) || !runtime_open(&s->runtime, &config, err)) return false;
+    if (!runtime_open_log(o, err) ||
+        !runtime_open_foreground(&s->runtime, o, runtime_open, code, err))
+        return false;
     if (!o->raw && !s->runtime.chat_template)
         return err_set(err, ERR_UNSUPPORTED,
                        "the model has no chat template that can be used; --raw continues plain text");

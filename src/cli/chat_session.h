@@ -19,8 +19,8 @@ typedef struct Session {
     bool interrupted; // Ctrl-C ended the last answer
 } Session;
 
-bool session_open(Session *s, Options *o,
-                  Err *err); // what was opened before a failure stays, for session_close
+// What was opened before a failure stays, for session_close. *code: the exit code if Ctrl-C ended it.
+bool session_open(Session *s, Options *o, int *code, Err *err);
 void session_close(Session *s);
 
 // Streams the answer to stdout; in a chat it then belongs to the conversation, which a turn that fails leaves

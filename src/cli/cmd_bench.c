@@ -198,9 +198,7 @@ static bool bench(Options *o, int *code, Err *err) {
         return false;
     }
     if (!model_name_resolve(o, code, err) || !runtime_open_log(o, err)) return false;
-    RuntimeConfig config = runtime_config(o);
-    if (!runtime_open(&r, &config, err)) return false;
-    bool ok = run(&b, &r, err);
+    bool ok = runtime_open_foreground(&r, o, runtime_open, code, err) && run(&b, &r, err);
     runtime_close(&r);
     bench_limiter_close(&b.limiter);
     return ok;

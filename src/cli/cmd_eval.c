@@ -46,11 +46,10 @@ static bool parse_tokens(const char *text, int32_t n_vocab, TokenList *out, Err 
 
 // ---- computing ----
 
-static bool open_eval(Eval *e, Err *err) {
+static bool open_eval(Eval *e, int *code, Err *err) {
     Runtime r = {0};
-    RuntimeConfig config = runtime_config(e->o);
     bool ok = runtime_open_log(e->o, err) && runtime_check_model(e->o->model, err) &&
-              runtime_open_model(&r, &config, err);
+              runtime_open_foreground(&r, e->o, runtime_open_model, code, err);
     e->workers = r.workers;
     e->model = r.model;
     return ok;
@@ -294,10 +293,10 @@ static bool read_tokens(Eval *e, TokenList *out, Err *err) {
     return ok;
 }
 
-static bool run(Eval *e, Err *err) {
+static bool run(Eval *e, int *code, Err *err) {
     const Options *o = e->o;
     if (o->dump_tensor[0]) return dump_tensor(o, err);
-    if (!open_eval(e, err)) return false;
+    if (!open_eval(e, code, err)) return false;
     if (o->prompt_file[0]) return eval_prompts(e, err);
     if (!o->tokens[0] && !o->tokens_file[0] && !o->text_file[0])
         return err_set(err, ERR_INVALID,
@@ -315,7 +314,7 @@ static bool run(Eval *e, Err *err) {
 static bool eval(Options *o, int *code, Err *err) {
     Eval e = {.o = o};
     options_quieten(o);
-    bool ok = model_name_resolve(o, code, err) && run(&e, err);
+    bool ok = model_name_resolve(o, code, err) && run(&e, code, err);
     close_eval(&e);
     return ok;
 }

@@ -151,7 +151,7 @@ static bool run(Options *o, int *code, Err *err) {
     Session s;
     if (!model_name_resolve(o, code, err)) return false;
     adjust(o);
-    bool ok = session_open(&s, o, err) && interrupts_open(err);
+    bool ok = session_open(&s, o, code, err) && interrupts_open(err);
     if (ok) {
         ok = converse(&s, err);
         interrupts_close();

@@ -134,11 +134,7 @@ static void print_ready(void *arg, const Runtime *first) {
 
 static bool serve_until_stopped(Serving *s, Err *err) {
     bool ok = server_run(s->server, err);
-    // Nothing can interrupt the loading of a large file, and nobody waits for it any more.
-    if (!model_hosting_stop(s->hosting, !ok)) {
-        server_entry_remove(&s->entry);
-        _exit(0);
-    }
+    model_hosting_stop(s->hosting);
     return ok;
 }
 

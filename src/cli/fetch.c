@@ -3,10 +3,10 @@
 
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/stop_signals.h"
 #include "library/hub.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,36 +124,11 @@ static void show(Show *s, PullStage stage, const char *name, int64_t done, int64
     show_line(s, name, done, total);
 }
 
-// ---- Ctrl-C ----
-
-static volatile sig_atomic_t stopped;
-
-static void on_stop(int number) {
-    (void)number;
-    stopped = 1;
-}
-
-typedef struct Handlers {
-    struct sigaction interrupt, terminate;
-} Handlers;
-
-static void take_signals(Handlers *old) {
-    struct sigaction action = {.sa_handler = on_stop};
-    stopped = 0;
-    sigaction(SIGINT, &action, &old->interrupt);
-    sigaction(SIGTERM, &action, &old->terminate);
-}
-
-static void give_signals_back(const Handlers *old) {
-    sigaction(SIGINT, &old->interrupt, NULL);
-    sigaction(SIGTERM, &old->terminate, NULL);
-}
-
 // ---- fetching ----
 
 static bool on_progress(void *user, PullStage stage, const char *name, int64_t done, int64_t total) {
     show(user, stage, name, done, total);
-    return !stopped;
+    return !atomic_load(stop_signals_flag());
 }
 
 static void on_retry(void *user, const char *why, double seconds) {
@@ -197,7 +172,7 @@ bool fetch_model(const Options *o, const FetchOptions *f, const char *reference,
     char endpoint[512];
     Library library;
     ModelRef ref;
-    Handlers old;
+    StopSignals old;
     const char *token = getenv("HF_TOKEN");
     Show s = {.on_terminal = isatty(STDERR_FILENO)};
     if (!library_open(o->models, &library, err) || !parse_reference(reference, &ref, err)) return false;
@@ -210,11 +185,11 @@ bool fetch_model(const Options *o, const FetchOptions *f, const char *reference,
                          .retries = f->retries,
                          .stall_s = f->stall_s,
                          .hooks = {on_progress, on_retry, &s}};
-    take_signals(&old);
+    stop_signals_take(&old);
     bool ok = pull_model(&config, &ref, out, err);
-    give_signals_back(&old);
+    stop_signals_give_back(&old);
     close_line(&s);
-    if (ok || !stopped) return ok;
+    if (ok || !atomic_load(stop_signals_flag())) return ok;
     *code = EXIT_INTERRUPTED;
     return err_set(err, ERR_IO, "interrupted; what has come is kept, and the next pull goes on from there");
 }

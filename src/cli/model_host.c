@@ -43,7 +43,7 @@ struct ModelHosting {
     void *user;
     pthread_t thread;
     bool started;
-    atomic_bool loading;
+    atomic_bool stopped; // what is being loaded is not wanted any more
     pthread_mutex_t lock; // of what follows
     pthread_cond_t changed;
     OrderKind order; // the server waits for one to be carried out before it gives another
@@ -83,6 +83,7 @@ static RuntimeConfig config_of(const Hosted *m) {
     RuntimeConfig c = runtime_config(h->options);
     c.model = m->place.path;
     c.memory_bytes = h->memory_bytes;
+    c.cancel = &h->stopped;
     if (h->n > 1) c.turns = &h->turns;
     return c;
 }
@@ -263,7 +264,6 @@ static OrderKind wait_for_order(ModelHosting *h, int32_t *model) {
     OrderKind order = h->order;
     *model = h->ordered;
     if (order != ORDER_QUIT) h->order = ORDER_NONE;
-    atomic_store(&h->loading, order == ORDER_LOAD);
     pthread_mutex_unlock(&h->lock);
     return order;
 }
@@ -276,7 +276,6 @@ static void *hosting_main(void *arg) {
             load(h, model);
         else
             unload(h, model);
-        atomic_store(&h->loading, false);
     }
     return NULL;
 }
@@ -309,20 +308,18 @@ bool model_hosting_start(ModelHosting *h, Server *server, ModelHostingReady on_f
     h->server = server;
     h->on_first = on_first;
     h->user = user;
-    atomic_store(&h->loading, true);
     give_order(h, ORDER_LOAD, 0);
     h->started = pthread_create(&h->thread, NULL, hosting_main, h) == 0;
     return h->started || err_set(err, ERR_NOMEM, "cannot start the thread that loads the model");
 }
 
-bool model_hosting_stop(ModelHosting *h, bool wait) {
-    if (!h->started) return true;
-    if (atomic_load(&h->loading) && !wait) return false;
+void model_hosting_stop(ModelHosting *h) {
+    if (!h->started) return;
+    atomic_store(&h->stopped, true);
     give_order(h, ORDER_QUIT, 0);
     pthread_join(h->thread, NULL);
     h->started = false;
     for (int32_t i = 0; i < h->n; i++) close_runtime(&h->models[i]);
-    return true;
 }
 
 void model_hosting_free(ModelHosting *h) {

@@ -22,9 +22,8 @@ void model_hosting_config(const ModelHosting *h, ServerConfig *config); // its m
 // thread when it is there.
 typedef void (*ModelHostingReady)(void *user, const Runtime *first);
 bool model_hosting_start(ModelHosting *h, Server *server, ModelHostingReady on_first, void *user, Err *err);
-// After server_run: unloads all. False: a model is being loaded, which nothing can interrupt, and `wait` is false;
-// nothing has been done.
-bool model_hosting_stop(ModelHosting *h, bool wait);
+// After server_run: unloads all. A model that is being loaded is given up.
+void model_hosting_stop(ModelHosting *h);
 void model_hosting_free(ModelHosting *h); // after server_free; NULL is allowed
 
 // What people call the models, for `cllm ps`.

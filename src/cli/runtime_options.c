@@ -1,6 +1,8 @@
 #include "cli/runtime_options.h"
 
 #include "base/log.h"
+#include "cli/commands.h"
+#include "cli/stop_signals.h"
 
 #include <string.h>
 
@@ -29,6 +31,18 @@ RuntimeConfig runtime_config(const Options *o) {
                            .priority_step_s = o->priority_step_s,
                            .prefix_cache = o->prefix_cache != 0,
                            .prefix_mb = o->prefix_mb};
+}
+
+bool runtime_open_foreground(Runtime *r, const Options *o, RuntimeOpen open, int *code, Err *err) {
+    StopSignals old;
+    RuntimeConfig config = runtime_config(o);
+    config.cancel = stop_signals_flag();
+    stop_signals_take(&old);
+    bool ok = open(r, &config, err);
+    stop_signals_give_back(&old);
+    if (!atomic_load(config.cancel)) return ok;
+    *code = EXIT_INTERRUPTED;
+    return err_set(err, ERR_IO, "interrupted");
 }
 
 bool runtime_open_log(const Options *o, Err *err) {

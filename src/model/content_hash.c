@@ -26,7 +26,7 @@ static void hash_piece(void *ctx, int task, int worker) {
 
 ContentHash content_hash(const void *bytes, size_t n, Workers *workers, HashedBytes hashed, void *user) {
     HashBatch batch = {.folded[0] = {n, 0}};
-    for (size_t at = 0; at < n; at += batch.n) {
+    for (size_t at = 0; at < n && !workers_cancelled(workers); at += batch.n) {
         batch.bytes = (const char *)bytes + at;
         batch.n = num_min(n - at, (size_t)PIECE_BYTES * BATCH_PIECES);
         size_t n_pieces = num_div_up(batch.n, PIECE_BYTES);

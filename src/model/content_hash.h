@@ -21,7 +21,7 @@ typedef struct ContentHash {
 // Called on the caller's thread behind each batch, with the bytes that will not be read again.
 typedef void (*HashedBytes)(void *user, const void *from, size_t n);
 
-// hashed may be NULL. Thread: where workers_run may be called.
+// hashed may be NULL. When the workers are cancelled it is of some of the bytes only. Thread: where workers_run may be called.
 ContentHash content_hash(const void *bytes, size_t n, Workers *workers, HashedBytes hashed, void *user);
 
 #endif

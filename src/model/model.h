@@ -50,7 +50,7 @@ typedef struct ModelInfo {
 // progress(fraction, user) is called from the opening thread; may be NULL.
 typedef void (*ModelProgress)(double fraction, void *user);
 
-// cache_folder: of images of packed weights; "": packs always.
+// cache_folder: of images of packed weights; "": packs always. Fails in order when the workers are cancelled.
 Model *model_open(const char *path, const char *cache_folder, Workers *workers, ModelProgress progress,
                   void *user, Err *err);
 void model_close(Model *m); // NULL is allowed

@@ -140,8 +140,9 @@ void pack_image_unmap(PackImage *image) {
 
 // ---- writing ----
 
-static bool write_all(int fd, const void *bytes, size_t n, Err *err) {
+static bool write_all(int fd, const void *bytes, size_t n, const Workers *workers, Err *err) {
     for (const char *at = bytes; n > 0;) {
+        if (workers_cancelled(workers)) return err_set(err, ERR_IO, "interrupted");
         ssize_t written = write(fd, at, num_min(n, HUGE_PAGE));
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return system_error(err, "cannot write");
@@ -165,15 +166,17 @@ static bool own_temporary(int dir, const char *name, int fd, Err *err) {
     return true;
 }
 
-static bool fill_file(int fd, const Header *head, const void *region, Err *err) {
+static bool fill_file(int fd, const Header *head, const void *region, const Workers *workers, Err *err) {
     if (ftruncate(fd, 0) != 0) return system_error(err, "cannot truncate");
-    if (!write_all(fd, head, head->head_bytes, err) || !write_all(fd, region, head->region_bytes, err))
+    if (!write_all(fd, head, head->head_bytes, workers, err) ||
+        !write_all(fd, region, head->region_bytes, workers, err))
         return false;
     // Before the rename: a name must never stand for bytes that a crash can still lose.
     return fsync(fd) == 0 || system_error(err, "cannot write to the disk");
 }
 
-static bool write_file(int dir, const PackKey *key, const Header *head, const void *region, Err *err) {
+static bool write_file(int dir, const PackKey *key, const Header *head, const void *region,
+                       const Workers *workers, Err *err) {
     char name[NAME_BYTES], temporary[NAME_BYTES];
     image_name(key, "pack", name);
     image_name(key, "tmp", temporary);
@@ -181,7 +184,7 @@ static bool write_file(int dir, const PackKey *key, const Header *head, const vo
     if (fd < 0) return system_error(err, temporary);
     bool ok = own_temporary(dir, temporary, fd, err);
     if (ok) {
-        ok = fill_file(fd, head, region, err) &&
+        ok = fill_file(fd, head, region, workers, err) &&
              (renameat(dir, temporary, dir, name) == 0 || system_error(err, "cannot rename"));
         if (!ok) (void)unlinkat(dir, temporary, 0);
     }
@@ -198,7 +201,7 @@ bool pack_image_write(const char *folder, const PackKey *key, const void *region
     bool ok = head != NULL || err_set(err, ERR_NOMEM, "out of memory");
     if (ok) {
         head->region = content_hash(region, key->region_bytes, workers, NULL, NULL);
-        ok = write_file(dir, key, head, region, err);
+        ok = write_file(dir, key, head, region, workers, err);
     }
     free(head);
     close(dir);

@@ -58,7 +58,7 @@ bool pack_image_map(const char *folder, const PackKey *key, Workers *workers, Pa
 void pack_image_unmap(PackImage *image); // a zeroed one is allowed
 
 // Writes the image, durably, in place of one that may be there. Makes the folder (not its parents).
-// false: nothing has changed, no temporary file is left.
+// false: nothing has changed, no temporary file is left; so also when the workers are cancelled.
 bool pack_image_write(const char *folder, const PackKey *key, const void *region, Workers *workers, Err *err);
 
 #endif

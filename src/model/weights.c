@@ -213,7 +213,7 @@ static void pack_mat(const Mat *m, char *packed, const Gguf *g, Workers *workers
     int n_panels = (int)num_div_up((size_t)m->n, PANEL_ROWS);
     size_t panel_file_bytes = m->tensor->row_bytes * PANEL_ROWS;
     int piece = (int)num_max(PIECE_BYTES / panel_file_bytes, PANELS_PER_TASK);
-    for (int p = 0; p < n_panels; p += piece) {
+    for (int p = 0; p < n_panels && !workers_cancelled(workers); p += piece) {
         int end = p + piece < n_panels ? p + piece : n_panels;
         PackJob job = {m, packed, p, PANELS_PER_TASK, end};
         workers_run(workers, pack_task, &job, (int)num_div_up((size_t)(end - p), PANELS_PER_TASK));
@@ -232,7 +232,7 @@ static bool pack_all(Binder *b, const PackTensor *tensors, const WeightsLoading 
     madvise(region, w->region_bytes, MADV_HUGEPAGE); // fewer TLB misses where the system has them
     w->region = region;
     place_mats(b, tensors, region);
-    for (size_t i = 0; i < n_mats(b); i++) {
+    for (size_t i = 0; i < n_mats(b) && !workers_cancelled(how->workers); i++) {
         pack_mat(mat_at(b, i), (char *)region + tensors[i].offset, b->g, how->workers);
         size_t done = (size_t)tensors[i].offset + (size_t)tensors[i].bytes;
         if (how->progress) how->progress((double)done / (double)w->region_bytes, how->user);
@@ -272,6 +272,7 @@ static bool load_with_cache(Binder *b, const PackTensor *tensors, const WeightsL
     PackKey key = {
         content_hash(gguf_file_data(b->g), gguf_file_bytes(b->g), how->workers, release_hashed, (void *)b->g),
         tensors, n_mats(b), b->w->region_bytes};
+    if (workers_cancelled(how->workers)) return false; // the key is that of some of the file
     if (pack_image_map(how->cache_folder, &key, how->workers, &b->w->image, &why)) {
         place_mats(b, tensors, b->w->image.region);
         report->outcome = PACK_USED;
@@ -297,6 +298,7 @@ static bool load_mats(Binder *b, const WeightsLoading *how, PackReport *report) 
         }
     }
     free(tensors);
+    if (workers_cancelled(how->workers)) return err_set(b->err, ERR_IO, "interrupted"); // some may be missing
     return ok;
 }
 

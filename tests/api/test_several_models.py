@@ -292,9 +292,7 @@ def test_deadline_while_it_waits(flags: list[str], serve: Serve, files: dict[str
 
 @pytest.mark.parametrize("n_signals", [1, 2])
 def test_end_while_one_is_loaded(n_signals: int, serve: Serve, files: dict[str, Path]) -> None:
-    # Loading cannot be interrupted, so it ends with threads that nobody joins.
-    env = {**os.environ, "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "") + " report_thread_leaks=0"}
-    server = serve(models={"first": files["first"], "large": MODEL}, env=env)
+    server = serve(models={"first": files["first"], "large": MODEL})
     socks = [server.open("POST", "/generate", {"model": "large", "prompt": "x" * size, "max_tokens": 3}) for size in (3, 5000)]
     end = time.monotonic() + 10 * SLOW
     while " model_load " not in server.log:

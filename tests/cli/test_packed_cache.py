@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from kit import SLOW
+from kit import MODEL, SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -101,3 +103,29 @@ def test_failed_write_is_a_warning(model: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     nowhere = Start(model, tmp_path / "no" / "folder")
     assert (nowhere.outcome, nowhere.logits) == ("not_written", plain)
+
+
+STOPPED = [
+    (["serve", "--port", "0"], signal.SIGTERM, 0),
+    (["run", "-p", "Hello", "-n", "1"], signal.SIGINT, 130),
+    (["bench", "--concurrency", "1"], signal.SIGTERM, 130),
+    (["eval", "--tokens", TOKENS], signal.SIGINT, 130),
+]
+
+
+@pytest.mark.parametrize(("words", "number", "code"), STOPPED, ids=[one[0][0] for one in STOPPED])
+def test_stopped_while_it_loads(words: list[str], number: int, code: int, tmp_path: Path) -> None:
+    """A signal ends it at once and in order: nothing is left of an image that is being written."""
+    if not has_panels():
+        pytest.skip("this CPU's kernels need no packing")
+    command = [CLLM, words[0], "--model", MODEL, "--packed-cache", tmp_path, *words[1:]]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60 * SLOW
+    while not list(tmp_path.glob("*.tmp")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20 * SLOW)
+    assert process.returncode == code, said
+    assert not list(tmp_path.glob("*.tmp"))
+    assert code == 0 or said.splitlines()[-1] == f"cllm {words[0]}: interrupted"

@@ -447,6 +447,43 @@ static void test_model_outcomes(void **state) {
     tiny_model_remove();
 }
 
+// ---- when it is not wanted any more
+
+static _Atomic bool unwanted;
+
+static void give_up(double fraction, void *user) {
+    (void)fraction;
+    ++*(int *)user;
+    atomic_store(&unwanted, true);
+}
+
+static void expect_given_up(const char *path, const char *folder, int n_mats) {
+    Workers *w = workers_new(2, NULL);
+    int n = 0;
+    Err err;
+    workers_set_cancel(w, &unwanted);
+    assert_null(model_open(path, folder, w, give_up, &n, &err));
+    assert_string_equal(err.msg, "interrupted");
+    assert_int_equal(n, n_mats);
+    workers_free(w);
+}
+
+static void test_cancelled(void **state) {
+    Rig *r = *state;
+    const char *path = tiny_model_write(NULL);
+    Err err;
+    atomic_store(&unwanted, false);
+    expect_given_up(path, "", 1); // during the first matrix
+    atomic_store(&unwanted, false);
+    expect_given_up(path, r->folder, 1);
+    expect_given_up(path, r->folder, 0); // from the start
+    workers_set_cancel(r->workers, &unwanted);
+    assert_false(pack_image_write(r->folder, &r->key, r->region, r->workers, &err));
+    assert_non_null(strstr(err.msg, "interrupted"));
+    assert_int_equal(count_files(r->folder), 0);
+    tiny_model_remove();
+}
+
 #define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 SUITE(pack_image, WITH_RIG(test_round_trip), WITH_RIG(test_makes_private_folder),
@@ -454,4 +491,4 @@ SUITE(pack_image, WITH_RIG(test_round_trip), WITH_RIG(test_makes_private_folder)
       WITH_RIG(test_other_key), WITH_RIG(test_not_only_ours), WITH_RIG(test_not_a_file),
       WITH_RIG(test_write_fails_midway), WITH_RIG(test_no_place_to_write), WITH_RIG(test_temporary_file),
       WITH_RIG(test_many_writers), cmocka_unit_test(test_hash), cmocka_unit_test(test_layout_version),
-      WITH_RIG(test_model_outcomes))
+      WITH_RIG(test_model_outcomes), WITH_RIG(test_cancelled))
