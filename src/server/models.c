@@ -66,7 +66,8 @@ static void review_soon(Models *ms) {
 }
 
 static void call_in(struct event *event, int64_t ns) {
-    struct timeval wait = {ns / 1000000000, ns % 1000000000 / 1000 + 1};
+    int64_t us = ns / 1000 + 1;
+    struct timeval wait = {us / 1000000, us % 1000000};
     event_add(event, &wait);
 }
 
