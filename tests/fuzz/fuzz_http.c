@@ -1,5 +1,6 @@
-// Fuzz target: what a client sends on a connection, through HTTP, the router and every handler, over a real
-// engine with a fake model. The first byte chooses how it is sent:
+// Fuzz target: what a client sends on a connection, through HTTP, the router and every handler, over real
+// engines with fake models, "fake" and "other", of which one at a time is loaded. The first byte chooses how
+// it is sent:
 //   bits 0–3: in pieces of 2^n bytes, with a turn of the loop after each
 //   bit 4:    the client closes its sending side behind the last byte, as if it had left
 //   bit 5:    the client leaves at once
@@ -36,26 +37,41 @@ enum {
     LEAVE_MS = 20000, // by then the server must have noticed
 };
 
-static const ModelSpec fuzz_model = {.id = "fake", .path = "fake.gguf"};
+enum { N_MODELS = 2 };
+
+static void order_load(void *ctx, int32_t index);
+static void order_unload(void *ctx, int32_t index);
+
+static const ModelSpec fuzz_models[N_MODELS] = {{.id = "fake", .path = "fake.gguf", .bytes = 1},
+                                                {.id = "other", .path = "other.gguf", .bytes = 1}};
 static const ServerConfig fuzz_config = {.host = "127.0.0.1",
                                          .limits = {.max_connections = 64,
                                                     .max_body_bytes = 8192,
                                                     .max_header_bytes = 2048,
                                                     .max_bodies_bytes = 16384},
                                          .max_pending_bytes = 1 << 20,
-                                         .models = &fuzz_model,
-                                         .n_models = 1,
+                                         .models = fuzz_models,
+                                         .n_models = N_MODELS,
+                                         .models_bytes = 1,
+                                         .model_host = {.load = order_load, .unload = order_unload},
                                          .cors_origin = "*",
                                          .metrics_aliases = true};
 
-// Opened once and kept: a fuzz run is millions of calls.
+typedef enum Order { ORDER_NONE, ORDER_LOAD, ORDER_UNLOAD } Order;
+
+// Opened once and kept, but for the engines: a fuzz run is millions of calls.
 static struct {
     struct event_base *base;
     Http *http;
     App app;
     TinyVocab vocab;
-    FakeModel *model;
-    Engine *engine;
+    ChatTemplate *chat_template;
+    GrammarStore *grammars;
+    FakeModel *models[N_MODELS];
+    Workers *workers[N_MODELS];
+    Engine *engines[N_MODELS]; // NULL: it is not loaded
+    Order order;
+    int32_t ordered;
     bool open;
 } fuzzed;
 
@@ -63,21 +79,61 @@ static const char chat_template[] =
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-static void open_service(void) {
+// ---- the host
+
+static void order_load(void *ctx, int32_t index) {
+    (void)ctx;
+    fuzzed.order = ORDER_LOAD;
+    fuzzed.ordered = index;
+}
+
+static void order_unload(void *ctx, int32_t index) {
+    (void)ctx;
+    fuzzed.order = ORDER_UNLOAD;
+    fuzzed.ordered = index;
+}
+
+static void load(int32_t i) {
     EngineConfig limits = {
         .max_running = 4, .max_queue = 8, .row_budget = 64, .prefill_chunk = 32, .spec_rows = 4};
+    fuzzed.engines[i] = engine_new(&limits, &fuzzed.models[i]->step, fuzzed.workers[i], NULL);
+    CHECK(fuzzed.engines[i]);
+    Service service = {.engine = fuzzed.engines[i],
+                       .tokenizer = fuzzed.vocab.tokenizer,
+                       .grammars = fuzzed.grammars,
+                       .chat_template = fuzzed.chat_template,
+                       .bytes = 1};
+    CHECK(models_loaded(&fuzzed.app.models, i, &service, NULL));
+}
+
+static void unload(int32_t i) {
+    engine_free(fuzzed.engines[i]);
+    fuzzed.engines[i] = NULL;
+    models_unloaded(&fuzzed.app.models, i);
+}
+
+static void carry_out_order(void) {
+    Order order = fuzzed.order;
+    fuzzed.order = ORDER_NONE;
+    if (order == ORDER_LOAD) load(fuzzed.ordered);
+    if (order == ORDER_UNLOAD) unload(fuzzed.ordered);
+}
+
+// ---- the server
+
+static void open_models(void) {
     tiny_english(&fuzzed.vocab);
     CHECK(tiny_open_bpe(&fuzzed.vocab, "gpt-2", NULL));
-    fuzzed.model =
-        fake_model_new(tokenizer_n_vocab(fuzzed.vocab.tokenizer), CONTEXT, 4 * CONTEXT / KV_BLOCK_TOKENS, 64);
-    Workers *workers = workers_new(1, NULL);
-    CHECK(workers);
-    fuzzed.engine = engine_new(&limits, &fuzzed.model->step, workers, NULL);
-    CHECK(fuzzed.engine);
-    Service service = {.engine = fuzzed.engine,
-                       .tokenizer = fuzzed.vocab.tokenizer,
-                       .chat_template = chat_template_parse(str_from(chat_template), NULL)};
-    CHECK(service.chat_template && models_loaded(&fuzzed.app.models, 0, &service, NULL));
+    fuzzed.chat_template = chat_template_parse(str_from(chat_template), NULL);
+    fuzzed.grammars = grammar_store_new(fuzzed.vocab.tokenizer, NULL);
+    CHECK(fuzzed.chat_template && fuzzed.grammars);
+    for (int32_t i = 0; i < N_MODELS; i++) {
+        fuzzed.models[i] = fake_model_new(tokenizer_n_vocab(fuzzed.vocab.tokenizer), CONTEXT,
+                                          4 * CONTEXT / KV_BLOCK_TOKENS, 64);
+        fuzzed.workers[i] = workers_new(1, NULL);
+        CHECK(fuzzed.workers[i]);
+    }
+    load(0);
     fuzzed.app.attached = true;
     fuzzed.app.state = APP_READY;
 }
@@ -94,7 +150,9 @@ static void open_server(void) {
     app_init(&fuzzed.app, &fuzz_config);
     fuzzed.base = event_base_new();
     CHECK(fuzzed.base && models_init(&fuzzed.app.models, &fuzzed.app, &fuzz_config, fuzzed.base, NULL));
-    open_service();
+    fuzzed.app.preparer = preparer_new(fuzzed.base, NULL);
+    CHECK(fuzzed.app.preparer);
+    open_models();
     HttpCalls calls = router_calls(&fuzzed.app);
     fuzzed.http = http_new(fuzzed.base, &http, &calls, NULL);
     CHECK(fuzzed.http);
@@ -102,16 +160,22 @@ static void open_server(void) {
 
 static void turn(void) {
     event_base_loop(fuzzed.base, EVLOOP_NONBLOCK);
+    carry_out_order();
 }
 
 static bool has_work(void) {
-    return fuzzed.app.n_requests > 0 || http_n_busy(fuzzed.http) > 0;
+    return fuzzed.app.n_requests > 0 || preparer_n_jobs(fuzzed.app.preparer) > 0 ||
+           http_n_busy(fuzzed.http) > 0 || fuzzed.order != ORDER_NONE;
 }
 
-// Lets the engine go on.
-static void wait_for_engine(void) {
-    struct pollfd p = {.fd = engine_event_fd(fuzzed.engine), .events = POLLIN};
-    poll(&p, 1, 1);
+// Lets the engines go on.
+static void wait_for_engines(void) {
+    struct pollfd fds[N_MODELS];
+    nfds_t n = 0;
+    for (int32_t i = 0; i < N_MODELS; i++)
+        if (fuzzed.engines[i])
+            fds[n++] = (struct pollfd){.fd = engine_event_fd(fuzzed.engines[i]), .events = POLLIN};
+    poll(fds, n, 1);
 }
 
 // ---- the client
@@ -167,21 +231,28 @@ static void read_answer(int fd, Buf *answer) {
             quiet = 0;
         else
             quiet++;
-        if (fuzzed.app.n_requests > 0) wait_for_engine();
+        if (fuzzed.app.n_requests > 0) wait_for_engines();
     }
+}
+
+static void check_idle(int32_t i) {
+    EngineStats stats;
+    CHECK(fuzzed.app.models.at[i].n_waiting == 0);
+    if (!fuzzed.engines[i]) return;
+    engine_stats(fuzzed.engines[i], &stats);
+    CHECK(engine_idle(fuzzed.engines[i]) && stats.running == 0 && stats.waiting == 0 &&
+          stats.blocks_used == 0);
 }
 
 static void leave(int fd) {
     int64_t end = clock_now_ns() + (int64_t)LEAVE_MS * 1000000;
-    EngineStats stats;
     close(fd);
     do {
         turn();
-        if (has_work()) wait_for_engine();
+        if (has_work()) wait_for_engines();
         CHECK(clock_now_ns() < end);
     } while (has_work());
-    engine_stats(fuzzed.engine, &stats);
-    CHECK(engine_idle(fuzzed.engine) && stats.running == 0 && stats.waiting == 0 && stats.blocks_used == 0);
+    for (int32_t i = 0; i < N_MODELS; i++) check_idle(i);
 }
 
 // ---- what it got
@@ -195,8 +266,9 @@ static const char *header_of(const char *head, const char *end, const char *name
 
 // Errors are said in two ways, and success never looks like one of them.
 static void check_json(int status, const char *body, size_t n) {
-    json_t *value = json_loadb(body, n, JSON_ALLOW_NUL, NULL);
-    CHECK(value);
+    json_error_t why;
+    json_t *value = json_loadb(body, n, JSON_ALLOW_NUL, &why);
+    CHECK(value || json_error_code(&why) == json_error_null_byte_in_key); // which is JSON: a token's text
     const json_t *error = json_object_get(value, "error"), *success = json_object_get(value, "success");
     if (status >= 400)
         CHECK(error || json_object_get(value, "data"));

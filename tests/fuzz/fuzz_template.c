@@ -1,6 +1,7 @@
 // Fuzz target: the bytes are a chat template, rendered with a fixed conversation. Whatever they
-// say, the engine must answer with text or with an error that names itself.
-#include "chat/template.h"
+// say, the engine must answer with text or with an error that names itself, and what the template tells of
+// the model's syntax is something that there is.
+#include "chat/chat_style.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -22,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     bool ok = t && chat_template_render(t, vars, &out, &err);
     CHECK(ok || (err.code != ERR_NONE && err.msg[0]));
     CHECK(ok || !out.len);
+    if (t) CHECK(tool_format_syntax(chat_style_of(t).tools));
     buf_free(&out);
     chat_template_free(t);
     json_decref(vars);
