@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kit import SLOW, Server
+from kit import PATIENCE_S, Server
 
 GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -45,7 +45,7 @@ def read_all(sock: socket.socket, limit: int = 1 << 20) -> bytes:
     return answer
 
 
-def talk(port: int, *pieces: bytes, pause: float = 0.0, timeout: float = 30 * SLOW) -> Answer:
+def talk(port: int, *pieces: bytes, pause: float = 0.0, timeout: float = PATIENCE_S) -> Answer:
     """Send bytes in pieces, read until the server closes."""
     start = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
@@ -62,11 +62,12 @@ def talk(port: int, *pieces: bytes, pause: float = 0.0, timeout: float = 30 * SL
 
 @dataclass
 class Watch:
-    """Asks /health and for one short answer, again and again."""
+    """Asks /health and for one short answer, again and again. How long the loop lets others wait is its own time on a
+    CPU between a question and the answer: the time on the clock also tells what else the machine has to do."""
 
     server: Server
     expected: str = ""
-    health_ms: list[float] = field(default_factory=list)
+    held_ms: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -78,9 +79,9 @@ class Watch:
         while not self._stop.is_set() or turn < 20:
             turn += 1
             try:
-                start = time.monotonic()
+                before, _ = self.server.cpu_s()
                 status = self.server.get("/health").status
-                self.health_ms.append((time.monotonic() - start) * 1000)
+                self.held_ms.append((self.server.cpu_s()[0] - before) * 1000)
                 if status != 200:
                     self.wrong.append(f"health {status}")
                 if turn % 10 == 1 and (text := self.ask()) != self.expected:
@@ -90,15 +91,14 @@ class Watch:
             time.sleep(0.005)
 
     def judge(self, slow: int = 1) -> None:
-        """The thresholds have room for a machine that is busy with other things."""
         assert not self.wrong, self.wrong[:5]
-        assert statistics.median(self.health_ms) < 50 * slow, sorted(self.health_ms)[-20:]
-        assert max(self.health_ms) < 500 * slow + 500, sorted(self.health_ms)[-20:]
+        assert statistics.median(self.held_ms) < 10 * slow, sorted(self.held_ms)[-20:]
+        assert max(self.held_ms) < 250 * slow, sorted(self.held_ms)[-20:]
 
 
 @contextlib.contextmanager
 def watched(server: Server, slow: int = 1) -> Iterator[Watch]:
-    """While the body runs, health is quick and other clients' answers are unchanged."""
+    """While the body runs, the loop is nobody's for long and other clients' answers are unchanged."""
     watch = Watch(server)
     watch.expected = watch.ask()
     thread = threading.Thread(target=watch.run)

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
 MODEL = Path(os.environ.get("CLLM_TEST_MODEL", ROOT / "models/smollm2-135m-instruct-q4_1.gguf"))
 SLOW = 1 if CLLM.parent.name == "release" else 20  # sanitizers slow a program down
+PATIENCE_S = 60 * SLOW  # with what comes in the end, on a machine that has much else to do; nothing is proved by it
 
 
 class Reply:
@@ -61,7 +62,7 @@ class Server:
     def log(self) -> str:
         return self.log_path.read_text(encoding="utf-8") if self.log_path.exists() else ""
 
-    def wait_log(self, pattern: str, timeout: float = 20 * SLOW) -> re.Match[str]:
+    def wait_log(self, pattern: str, timeout: float = PATIENCE_S) -> re.Match[str]:
         """The first match in the log, waiting for it."""
         end = time.monotonic() + timeout
         while True:
@@ -71,7 +72,7 @@ class Server:
             assert self.process.poll() is None and time.monotonic() < end, f"no {pattern!r} in:\n{self.log}"
             time.sleep(0.01)
 
-    def wait_ready(self, timeout: float = 60 * SLOW) -> Server:
+    def wait_ready(self, timeout: float = PATIENCE_S) -> Server:
         end = time.monotonic() + timeout
         while self.get("/health").status != 200:
             assert time.monotonic() < end, "not ready in time"
@@ -86,7 +87,7 @@ class Server:
         if self.process.poll() is None:
             self.signal()
             self.signal()
-        code = self.process.wait(timeout=30 * SLOW)
+        code = self.process.wait(PATIENCE_S)
         self._log.close()
         assert code == 0, f"exit code {code}\n{self.log[-3000:]}"
         bad = [line for line in self.log.splitlines() if not re.match(r'\S+Z (info|debug) |{"time":"\S+Z","level":"(info|debug)"', line)]
@@ -149,19 +150,27 @@ class Server:
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(60 * SLOW)
+        sock.settimeout(PATIENCE_S)
         sock.connect(("127.0.0.1", self.port))
         payload = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n\r\n"
         sock.sendall(head.encode() + payload)
         return sock
 
+    # ---- the process
+
+    def cpu_s(self) -> tuple[float, float]:
+        """Time on a CPU so far: of the loop, which is the process's first thread, and of all threads."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        times = {task.name: int((task / "schedstat").read_text().split()[0]) * 1e-9 for task in tasks.iterdir()}
+        return times[str(self.process.pid)], sum(times.values())
+
     # ---- the engine
 
     def stats(self) -> dict[str, Any]:
         return self.get("/stats").data
 
-    def wait_stats(self, timeout: float = 10 * SLOW, **wanted: int) -> dict[str, Any]:
+    def wait_stats(self, timeout: float = PATIENCE_S, **wanted: int) -> dict[str, Any]:
         """The statistics once all the named ones have these values."""
         end = time.monotonic() + timeout
         while True:
@@ -171,5 +180,5 @@ class Server:
             assert time.monotonic() < end, f"wanted {wanted}, have {stats}"
             time.sleep(0.005)
 
-    def wait_idle(self, timeout: float = 10 * SLOW) -> None:
+    def wait_idle(self, timeout: float = PATIENCE_S) -> None:
         self.wait_stats(timeout, running=0, waiting=0, live=0, blocks_used=0)

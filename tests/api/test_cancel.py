@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kit import SLOW, Server
+from kit import Server
 
 LONG = {"max_tokens": 3000, "ignore_eos": True, "temperature": 0}
 PATHS = [
@@ -38,7 +38,7 @@ def test_while_decoding(server: Server, path: str, body: dict[str, Any], how: st
     sock = server.open("POST", path, body)
     server.wait_stats(running=1)
     leave(sock, how)
-    server.wait_stats(timeout=2 * SLOW, running=0, waiting=0, live=0, blocks_used=0)
+    server.wait_stats(running=0, waiting=0, live=0, blocks_used=0)
     after = server.stats()
     assert after["finished"]["cancelled"] == before["finished"]["cancelled"] + 1
     assert after["generated_tokens"] - before["generated_tokens"] < 1000
@@ -54,7 +54,7 @@ def test_in_prefill(server: Server, path: str, body: dict[str, Any]) -> None:
     server.wait_stats(running=1)
     assert [one["state"] for one in server.stats()["sequences"]] == ["prefill"]
     leave(sock, "close")
-    server.wait_stats(timeout=2 * SLOW, running=0, live=0, blocks_used=0)
+    server.wait_stats(running=0, live=0, blocks_used=0)
     after = server.stats()
     assert after["generated_tokens"] == before["generated_tokens"] and after["rows"] - before["rows"] < 6000
 
@@ -67,9 +67,9 @@ def test_while_queued(make_server: Callable[..., Server]) -> None:
     server.wait_stats(waiting=5)
     for sock in queued[1:]:
         leave(sock, "close")
-    server.wait_stats(timeout=2 * SLOW, running=1, waiting=1)
+    server.wait_stats(running=1, waiting=1)
     leave(first, "reset")
-    server.wait_stats(timeout=2 * SLOW, running=1, waiting=0)
+    server.wait_stats(running=1, waiting=0)
     leave(queued[0], "close")
     server.wait_idle()
 

@@ -19,7 +19,7 @@ import litellm
 import openai
 import pydantic
 import pytest
-from kit import ROOT, SLOW, Server
+from kit import PATIENCE_S, ROOT, SLOW, Server
 
 SAY = "Name three colours."
 NODE = shutil.which("node") or str(ROOT / ".venv/bin/node")
@@ -127,7 +127,7 @@ def llm_home(server: Server, model: str, tmp_path: Path) -> Iterator[dict[str, s
 def test_llm_command(llm_home: dict[str, str], plain: str) -> None:
     for more in ([], ["--no-stream"]):
         command = [sys.executable, "-m", "llm", "-m", "here", SAY, "-o", "temperature", "0", "-o", "max_tokens", "16"]
-        done = subprocess.run([*command, *more], env=llm_home, capture_output=True, text=True, timeout=60 * SLOW)
+        done = subprocess.run([*command, *more], env=llm_home, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
         assert done.stdout.rstrip("\n") == plain.rstrip("\n")
 

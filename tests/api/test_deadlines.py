@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from kit import SLOW, Reply, Server
+from kit import PATIENCE_S, Reply, Server
 
 TIMEOUT_MS = 400
 MANY = {"max_tokens": 3000, "ignore_eos": True, "temperature": 0}
@@ -51,7 +51,7 @@ def test_in_the_queue(hog: tuple[Server, socket.socket]) -> None:
     before, start = server.stats(), time.monotonic()
     for reply in ask_all(server, "Hello"):
         assert_late(reply)
-    assert TIMEOUT_MS / 1000 <= time.monotonic() - start < TIMEOUT_MS / 1000 + 5 * SLOW
+    assert time.monotonic() - start >= TIMEOUT_MS / 1000
     after = server.wait_stats(running=1, waiting=0)
     assert after["finished"]["timeout"] == before["finished"]["timeout"] + 6
     sock.recv(1000)  # the other one goes on
@@ -70,8 +70,14 @@ def test_in_prefill(make_server: Callable[..., Server]) -> None:
 
 
 def test_while_decoding(server: Server) -> None:
-    before = server.stats()
-    replies = ask_all(server, "Hello", 2000 if SLOW == 1 else 8000)  # time enough for a first token
+    timeout_ms = 1000
+    while True:  # until there is time enough for a first token
+        before = server.stats()
+        replies = ask_all(server, "Hello", timeout_ms)
+        if [reply.status for reply in replies].count(200) == 3:
+            break
+        timeout_ms *= 2
+        assert timeout_ms < PATIENCE_S * 1000, [reply.body for reply in replies]
     for (_, body), reply in zip(requests("Hello"), replies, strict=True):
         if not body["stream"]:
             assert_late(reply)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import openai
 import pytest
-from kit import SLOW, Server
+from kit import Server
 
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "Hi"}]
@@ -136,9 +135,7 @@ def test_texts_that_cannot_fit(server: Server) -> None:
         reply = server.post(path, {"prompt": long})
         assert reply.status == 400 and str(len(long)) in reply.body.decode() and str(limit) in reply.body.decode()
     for messages in ([{"role": "user", "content": long}], [{"role": "user", "content": ""}] * (limit + 1)):
-        start = time.monotonic()
         error = openai_error(server, CHAT, {"messages": messages}, 400)
-        assert time.monotonic() - start < 3 * SLOW
         assert error["code"] == "context_length_exceeded" and error["param"] == "messages"
         assert str(limit) in error["message"] and re.match(r"(messages: )?\d+ ", error["message"])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import select
 import socket
 import subprocess
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from hostile import GOOD, read_all, talk, watched
-from kit import CLLM, MODEL, SLOW, Server
+from kit import CLLM, MODEL, PATIENCE_S, SLOW, Server
 
 POST = b"POST /encode HTTP/1.1\r\nHost: x\r\n"
 LIMITS = {"header-timeout-s": 1, "body-timeout-s": 1, "idle-timeout-s": 2, "min-body-rate": 10_000_000, "max-connections": 150,
@@ -36,6 +38,19 @@ def sized(n: int) -> bytes:
 def memory_mb(server: Server) -> float:
     with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096 / 1e6
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_connected(server: Server, sock: socket.socket) -> bool:
+    """As the kernel knows the server's end, which may be closed before all that was sent has been read."""
+    ends = rf" 0100007F:{server.port:04X} 0100007F:{sock.getsockname()[1]:04X} 01 "
+    return ends in Path("/proc/net/tcp").read_text(encoding="ascii")
 
 
 # ---- what is sent
@@ -76,7 +91,6 @@ def test_refused_in_json(server: Server, name: str) -> None:
     assert answer.status == status and len(re.findall(rb"HTTP/1.1 \d", answer.raw)) == 1, answer.raw[:300]
     body = json.loads(answer.raw.partition(b"\r\n\r\n")[2])
     assert body.get("success") is False or body["error"]["type"] == ("server_error" if status >= 500 else "invalid_request_error")
-    assert answer.seconds < 1 * SLOW
 
 
 @pytest.mark.parametrize("path", ["//health", "/../health", "/./health", "/health/", "/health/..", "/%68ealth", "/health%00", "/%2e%2e/etc/passwd",
@@ -113,14 +127,13 @@ def test_pipelined_in_pieces(server: Server) -> None:
 
 def test_slow_heads(server: Server) -> None:
     with watched(server, SLOW):
-        start = time.monotonic()
-        socks = [socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW) for _ in range(60)]
+        socks = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) for _ in range(60)]
         for i in range(8):
             for sock in socks[: 60 - i]:
-                sock.sendall(b"GET /health HTTP/1.1\r\n"[i : i + 1])
+                with contextlib.suppress(ConnectionError):  # refused already
+                    sock.sendall(b"GET /health HTTP/1.1\r\n"[i : i + 1])
             time.sleep(0.1)
         answers = [read_all(sock) for sock in socks]
-        assert time.monotonic() - start < 5 * SLOW
     heard = [answer for answer in answers if answer]  # who still sends when it is refused may lose the answer
     assert len(heard) > len(answers) / 2
     assert all(answer.startswith(b"HTTP/1.1 408 ") and b"application/json" in answer for answer in heard)
@@ -128,34 +141,34 @@ def test_slow_heads(server: Server) -> None:
 
 def test_slow_bodies(server: Server) -> None:
     with watched(server, SLOW):
-        start = time.monotonic()
-        socks = [socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW) for _ in range(60)]
+        socks = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) for _ in range(60)]
         for sock in socks:
             sock.sendall(sized(100_000))
         for _ in range(8):
             for sock in socks:
-                sock.sendall(b"{")
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(b"{")
             time.sleep(0.1)
         answers = [read_all(sock) for sock in socks]
-        assert time.monotonic() - start < 5 * SLOW
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
 
 
 def test_the_end_of_a_fast_body_is_not_waited_for(make_server: Callable[..., Server]) -> None:
-    server = make_server("--body-timeout-s", "1", "--min-body-rate", "1000")
+    """Neither for as long as its bytes would have been worth, nor not at all."""
+    server = make_server("--body-timeout-s", "3", "--min-body-rate", "100")
     answer = talk(server.port, sized(60_000), b" " * 50_000)
-    assert answer.status == 408 and answer.seconds < 10 * SLOW
+    assert answer.status == 408 and answer.seconds < 250
     body = json.dumps({"text": "a b c d " * 500}).encode()
     slow = talk(server.port, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body),
-                *[body[i : i + 400] for i in range(0, len(body), 400)], pause=0.2)
-    assert slow.status == 200 and slow.seconds > 1.5  # slow enough for the timeout, fast enough for the rate
+                *[body[i : i + 400] for i in range(0, len(body), 400)], pause=0.35)
+    assert slow.status == 200 and slow.seconds > 3  # slow enough for the timeout, fast enough for the rate
 
 
 def test_a_connection_that_says_nothing(server: Server) -> None:
     first = talk(server.port)
-    assert first.raw == b"" and 0.5 < first.seconds < 4 * SLOW
+    assert first.raw == b"" and first.seconds > 0.5
     again = talk(server.port, GOOD.replace(b"Connection: close\r\n", b""))
-    assert again.status == 200 and 1.5 < again.seconds < 6 * SLOW
+    assert again.status == 200 and again.seconds > 1.5
 
 
 def test_slow_reader(server: Server) -> None:
@@ -163,10 +176,10 @@ def test_slow_reader(server: Server) -> None:
     text = json.dumps({"text": "a b c d e f g h " * 60_000}).encode()
     with socket.socket() as sock, watched(server, SLOW):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(20 * SLOW)
+        sock.settimeout(PATIENCE_S)
         sock.connect(("127.0.0.1", server.port))
         sock.sendall(sized(len(text)) + text)
-        time.sleep(4)  # the idle time, and a turn of the clock
+        wait_until(lambda: not is_connected(server, sock))
         assert len(read_all(sock, 1 << 30)) < 2_000_000  # cut off
 
 
@@ -176,23 +189,31 @@ def test_huge_body_is_not_read(server: Server) -> None:
     with watched(server, SLOW):
         before = memory_mb(server)
         answer = talk(server.port, sized(100_000_000), b"x" * 1_000_000)
-        assert answer.status == 413 and answer.seconds < 2 * SLOW
+        assert answer.status == 413
         chunk = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
         answer = talk(server.port, POST + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 1500)
         assert answer.status in (0, 413)  # whoever goes on sending may not see it
         assert SLOW > 1 or memory_mb(server) - before < 30  # a sanitizer keeps what was freed
 
 
-def test_large_bodies_share_a_limit(server: Server) -> None:
+def test_large_bodies_share_a_limit(make_server: Callable[..., Server]) -> None:
+    server = make_server("--max-bodies-bytes", "6000000")
     body = b'{"text":"' + b" " * 1_900_000
     with watched(server, SLOW):
-        socks = []
+        waiting = []
         for _ in range(6):
-            socks.append(socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW))
-            socks[-1].sendall(sized(2_000_000) + body)
-        refused = [sock for sock in socks if b"HTTP/1.1 503 " in read_all(sock)]
-        assert 3 <= len(refused) < 6  # three fit, and wait for their rest until they are late
-    assert b'"busy"' not in talk(server.port, sized(len(body) + 2) + body + b'"}').raw
+            waiting.append(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S))
+            waiting[-1].sendall(sized(2_000_000) + body)
+        while len(waiting) > 3:  # which fit, and wait for their rest
+            refused, _, _ = select.select(waiting, [], [], PATIENCE_S)
+            assert refused
+            for sock in refused:
+                assert b"HTTP/1.1 503 " in read_all(sock)
+                waiting.remove(sock)
+        assert len(waiting) == 3
+        for sock in waiting:
+            sock.close()
+    wait_until(lambda: server.request("POST", "/encode", body + b'"}').status != 503)
 
 
 @pytest.mark.parametrize("body", [b'{"a":' * 300_000, b"[" * 1_900_000, b'{"text":[' + b"1," * 900_000 + b"1]}",
@@ -214,18 +235,16 @@ def test_large_answers_are_not_written_by_the_loop(server: Server) -> None:
 
 # ---- what is many
 
-def test_connection_flood(server: Server) -> None:
-    """Those beyond the limit are closed at once; who was connected before is served."""
+def test_connection_flood(make_server: Callable[..., Server]) -> None:
+    """Those beyond the limit are closed, not kept until they are late; who was connected before is served."""
+    server = make_server("--max-connections", "150", "--header-timeout-s", "3600")
     old = server.connect()
     old.request("GET", "/health")
     assert old.getresponse().read()
-    start = time.monotonic()
-    socks = [socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW) for _ in range(300)]
+    socks = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) for _ in range(300)]
     assert sum(read_all(sock) == b"" for sock in socks[-100:]) == 100
-    assert time.monotonic() - start < 3 * SLOW
-    asked = time.monotonic()
     old.request("GET", "/health")
-    assert old.getresponse().status == 200 and time.monotonic() - asked < 0.5 * SLOW
+    assert old.getresponse().status == 200
     for sock in socks:
         sock.close()
     server.wait_ready()
@@ -244,11 +263,11 @@ def test_descriptor_limit_is_raised(tmp_path: Path, hard: int) -> None:
     command = ["prlimit", f"--nofile=200:{hard}", str(CLLM), "serve", "--model", str(MODEL), "--port", "0"]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-    end = time.monotonic() + 20 * SLOW
+    end = time.monotonic() + PATIENCE_S
     while "listening" not in (text := (tmp_path / "log").read_text(encoding="utf-8")) and time.monotonic() < end:
         time.sleep(0.02)
     limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
     process.terminate()
-    assert process.wait(30 * SLOW) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert re.search(rf"Max open files +{min(hard, 1088)} ", limits)
     assert ("few_descriptors limit=300 wanted=1088" in text) is (hard == 300)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kit import SLOW, Server
+from kit import PATIENCE_S, Server
 
 
 def talk(server: Server, request: bytes) -> bytes:
     """Send bytes, read until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as sock:
         sock.sendall(request)
         answer = b""
         while chunk := sock.recv(65536):
@@ -147,7 +147,7 @@ def test_chunked_body(server: Server) -> None:
 def test_expect_continue(server: Server) -> None:
     body = b'{"text":"Hello"}'
     head = b"POST /encode HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as sock:
         sock.sendall(head % len(body))
         assert sock.recv(100).startswith(b"HTTP/1.1 100")
         sock.sendall(body)
@@ -248,7 +248,7 @@ def test_one_client_cannot_take_all_places(tmp_path: Path) -> None:
 
 def test_idle_connections_are_closed(make_server: Callable[..., Server]) -> None:
     server = make_server("--idle-timeout-s", "1")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20 * SLOW) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as sock:
         sock.sendall(b"POST /generate HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
         assert sock.recv(100) == b""
     data = server.generate("Hello", max_tokens=200, ignore_eos=True)  # longer than the idle time where slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from kit import CLLM, MODEL, SLOW, Server
+from kit import CLLM, MODEL, PATIENCE_S, Server
 
 KEY = "sk-violet-3f9a"
 
@@ -92,11 +92,11 @@ def test_environment_and_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     server.wait_log("keys_not_reloaded")
     assert server.get("/stats", **bearer("first-key")).status == 200 and "hidden" not in server.log
     server.signal()
-    assert server.process.wait(30 * SLOW) == 0
+    assert server.process.wait(PATIENCE_S) == 0
 
 
 def serve_briefly(*flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(CLLM), "serve", "--model", str(MODEL), *flags], capture_output=True, text=True, timeout=60 * SLOW)
+    return subprocess.run([str(CLLM), "serve", "--model", str(MODEL), *flags], capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_no_server_without_its_keys(tmp_path: Path) -> None:
@@ -110,4 +110,4 @@ def test_warns_when_open_to_others(tmp_path: Path) -> None:
         server.wait_log("listening")
         assert ("no_api_key host=0.0.0.0" in server.log) is expected and KEY not in server.log
         server.signal()
-        assert server.process.wait(30 * SLOW) == 0
+        assert server.process.wait(PATIENCE_S) == 0

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
-from kit import SLOW, Server
+from kit import PATIENCE_S, Server
 
 SENTENCES = ["The sea is", "Once upon a time", "\u4f60\u597d\uff0c\u4e16\u754c", "def main():", "Q: Why?\nA:", "1 2 3 4", "Dear Sir", "Tea or"]
 
@@ -104,27 +104,32 @@ def test_priority(make_server: Callable[..., Server]) -> None:
 
 
 def test_health_under_load(server: Server) -> None:
+    """Beside many answers it does not wait for any of them."""
     stop = threading.Event()
+    answers: list[float] = []
+
+    def timed(call: Callable[[], object]) -> float:
+        start = time.monotonic()
+        call()
+        return time.monotonic() - start
 
     def work() -> None:
         while not stop.is_set():
-            server.generate("Tell me something", max_tokens=30)
+            answers.append(timed(lambda: server.generate("Tell me something", max_tokens=30)))
 
     threads = [threading.Thread(target=work) for _ in range(16)]
     for thread in threads:
         thread.start()
     times = []
     try:
-        for _ in range(40):
-            start = time.monotonic()
-            assert server.get("/health").status == 200
-            times.append(time.monotonic() - start)
+        while len(times) < 40 or not answers:
+            times.append(timed(lambda: server.get("/health").data))
             time.sleep(0.02)
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert statistics.median(times) < 0.05 * SLOW, times
+    assert statistics.median(times) < statistics.median(answers) / 4, (times, answers)
 
 
 def test_loading_then_draining(make_server: Callable[..., Server]) -> None:
@@ -147,20 +152,18 @@ def test_loading_then_draining(make_server: Callable[..., Server]) -> None:
         assert refused.status == 503 and "shutting down" in refused.json["error"]
         assert server.post("/v1/completions", {"prompt": "x"}).json["error"]["code"] == "draining"
         assert [one.result()["generated_tokens"] for one in running] == [150, 150]
-    assert server.process.wait(timeout=10 * SLOW) == 0
+    assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_second_signal_ends_at_once(make_server: Callable[..., Server]) -> None:
-    server = make_server()
+    server = make_server("--drain-timeout-s", "3600")
     sock = server.open("POST", "/generate", {"prompt": "Hello", "max_tokens": 5000, "ignore_eos": True})
     server.wait_stats(running=1)
     server.signal()
     server.wait_log("draining")
-    start = time.monotonic()
     server.signal()
     assert b" 503 " in sock.recv(65536).split(b"\r\n")[0]
-    assert server.process.wait(timeout=10 * SLOW) == 0
-    assert time.monotonic() - start < 3 * SLOW
+    assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_drain_timeout(make_server: Callable[..., Server]) -> None:
@@ -169,4 +172,4 @@ def test_drain_timeout(make_server: Callable[..., Server]) -> None:
     server.wait_stats(running=1)
     server.signal()
     assert b" 503 " in sock.recv(65536).split(b"\r\n")[0]
-    assert server.process.wait(timeout=10 * SLOW) == 0
+    assert server.process.wait(PATIENCE_S) == 0

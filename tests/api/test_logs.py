@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kit import SLOW, Server
+from kit import PATIENCE_S, Server
 
 
 def wait_for(path: Path, text: str) -> str:
-    end = time.monotonic() + 20 * SLOW
+    end = time.monotonic() + PATIENCE_S
     while not path.exists() or text not in path.read_text(encoding="utf-8"):
         assert time.monotonic() < end, f"no {text!r} in {path}"
         time.sleep(0.01)

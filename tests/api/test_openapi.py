@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis
 import pytest
 import schemathesis
-from kit import SLOW, Server
+from kit import PATIENCE_S, Server
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -75,7 +75,7 @@ def try_out(schema: schemathesis.schemas.BaseSchema, path: str, method: str, exa
     def run(case: schemathesis.Case) -> None:
         if path in GENERATING:
             case.body = bounded({} if case.body is schemathesis.core.NOT_SET else case.body)
-        case.call_and_validate(checks=CHECKS, timeout=60 * SLOW)
+        case.call_and_validate(checks=CHECKS, timeout=PATIENCE_S)
 
     run()
 

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from kit import Server
 
@@ -19,34 +18,26 @@ def slow_body() -> bytes:
     return json.dumps({"messages": [{"role": "user", "content": words}], "max_tokens": 1}).encode()
 
 
-def cpu_ns(server: Server) -> tuple[int, int]:
-    """Time on a CPU so far: of the loop, which is the process's first thread, and of all threads."""
-    tasks = Path(f"/proc/{server.process.pid}/task")
-    times = {task.name: int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()}
-    return times[str(server.process.pid)], sum(times.values())
-
-
 def test_health_beside_large_bodies(server: Server) -> None:
     """Reading is work of another thread than the loop's, which answers meanwhile."""
-    body, took, n_answers = slow_body(), [], 0
-    loop, everything = cpu_ns(server)
-    others = [threading.Thread(target=lambda: took.append(ask(server, body))) for _ in range(3)]
+    body, n_answers = slow_body(), 0
+    refused: list[None] = []
+    loop, everything = server.cpu_s()
+    others = [threading.Thread(target=lambda: refused.append(ask(server, body))) for _ in range(3)]
     for thread in others:
         thread.start()
     while any(thread.is_alive() for thread in others):
         assert server.get("/health").status == 200
         n_answers += 1
         time.sleep(0.01)
-    loop_end, everything_end = cpu_ns(server)
-    assert len(took) == 3 and n_answers >= 3
+    loop_end, everything_end = server.cpu_s()
+    assert len(refused) == 3 and n_answers >= 3
     assert loop_end - loop < (everything_end - everything) / 2
 
 
-def ask(server: Server, body: bytes) -> float:
-    start = time.monotonic()
+def ask(server: Server, body: bytes) -> None:
     reply = server.request("POST", CHAT, body)
     assert reply.status == 400 and reply.json["error"]["code"] == "context_length_exceeded"
-    return time.monotonic() - start
 
 
 def test_small_requests_overtake(server: Server) -> None:
@@ -62,7 +53,7 @@ def test_clients_leave_while_they_are_read(server: Server) -> None:
         server.open("POST", CHAT, body).close()
         server.open("POST", "/encode", {"text": body["messages"][0]["content"][:300_000]}).close()
     assert server.chat("Hi", max_tokens=1).status == 200
-    assert ask(server, slow_body()) > 0
+    ask(server, slow_body())
 
 
 def test_the_same_answer_either_way(server: Server) -> None:

@@ -17,7 +17,7 @@ import anthropic
 import ollama
 import openai
 import pytest
-from kit import CLLM, MODEL, ROOT, SLOW, Reply, Server
+from kit import CLLM, MODEL, PATIENCE_S, ROOT, SLOW, Reply, Server
 from prometheus_client.parser import text_string_to_metric_families
 
 SMALL = ["--threads", "1", "--kv-tokens", "4096"]
@@ -58,7 +58,7 @@ def serve(files: dict[str, Path], tmp_path: Path) -> Iterator[Serve]:
     for server in servers:
         if server in complaining:
             server.signal()
-            assert server.process.wait(30 * SLOW) == 0, server.log
+            assert server.process.wait(PATIENCE_S) == 0, server.log
         else:
             server.close()
 
@@ -83,7 +83,7 @@ def states(server: Server) -> dict[str, str]:
 
 
 def wait_states(server: Server, **wanted: str) -> None:
-    end = time.monotonic() + 30 * SLOW
+    end = time.monotonic() + PATIENCE_S
     while not wanted.items() <= states(server).items():
         assert time.monotonic() < end, (wanted, states(server))
         time.sleep(0.005)
@@ -294,7 +294,7 @@ def test_deadline_while_it_waits(flags: list[str], serve: Serve, files: dict[str
 def test_end_while_one_is_loaded(n_signals: int, serve: Serve, files: dict[str, Path]) -> None:
     server = serve(models={"first": files["first"], "large": MODEL})
     socks = [server.open("POST", "/generate", {"model": "large", "prompt": "x" * size, "max_tokens": 3}) for size in (3, 5000)]
-    end = time.monotonic() + 10 * SLOW
+    end = time.monotonic() + PATIENCE_S
     while " model_load " not in server.log:
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -306,14 +306,14 @@ def test_end_while_one_is_loaded(n_signals: int, serve: Serve, files: dict[str, 
             answer += piece
         assert not answer or answer.startswith((b"HTTP/1.1 503", b"HTTP/1.1 200")), answer
         sock.close()
-    assert server.process.wait(30 * SLOW) == 0
+    assert server.process.wait(PATIENCE_S) == 0
 
 
 # ---- the start
 
 
 def refused(*words: str) -> str:
-    done = subprocess.run([str(CLLM), "serve", "--port", "0", *SMALL, *words], capture_output=True, text=True, timeout=60 * SLOW, check=False)
+    done = subprocess.run([str(CLLM), "serve", "--port", "0", *SMALL, *words], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode != 0
     return done.stderr
 
@@ -353,5 +353,5 @@ def test_a_name_that_is_empty_is_none(files: dict[str, Path], tmp_path: Path) ->
 def test_ps_shows_the_names(serve: Serve, tmp_path: Path) -> None:
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     serve(env=env)
-    done = subprocess.run([str(CLLM), "ps"], capture_output=True, text=True, env=env, timeout=60 * SLOW, check=True)
+    done = subprocess.run([str(CLLM), "ps"], capture_output=True, text=True, env=env, timeout=PATIENCE_S, check=True)
     assert "first, second" in done.stdout

@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Callable
 
-from kit import SLOW, Server
+from kit import Server
 
 WORKERS, ROUNDS = 12, 10
 
@@ -68,7 +68,7 @@ def test_storm(make_server: Callable[..., Server]) -> None:
     for thread in threads:
         thread.join()
     assert not failures, failures[:3]
-    server.wait_idle(20 * SLOW)
+    server.wait_idle()
     assert server.generate(**fields)["text"] == alone
     starts = server.log.count(" request_start ")
     server.wait_idle()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
-from kit import SLOW, Server
+from kit import PATIENCE_S, Server
 
 
 def native_text(server: Server, body: dict) -> tuple[str, list[str]]:
@@ -62,11 +61,13 @@ def test_a_prefix_of_a_stop_is_released(server: Server) -> None:
 
 
 def test_tokens_come_as_they_are_made(server: Server) -> None:
-    stamps = []
-    for _ in server.events("/generate_stream", {"prompt": "Hello", "max_tokens": 60, "temperature": 0, "ignore_eos": True}):
-        stamps.append(time.monotonic())
-    span = stamps[-1] - stamps[0]
-    assert stamps[len(stamps) // 2] - stamps[0] < 0.8 * span
+    """Those that are here were sent while the request went on."""
+    events = server.events("/generate_stream", {"prompt": "Hello", "max_tokens": 4000, "temperature": 0, "ignore_eos": True})
+    for _ in range(3):
+        next(events)
+        assert server.stats()["running"] == 1
+    events.close()
+    server.wait_idle()
 
 
 def test_slow_reader_is_cut_off_alone(make_server: Callable[..., Server]) -> None:
@@ -78,7 +79,7 @@ def test_slow_reader_is_cut_off_alone(make_server: Callable[..., Server]) -> Non
     others = [server.generate("Hello", max_tokens=10, temperature=0)["text"] for _ in range(3)]
     assert len(set(others)) == 1
     # More than the kernel's buffers and the server's take; what is cut off says so, and holds nothing.
-    server.wait_log(r"request_end id=cmpl-\S+ reason=slow_reader", timeout=120 * SLOW)
+    server.wait_log(r"request_end id=cmpl-\S+ reason=slow_reader")
     server.wait_idle()
     assert server.stats()["finished"]["cancelled"] == before["finished"]["cancelled"] + 8
     sock.close()
@@ -93,7 +94,7 @@ def test_a_stalled_reader_does_not_delay_others(server: Server) -> None:
         target=lambda: result.append(server.generate("Hello there", max_tokens=30, temperature=0)["text"])
     )
     worker.start()
-    worker.join(timeout=60 * SLOW)
+    worker.join(timeout=PATIENCE_S)
     assert result == [alone]
     for sock in stalled:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")  # reset

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kit import SLOW
+from kit import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -40,6 +40,6 @@ def test_more_tokens_than_embeddings(command: str, few_embeddings: Path, tmp_pat
         "text": ["eval", "--model", few_embeddings, "--text-file", text],
         "greedy": ["eval", "--model", few_embeddings, "--prompt-file", text, "--greedy", "4"],
     }[command]
-    done = subprocess.run([CLLM, *arguments], capture_output=True, text=True, timeout=60 * SLOW, check=False)
+    done = subprocess.run([CLLM, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "tokens, but the model only 48 embeddings" in done.stderr

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kit import SLOW
+from kit import PATIENCE_S, SLOW
 from terminal import Terminal, in_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,7 +162,7 @@ def test_commands(state: Path, tmp_path: Path) -> None:
         say(f"/save {other}", "is no saved chat")
         assert other.read_text() == '{"messages": 1}'
         terminal.type("/exit\n")
-        assert terminal.process.wait(20 * SLOW) == 0
+        assert terminal.process.wait(PATIENCE_S) == 0
     messages = saved(file)
     assert [role for role, _ in messages] == ["system", "user", "assistant", "user", "assistant"]
     assert [text for role, text in messages if role != "assistant"] == [
@@ -231,7 +231,7 @@ def test_thinking_is_apart_from_the_answer(state: Path, thinker: Path, tmp_path:
 
     def piped(*options: str) -> str:
         whole = [*command, "-p", COUNTRY, *options]
-        done = subprocess.run(whole, capture_output=True, text=True, timeout=60 * SLOW, check=True, env=env)
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=PATIENCE_S, check=True, env=env)
         assert done.stderr == "" and "\x1b" not in done.stdout
         return done.stdout
 

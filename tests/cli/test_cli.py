@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kit import SLOW
+from kit import PATIENCE_S, SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -172,7 +172,7 @@ def free_port() -> int:
 
 
 def health(port: int) -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5 * SLOW)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", "/health")
         response = connection.getresponse()
@@ -181,16 +181,16 @@ def health(port: int) -> tuple[int, dict[str, object]]:
         connection.close()
 
 
-def wait_healthy(process: subprocess.Popen[str], port: int, seconds: float) -> float:
-    start = time.monotonic()
-    while time.monotonic() - start < seconds * SLOW:
+def wait_healthy(process: subprocess.Popen[str], port: int) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
         assert process.poll() is None, "the server has ended"
         try:
             if health(port)[0] == 200:
-                return time.monotonic() - start
+                return
         except OSError:
             time.sleep(0.01)
-    raise AssertionError(f"not healthy after {seconds} s")
+    raise AssertionError("not healthy in time")
 
 
 @contextmanager
@@ -211,32 +211,32 @@ def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
         yield both
 
 
-def test_is_ready_within_two_seconds() -> None:
-    seconds: list[float] = []
-    while not seconds or (min(seconds) >= 2 * SLOW and len(seconds) < 4):  # the machine may be busy with others
-        with serving() as (process, port):
-            seconds.append(wait_healthy(process, port, 20))
-    assert min(seconds) < 2 * SLOW, seconds
+def test_is_ready_after_a_second_of_work(server: tuple[subprocess.Popen[str], int]) -> None:
+    """On the CPUs: the clock also tells what else the machine has to do."""
+    process, port = server
+    wait_healthy(process, port)
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < SLOW  # user and system
 
 
 def test_prints_a_working_command_and_ends(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server
-    wait_healthy(process, port, 20)
+    wait_healthy(process, port)
     assert process.stdout is not None and process.stderr is not None
     assert f"http://127.0.0.1:{port}" in process.stdout.readline()
     line = process.stdout.readline()
     assert line.startswith("Try: curl ")
     words = shlex.split(line.removeprefix("Try: "))
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60 * SLOW, check=True)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert json.loads(done.stdout)["choices"][0]["message"]["content"]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10 * SLOW) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert process.stdout.read() == ""  # the log goes to stderr
 
 
 def test_port_in_use(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server
-    wait_healthy(process, port, 10)
+    wait_healthy(process, port)
     done = cllm("serve", "--model", SMOLLM2, "--port", str(port))
     assert done.returncode == 1 and done.stdout == ""
     last = done.stderr.splitlines()[-1]
@@ -249,7 +249,7 @@ def test_stops_while_loading_or_just_after() -> None:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         time.sleep(delay * SLOW)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20 * SLOW) in (0, -signal.SIGINT)  # before the handler is in place it just ends
+        assert process.wait(PATIENCE_S) in (0, -signal.SIGINT)  # before the handler is in place it just ends
         assert process.stderr is not None
         assert b"Sanitizer" not in process.stderr.read()
         process.stderr.close()

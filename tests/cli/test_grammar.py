@@ -8,14 +8,14 @@ import re
 import subprocess
 from pathlib import Path
 
-from kit import SLOW
+from kit import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = os.environ.get("CLLM_BIN", str(ROOT / "build/release/cllm"))
 
 
 def grammar(*args: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([CLLM, "grammar", *args], input=text, capture_output=True, text=True, timeout=60 * SLOW)
+    return subprocess.run([CLLM, "grammar", *args], input=text, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_lines() -> None:

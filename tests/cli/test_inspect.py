@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import SLOW
+from kit import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -20,7 +20,7 @@ FETCH_AGAIN = "the download may be incomplete: fetch it again"
 
 def inspect(*args: str | Path) -> subprocess.CompletedProcess[str]:
     command = [str(CLLM), "inspect", *map(str, args)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="strict", timeout=60 * SLOW, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="strict", timeout=PATIENCE_S, check=False)
 
 
 def inspect_json(path: Path, *args: str) -> dict[str, Any]:

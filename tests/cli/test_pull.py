@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 from fake_hub import COMMIT, FakeHub, tiny_model
-from kit import SLOW
+from kit import PATIENCE_S, SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -328,7 +328,7 @@ def test_what_a_server_says_does_not_steer_the_terminal(library: Library) -> Non
 def test_two_pulls_of_one_model(library: Library) -> None:
     library.hub.plan = [("slow", 20_000, 0.1)]
     pulls = [library.start("pull", "qwen3-0.6b") for _ in range(2)]
-    assert [p.wait(60 * SLOW) for p in pulls] == [0, 0]
+    assert [p.wait(PATIENCE_S) for p in pulls] == [0, 0]
     for p in pulls:
         p.communicate()
     assert len(library.hub.fetched()) == 1
@@ -349,7 +349,7 @@ def test_ctrl_c_keeps_what_has_come(library: Library) -> None:
     wait_until(lambda: part.exists() and part.stat().st_size > 20_000)
     assert "is being fetched at the moment" in library.cllm("rm", "qwen3-0.6b").stderr
     process.send_signal(signal.SIGINT)
-    assert process.wait(20 * SLOW) == 130
+    assert process.wait(PATIENCE_S) == 130
     assert "the next pull goes on from there" in process.communicate()[1]
     library.pull("qwen3-0.6b")
     assert library.hub.fetched()[1].headers["Range"].startswith("bytes=")
@@ -367,7 +367,7 @@ def test_progress_on_a_terminal(library: Library) -> None:
     except OSError:  # the other end is closed
         pass
     os.close(parent)
-    assert process.wait(20 * SLOW) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert b"fetching qwen3-0.6b [" in screen and b" of 200 kB" in screen
     assert screen.endswith(b"\r\x1b[K")
 
@@ -441,7 +441,7 @@ def test_the_usual_folder(library: Library, tmp_path: Path) -> None:
 
 def served(port: int) -> str:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/v1/models", timeout=5 * SLOW).json()["data"][0]["id"]
+        return requests.get(f"http://127.0.0.1:{port}/v1/models", timeout=PATIENCE_S).json()["data"][0]["id"]
     except (requests.RequestException, KeyError, IndexError):
         return ""
 

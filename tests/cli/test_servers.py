@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from kit import SLOW
+from kit import PATIENCE_S, SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 CLLM = Path(os.environ.get("CLLM_BIN", ROOT / "build/release/cllm"))
@@ -32,7 +32,7 @@ class Machine:
 
     def cllm(self, *args: str) -> subprocess.CompletedProcess[str]:
         command = [str(CLLM), *args]
-        return subprocess.run(command, capture_output=True, text=True, env=self.env(), timeout=60 * SLOW, check=False)
+        return subprocess.run(command, capture_output=True, text=True, env=self.env(), timeout=PATIENCE_S, check=False)
 
     def serve(self, *args: str, model: str | Path = SMOLLM2) -> subprocess.Popen[bytes]:
         command = [str(CLLM), "serve", str(model), "--port", "0", "--threads", "1", "--kv-tokens", "4096", *args]
@@ -71,7 +71,7 @@ def test_ps_and_stop(machine: Machine) -> None:
     by_pid = {s["pid"]: s for s in servers}
     assert by_pid[one.pid]["model"] == "first" and by_pid[two.pid]["model"] == SMOLLM2.name
     for server in servers:
-        assert requests.get(f"{server['url']}/health", timeout=10 * SLOW).status_code == 200
+        assert requests.get(f"{server['url']}/health", timeout=PATIENCE_S).status_code == 200
     table = machine.cllm("ps").stdout.splitlines()
     assert table[0].split() == ["PID", "ADDRESS", "UP", "MODEL"] and len(table) == 3
 
@@ -83,10 +83,10 @@ def test_ps_and_stop(machine: Machine) -> None:
 
     done = machine.cllm("stop", "first")
     assert done.returncode == 0 and done.stdout.startswith(f"stopped {by_pid[one.pid]['url']} (first)")
-    assert one.wait(10 * SLOW) == 0
+    assert one.wait(PATIENCE_S) == 0
     assert [s["pid"] for s in machine.listed()] == [two.pid]
     assert machine.cllm("stop", f":{by_pid[two.pid]['port']}").returncode == 0
-    assert two.wait(10 * SLOW) == 0 and machine.files() == set()
+    assert two.wait(PATIENCE_S) == 0 and machine.files() == set()
 
 
 def test_a_server_that_was_killed_is_forgotten(machine: Machine) -> None:
@@ -106,7 +106,7 @@ def test_names_do_not_steer_the_terminal(machine: Machine) -> None:
     server = machine.serve(model=os.fsdecode(odd))
     (one,) = machine.listed()
     assert one["pid"] == server.pid and one["model"] == "?]0;mine??.gguf"
-    info = requests.get(f"{one['url']}/model/info", timeout=10 * SLOW).json()["data"]
+    info = requests.get(f"{one['url']}/model/info", timeout=PATIENCE_S).json()["data"]
     assert info["model_path"].endswith("/?]0;mine??.gguf")
     assert "\x1b" not in machine.cllm("ps").stdout + machine.cllm("stop").stdout
 
@@ -115,14 +115,14 @@ def test_stop_waits_for_running_requests_unless_told_not_to(machine: Machine) ->
     server = machine.serve()
     url = machine.listed()[0]["url"]
     body = {"prompt": "Once", "max_tokens": 3000, "stream": True, "ignore_eos": True, "temperature": 0}
-    with requests.post(f"{url}/generate", json=body, stream=True, timeout=60 * SLOW) as reply:
+    with requests.post(f"{url}/generate", json=body, stream=True, timeout=PATIENCE_S) as reply:
         next(reply.iter_lines())
         late = machine.cllm("stop", "--timeout-s", "0")
         assert late.returncode == 1 and "--now ends them too" in late.stderr
         start = time.monotonic()
         assert machine.cllm("stop", "--now").returncode == 0
         assert time.monotonic() - start < 20 * SLOW
-    assert server.wait(10 * SLOW) == 0
+    assert server.wait(PATIENCE_S) == 0
 
 
 def test_a_folder_of_somebody_else_is_not_trusted(machine: Machine) -> None:
@@ -132,4 +132,4 @@ def test_a_folder_of_somebody_else_is_not_trusted(machine: Machine) -> None:
     assert done.returncode == 1 and "is not this user's alone" in done.stderr
     server = machine.serve()  # serves all the same
     server.send_signal(signal.SIGTERM)
-    assert server.wait(10 * SLOW) == 0
+    assert server.wait(PATIENCE_S) == 0

@@ -34,6 +34,7 @@ class FakeServer:
         self.requests: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.connections = 0
         self.lock = threading.Lock()
+        self.over = threading.Event()
         server = self
 
         class Handler(_Handler):
@@ -48,6 +49,7 @@ class FakeServer:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.over.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -97,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         tokens = wrong.get(mode, asked)
         finish = "stop" if mode == "stop" else "length"
         if mode == "slow":
-            time.sleep(self.fake.delay)
+            self.fake.over.wait(self.fake.delay)
         if mode == "drop":
             self.close_connection = True
         elif mode == "http500":

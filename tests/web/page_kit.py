@@ -117,6 +117,24 @@ def talk(count: int, ident: str = "kept", title: str = "") -> dict[str, Any]:
     return {"id": ident, "title": title, "created": 1, "updated": count, "model": "", "settings": settings, "messages": messages}
 
 
+def wait_kept(page: Page, length: int) -> None:
+    """Until the browser's store has that much of an answer."""
+    page.wait_for_function(
+        """(length) => new Promise((done) => {
+            const opening = indexedDB.open("cllm");
+            opening.onsuccess = () => {
+                const asked = opening.result.transaction("conversations").objectStore("conversations").getAll();
+                asked.onsuccess = () => {
+                    const messages = asked.result.flatMap((one) => one.messages);
+                    opening.result.close();
+                    done(messages.some(({role, content}) => role === "assistant" && content.length > length));
+                };
+            };
+        })""",
+        arg=length,
+    )
+
+
 def keep(page: Page, *conversations: dict[str, Any]) -> None:
     """Put them into the browser's store and load the page anew."""
     page.evaluate(

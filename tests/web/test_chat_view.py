@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kit import Server
-from page_kit import Opener, answers, ask, fake_stream, squeeze, wait_done
+from page_kit import Opener, answers, ask, fake_stream, squeeze, wait_done, wait_kept
 from playwright.sync_api import expect
 
 QUESTION = "What is the capital of France?"
@@ -131,7 +131,7 @@ def test_a_reload_keeps_what_was_written(open_page: Opener, server: Server) -> N
     page = open_page(settings={"max_tokens": 2000})
     ask(page, STORY)
     page.wait_for_function("() => document.querySelector('article.assistant .said').innerText.length > 60")
-    page.wait_for_timeout(1200)  # it is kept every second
+    wait_kept(page, 60)
     begin = squeeze(answers(page).inner_text())[:40]
     page.reload()
     expect(answers(page)).to_contain_text(begin)
