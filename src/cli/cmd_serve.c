@@ -115,7 +115,7 @@ static void print_ready(void *arg, const Runtime *first) {
     const ModelInfo *info = model_info(first->model);
     const char *key = needs_key(s->options) ? "-H \"Authorization: Bearer $CLLM_API_KEY\" " : "";
     reachable_url(s->options, server_port(s->server), url, sizeof url);
-    if (strchr(s->options->model, '\n'))
+    if (s->options->more_model.n > 0)
         printf("cLLM serves %s on %s\n", model_hosting_summary(s->hosting), url);
     else
         printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);

@@ -52,7 +52,21 @@ void command_print_help(const Command *c, FILE *out) {
     options_print_help(c->id, out);
 }
 
-int command_main(OptionCommand id, int argc, char **argv, bool (*body)(Options *o, int *code, Err *err)) {
+static void warn_of_variables(const char *command) {
+    Err err;
+    for (size_t at = 0; options_find_misspelt(&at, &err);)
+        fprintf(stderr, "cllm %s: warning: %s\n", command, err.msg);
+}
+
+static int run(const Command *c, Options *o, CommandBody *body) {
+    Err err;
+    int code = 0;
+    if (body(o, &code, &err)) return code;
+    fprintf(stderr, "cllm %s: %s\n", c->name, err.msg);
+    return code ? code : 1;
+}
+
+int command_main(OptionCommand id, int argc, char **argv, CommandBody *body) {
     const Command *c = command_of(id);
     Options o;
     Err err;
@@ -62,9 +76,9 @@ int command_main(OptionCommand id, int argc, char **argv, bool (*body)(Options *
         code = EXIT_USAGE;
     } else if (o.help) {
         command_print_help(c, stdout);
-    } else if (!body(&o, &code, &err)) {
-        fprintf(stderr, "cllm %s: %s\n", c->name, err.msg);
-        code = code ? code : 1;
+    } else {
+        warn_of_variables(c->name);
+        code = run(c, &o, body);
     }
     options_free(&o);
     return code;

@@ -28,8 +28,9 @@ bool command_unknown(const char *name, Err *err);
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 // Loads the options of a command and calls body, which returns false for a failure that *err
-// describes and otherwise sets *code, if it is not to be 0. --help and wrong usage are dealt with here.
-int command_main(OptionCommand id, int argc, char **argv, bool (*body)(Options *o, int *code, Err *err));
+// describes and otherwise sets *code, if it is not to be 0. --help and wrong usage are dealt with here, and variables that may be misspelt warned of.
+typedef bool CommandBody(Options *o, int *code, Err *err);
+int command_main(OptionCommand id, int argc, char **argv, CommandBody *body);
 
 void command_print_help(const Command *c, FILE *out);
 

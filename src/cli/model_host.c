@@ -143,20 +143,12 @@ static void summarise(ModelHosting *h) {
 }
 
 static bool resolve_all(ModelHosting *h, int *code, Err *err) {
-    char *list = strdup(h->options->model), *rest = list;
-    bool ok = list || err_set(err, ERR_NOMEM, "out of memory");
-    for (int32_t i = 0; ok && i < h->n; i++) {
+    const Options *o = h->options;
+    for (int32_t i = 0; i < h->n; i++) {
         h->models[i].hosting = h;
-        ok = resolve(&h->models[i], strsep(&rest, "\n"), code, err);
+        if (!resolve(&h->models[i], i ? o->more_model.at[i - 1] : o->model, code, err)) return false;
     }
-    free(list);
-    return ok;
-}
-
-static int32_t count_lines(const char *text) {
-    int32_t n = 1;
-    for (; *text; text++) n += *text == '\n';
-    return n;
+    return true;
 }
 
 ModelHosting *model_hosting_new(const Options *o, int *code, Err *err) {
@@ -168,7 +160,7 @@ ModelHosting *model_hosting_new(const Options *o, int *code, Err *err) {
     *h = (ModelHosting){.options = o, .turns = TURNS_INIT};
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
-    h->n = count_lines(o->model);
+    h->n = 1 + o->more_model.n;
     h->models = calloc((size_t)h->n, sizeof *h->models);
     h->specs = calloc((size_t)h->n, sizeof *h->specs);
     if (!h->models || !h->specs) {

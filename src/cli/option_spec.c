@@ -17,7 +17,8 @@ const OptionSpec option_specs[N_OPTIONS] = {
 #define OPT_STR(f, c, s, k, sh, ph, def, h)                                                                  \
     SPEC(f, KIND_STR, c, s, k, sh, .placeholder = ph, .text = def, .help = h)
 #define OPT_LIST(f, c, s, k, sh, ph, def, h)                                                                 \
-    SPEC(f, KIND_LIST, c, s, k, sh, .placeholder = ph, .text = def, .help = h)
+    SPEC(f, KIND_LIST, c, s, k, sh, .placeholder = ph, .text = def, .help = h,                               \
+         .more_offset = offsetof(Options, more_##f))
 #define OPT_CHOICE(f, c, s, k, sh, ph, def, list, h)                                                         \
     SPEC(f, KIND_CHOICE, c, s, k, sh, .placeholder = ph, .text = def, .choices = list, .help = h)
 #define OPT_INT(f, c, s, k, sh, ph, def, lo, hi, h)                                                          \

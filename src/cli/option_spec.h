@@ -5,7 +5,6 @@
 #include "base/nearest.h"
 #include "cli/options.h"
 
-// A LIST is text that may be given several times: its values stand in it one a line.
 typedef enum OptionKind { KIND_STR, KIND_LIST, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_FLAG } OptionKind;
 
 typedef struct OptionSpec {
@@ -21,6 +20,7 @@ typedef struct OptionSpec {
     int64_t integer, int_min, int_max; // INT
     const char *help;
     size_t offset;
+    size_t more_offset; // LIST: of the OptionMore
 } OptionSpec;
 
 extern const OptionSpec option_specs[N_OPTIONS]; // by OPTION_field

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE // environ
 #include "cli/options.h"
 
 #include "base/buf.h"
@@ -11,9 +12,20 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void *field_of(const Options *o, const OptionSpec *spec) {
     return (char *)o + spec->offset;
+}
+
+static OptionMore *more_of(const Options *o, const OptionSpec *spec) {
+    return (OptionMore *)(void *)((char *)o + spec->more_offset);
+}
+
+static void drop_more(OptionMore *more) {
+    for (int32_t i = 0; i < more->n; i++) free(more->at[i]);
+    free(more->at);
+    *more = (OptionMore){0};
 }
 
 bool options_init(Options *o, Err *err) {
@@ -30,8 +42,10 @@ bool options_init(Options *o, Err *err) {
 }
 
 void options_free(Options *o) {
-    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++)
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
         if (option_is_text(s)) free(*(char **)field_of(o, s));
+        if (s->kind == KIND_LIST) drop_more(more_of(o, s));
+    }
     memset(o, 0, sizeof *o);
 }
 
@@ -130,14 +144,18 @@ static bool set_text(const OptionSpec *s, char **field, const char *value, Err *
     return true;
 }
 
-static bool add_line(char **field, const char *value, Err *err) {
-    size_t n = strlen(*field);
-    char *longer = realloc(*field, n + strlen(value) + 2);
-    if (!longer) return err_set(err, ERR_NOMEM, "out of memory");
-    longer[n] = '\n';
-    memcpy(longer + n + 1, value, strlen(value) + 1);
-    *field = longer;
+static bool add_value(OptionMore *more, const char *value, Err *err) {
+    char **longer = realloc(more->at, ((size_t)more->n + 1) * sizeof *longer);
+    if (longer) more->at = longer;
+    char *copy = longer ? strdup(value) : NULL;
+    if (!copy) return err_set(err, ERR_NOMEM, "out of memory");
+    more->at[more->n++] = copy;
     return true;
+}
+
+static bool set_list(Options *target, const OptionSpec *s, const char *value, Err *err) {
+    drop_more(more_of(target, s));
+    return set_text(s, field_of(target, s), value, err);
 }
 
 static bool set_field(Options *target, const OptionSpec *s, const char *value, Err *err) {
@@ -145,6 +163,7 @@ static bool set_field(Options *target, const OptionSpec *s, const char *value, E
     case KIND_INT: return set_int(s, field_of(target, s), value, err);
     case KIND_REAL: return set_real(s, field_of(target, s), value, err);
     case KIND_FLAG: return set_flag(field_of(target, s), value, err);
+    case KIND_LIST: return set_list(target, s, value, err);
     default: return set_text(s, field_of(target, s), value, err);
     }
 }
@@ -153,7 +172,7 @@ static bool set_field(Options *target, const OptionSpec *s, const char *value, E
 static bool set_value(Options *o, const OptionSpec *s, const char *value, OptionSource source, Err *err) {
     OptionSource *held = &o->source[s - option_specs];
     if (s->kind == KIND_LIST && source == *held && source != SOURCE_DEFAULT)
-        return add_line(field_of(o, s), value, err);
+        return add_value(more_of(o, s), value, err);
     Options scratch = {0};
     bool wins = source >= *held;
     bool ok = set_field(wins ? o : &scratch, s, value, err);
@@ -221,6 +240,43 @@ bool options_read_env(Options *o, OptionCommand command, Err *err) {
         if (!set_value(o, s, value, SOURCE_ENV, err)) return err_prefix(err, "%s", name);
     }
     return true;
+}
+
+// Not an option, since it is looked at before there are any (base/cpu.h).
+static const char *const other_variable = "CLLM_CPU";
+
+// Those without a section have no variable, and are found all the same: *flag is theirs then.
+static bool nearest_variable(const char *name, char best[OPTION_NAME_MAX], bool *flag) {
+    static const size_t n_prefix = sizeof "CLLM_" - 1;
+    size_t length = strlen(name + n_prefix);
+    Nearest near = nearest_to(name + n_prefix);
+    for (const OptionSpec *s = option_specs; s < option_specs + N_OPTIONS; s++) {
+        char variable[OPTION_NAME_MAX];
+        option_variable(s, variable);
+        if (!s->section && strcmp(variable, name) != 0) continue;
+        if (!nearest_take(&near, variable + n_prefix, 0)) continue;
+        *flag = !s->section;
+        (*flag ? option_flag : option_variable)(s, best);
+    }
+    if (nearest_take(&near, other_variable + n_prefix, 0))
+        snprintf(best, OPTION_NAME_MAX, "%s", other_variable);
+    return near.distance <= length / 3 + 1; // what is further away means something else
+}
+
+bool options_find_misspelt(size_t *at, Err *err) {
+    for (; environ[*at]; ++*at) {
+        char name[OPTION_NAME_MAX], best[OPTION_NAME_MAX];
+        bool flag = false;
+        size_t n = strcspn(environ[*at], "=");
+        snprintf(name, sizeof name, "%.*s", (int)n, environ[*at]);
+        if (strncmp(name, "CLLM_", 5) != 0 || !nearest_variable(name, best, &flag)) continue;
+        if (strcmp(name, best) == 0) continue;
+        ++*at;
+        err_set(err, ERR_INVALID, flag ? "%s means nothing: --%s is for the command line only"
+                                       : "%s means nothing; did you mean %s?", name, best);
+        return true;
+    }
+    return false;
 }
 
 // ---- command line ----
@@ -320,7 +376,7 @@ bool options_check(const Options *o, Err *err) {
 }
 
 static bool check_single_model(const Options *o, OptionCommand command, Err *err) {
-    if (command == COMMAND_SERVE || !strchr(o->model, '\n')) return true;
+    if (command == COMMAND_SERVE || o->more_model.n == 0) return true;
     return err_set(err, ERR_INVALID, "several models are named, but only `cllm serve` takes more than one");
 }
 

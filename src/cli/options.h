@@ -59,9 +59,17 @@ enum {
     N_OPTIONS
 };
 
+// A LIST, which may be given several times: its field is the first value, and behind it stand …
+typedef struct OptionMore {
+    char **at; // … these, [n]
+    int32_t n;
+} OptionMore;
+
 typedef struct Options {
 #define OPT_STR(field, ...) char *field;
-#define OPT_LIST OPT_STR
+#define OPT_LIST(field, ...)                                                                                 \
+    char *field;                                                                                             \
+    OptionMore more_##field;
 #define OPT_CHOICE OPT_STR
 #define OPT_INT(field, ...) int64_t field;
 #define OPT_REAL(field, ...) double field;
@@ -89,6 +97,10 @@ void options_quieten(Options *o);
 bool options_read_args(Options *o, OptionCommand command, int argc, char **argv, Err *err);
 bool options_read_env(Options *o, OptionCommand command, Err *err);
 bool options_check(const Options *o, Err *err);
+
+// What is wrong with the first variable in the environment that is none of cllm's but looks as if it were meant to be
+// one; *at (0 at first) is where to look on. false: there is no further one. Other CLLM_… are somebody else's.
+bool options_find_misspelt(size_t *at, Err *err);
 
 // Sets SECTION.KEY from the configuration file. plain: written without quotes, so that it may be a
 // number or a truth value. Errors name the key; the caller adds the place. *index: which option.

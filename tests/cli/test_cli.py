@@ -194,9 +194,9 @@ def wait_healthy(process: subprocess.Popen[str], port: int) -> None:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
+def serving(model: Path = SMOLLM2) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
-    command = [str(CLLM), "serve", "--model", str(SMOLLM2), "--port", str(port)]
+    command = [str(CLLM), "serve", "--model", str(model), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process, port
@@ -253,3 +253,17 @@ def test_stops_while_loading_or_just_after() -> None:
         assert process.stderr is not None
         assert b"Sanitizer" not in process.stderr.read()
         process.stderr.close()
+
+
+def test_misspelt_variable(tmp_path: Path) -> None:
+    command = [str(CLLM), "list", "--quiet", "--models", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CLLM_MAXQUEUE": "1"}, check=True, timeout=60 * SLOW)
+    assert done.stderr == "cllm list: warning: CLLM_MAXQUEUE means nothing; did you mean CLLM_MAX_QUEUE?\n"
+
+
+def test_a_path_with_a_newline(tmp_path: Path) -> None:
+    path = tmp_path / "one\nfile.gguf"
+    path.symlink_to(SMOLLM2)
+    assert cllm("run", "-p", "Hi", "-n", "1", "--temperature", "0", path).returncode == 0
+    with serving(model=path) as (process, port):
+        wait_healthy(process, port, 20)

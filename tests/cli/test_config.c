@@ -72,10 +72,13 @@ static void test_lists(void **state) {
     Err err;
     const char *text = "model:\n  path:\n    - a.gguf\n    - \"b=b.gguf\"\n";
     assert_true(load_text(&o, text, NULL, &err));
-    assert_string_equal(o.model, "a.gguf\nb=b.gguf");
+    assert_string_equal(o.model, "a.gguf");
+    assert_int_equal(o.more_model.n, 1);
+    assert_string_equal(o.more_model.at[0], "b=b.gguf");
     options_free(&o);
     assert_true(load_text(&o, "model: {path: [a.gguf, b.gguf]}\n", "--model=c.gguf", &err));
     assert_string_equal(o.model, "c.gguf");
+    assert_int_equal(o.more_model.n, 0);
     options_free(&o);
     setenv("CLLM_MODEL", "e.gguf", 1);
     assert_true(load_text(&o, text, NULL, &err));

@@ -99,21 +99,59 @@ static void test_lists(void **state) {
     Options o;
     Err err;
     assert_true(LOAD(&o, COMMAND_SERVE, &err, "--model", "a.gguf", "-mb=b.gguf", "--model=c d.gguf"));
-    assert_string_equal(o.model, "a.gguf\nb=b.gguf\nc d.gguf");
+    assert_string_equal(o.model, "a.gguf");
+    assert_int_equal(o.more_model.n, 2);
+    assert_string_equal(o.more_model.at[0], "b=b.gguf");
+    assert_string_equal(o.more_model.at[1], "c d.gguf");
     options_free(&o);
     assert_true(LOAD(&o, COMMAND_SERVE, &err, "a.gguf", "-m", "b.gguf"));
-    assert_string_equal(o.model, "a.gguf\nb.gguf");
+    assert_string_equal(o.model, "a.gguf");
+    assert_int_equal(o.more_model.n, 1);
+    assert_string_equal(o.more_model.at[0], "b.gguf");
     options_free(&o);
     setenv("CLLM_MODEL", "e.gguf", 1);
     assert_true(LOAD(&o, COMMAND_SERVE, &err, "--port", "0"));
     assert_string_equal(o.model, "e.gguf");
     assert_int_equal(o.source[OPTION_model], SOURCE_ENV);
     options_free(&o);
+    assert_true(LOAD(&o, COMMAND_RUN, &err, "one\nfile.gguf"));
+    assert_string_equal(o.model, "one\nfile.gguf");
+    options_free(&o);
+    assert_false(LOAD(&o, COMMAND_RUN, &err, "-m", "a.gguf", "-m", "b.gguf"));
+    options_free(&o);
     assert_true(LOAD(&o, COMMAND_SERVE, &err, "-m", "a.gguf", "-m", "b.gguf"));
-    assert_string_equal(o.model, "a.gguf\nb.gguf");
+    assert_string_equal(o.model, "a.gguf");
+    assert_int_equal(o.more_model.n, 1);
+    assert_string_equal(o.more_model.at[0], "b.gguf");
     assert_int_equal(o.source[OPTION_model], SOURCE_FLAG);
     options_free(&o);
     unsetenv("CLLM_MODEL");
+}
+
+// Whether one is complained of, how, and that no other one is.
+static void expect_misspelt(const char *name, const char *says) {
+    Err err;
+    size_t at = 0;
+    setenv(name, "1", 1);
+    bool found = options_find_misspelt(&at, &err);
+    if (!says && found) fail_msg("%s", err.msg);
+    if (says && (!found || !strstr(err.msg, says))) fail_msg("%s: '%s'", name, found ? err.msg : "");
+    assert_false(options_find_misspelt(&at, &err));
+    unsetenv(name);
+}
+
+static void test_misspelt_variables(void **state) {
+    (void)state;
+    expect_misspelt("CLLM_PROT", "CLLM_PROT means nothing; did you mean CLLM_PORT?");
+    expect_misspelt("CLLM_MAXQUEUE", "CLLM_MAX_QUEUE");
+    expect_misspelt("CLLM_KV_MEMORY", "CLLM_KV_MEMORY_MB");
+    expect_misspelt("CLLM_CPUS", "CLLM_CPU");
+    expect_misspelt("CLLM_CONFIG", "--config is for the command line only");
+    static const char *const others[] = {"CLLM_PORT", "CLLM_TEMPERATURE", "CLLM_CPU",  "CLLM_BIN",       "CLLM_LONG",
+                                         "CLLM_DATE", "CLLM_TEST_SEED",   "CLLM_FARM", "CLLM_TEMPLATES", "CLLM_TEST_MODEL",
+                                         "CLLM_",     "PORT"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (!getenv(others[i])) expect_misspelt(others[i], NULL);
 }
 
 typedef struct Refusal {
@@ -195,4 +233,4 @@ static void test_help_names_every_option(void **state) {
 SUITE(cli_options, cmocka_unit_test(test_defaults), cmocka_unit_test(test_forms),
       cmocka_unit_test(test_words), cmocka_unit_test(test_help_stops_reading),
       cmocka_unit_test(test_flag_beats_environment), cmocka_unit_test(test_lists),
-      cmocka_unit_test(test_refusals), cmocka_unit_test(test_help_names_every_option))
+      cmocka_unit_test(test_misspelt_variables), cmocka_unit_test(test_refusals), cmocka_unit_test(test_help_names_every_option))
