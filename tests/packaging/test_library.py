@@ -66,6 +66,17 @@ def test_answers_like_the_program(prefix: Path, ask: Path) -> None:
     assert run(ask, MODEL, QUESTION, "7", LD_LIBRARY_PATH=str(prefix / "lib")) == expected
 
 
+def test_the_program_of_the_book(prefix: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/libcllm.md").read_text(encoding="utf-8")
+    source = tmp_path / "program.c"
+    source.write_text(page.partition("```c\n")[2].partition("```")[0], encoding="utf-8")
+    program = build(prefix, source, tmp_path / "program")
+    (tmp_path / "model.gguf").symlink_to(MODEL)
+    answer = subprocess.run([program], cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")},
+                            capture_output=True, text=True, timeout=300 * SLOW, check=True)  # fmt: skip
+    assert answer.stderr == "" and answer.stdout.splitlines()[-1].endswith(" tokens")
+
+
 def test_refuses_what_is_no_model(prefix: Path, ask: Path) -> None:
     env = {**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")}
     done = subprocess.run([ask, ROOT / "README.md", "x"], capture_output=True, text=True, env=env, check=False)
