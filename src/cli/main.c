@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/version.h"
+#include "cli/lost_file.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ static int print_help(const char *name) {
 
 int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of write(), not the end
+    lost_file_watch();
     const char *name = argc > 1 ? argv[1] : "";
     const Command *c = command_find(name);
     if (c) return c->run(argc - 1, argv + 1);

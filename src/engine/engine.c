@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "base/clock.h"
+#include "base/quiet_thread.h"
 #include "engine/engine_core.h"
 #include "engine/queue.h"
 #include "engine/stats.h"
@@ -9,7 +10,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -160,11 +160,7 @@ static void *engine_main(void *arg) {
 // ---- Start and end
 
 static bool start_thread(Engine *e, Err *err) {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); // signals are the front thread's affair
-    int failed = pthread_create(&e->thread, NULL, engine_main, e);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int failed = quiet_thread_start(&e->thread, engine_main, e);
     return !failed || err_set(err, ERR_IO, "engine: cannot start its thread: %s", strerror(failed));
 }
 

@@ -2,7 +2,7 @@
 //
 // The mapping is private and read-only, so nobody can change the model through us, but it is the
 // file itself: if another process truncates the file while it is open, touching the lost pages
-// raises SIGBUS. That is not defended against (a copy would cost the whole model in memory).
+// raises SIGBUS, which only the program can say something to (cli/lost_file.h).
 // Replace a model by renaming a new file over it, never by writing into it.
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE // madvise: posix_madvise(DONTNEED) does nothing in glibc

@@ -1,6 +1,7 @@
 #include "server/preparer.h"
 
 #include "base/clock.h"
+#include "base/quiet_thread.h"
 #include "base/shortage.h"
 #include "server/api_gen.h"
 #include "server/app.h"
@@ -11,7 +12,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -292,12 +292,7 @@ int preparer_n_jobs(const Preparer *p) {
 // ---- life
 
 static bool start_thread(Preparer *p, Err *err) {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); // signals are the loop's affair
-    int failed = pthread_create(&p->thread, NULL, preparer_main, p);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    p->started = !failed;
+    p->started = quiet_thread_start(&p->thread, preparer_main, p) == 0;
     return p->started || err_set(err, ERR_IO, "cannot start the thread that reads requests");
 }
 
