@@ -1,5 +1,7 @@
 #include "cli/stop_signals.h"
 
+#include <stddef.h>
+
 static atomic_bool came;
 
 static void on_stop(int number) {
