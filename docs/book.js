@@ -35,3 +35,18 @@ if (location.protocol === "file:") {
     }
   };
 }
+
+// Each piece of code can be copied.
+if (navigator.clipboard)
+  for (const code of document.querySelectorAll(".rst-content pre > code")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = "Copy"), 1500);
+    });
+    code.parentElement.append(button);
+  }

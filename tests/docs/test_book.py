@@ -99,6 +99,37 @@ def test_the_search_works_from_a_folder(book: Path, page: Page) -> None:
     assert page.url.endswith("/architecture.html#a-step-has-no-phases")
 
 
+def test_code_can_be_copied(book: Path, page: Page) -> None:
+    page.add_init_script("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.goto((book / "quick-start.html").as_uri())
+    page.locator("pre", has_text="make serve").locator("button").click()
+    page.locator("pre button", has_text="Copied").wait_for()
+    assert page.evaluate("window.copied").strip() == "make serve"
+
+
+LUMINANCES = """() => {
+  const luminance = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const background = (e) => { const b = getComputedStyle(e).backgroundColor; return b === "rgba(0, 0, 0, 0)" ? background(e.parentElement) : b; };
+  return [...document.querySelectorAll(".rst-content *, .wy-menu-vertical a")]
+    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) && e.offsetParent)
+    .map((e) => [e.tagName + ": " + e.textContent.slice(0, 40), luminance(getComputedStyle(e).color), luminance(background(e))]);
+}"""
+
+
+@pytest.mark.parametrize("name", ["index", "sizing", "quick-start"])
+def test_it_can_be_read_in_the_dark(book: Path, page: Page, name: str) -> None:
+    """Contrasts as WCAG counts them."""
+    page.emulate_media(color_scheme="dark")
+    page.goto((book / f"{name}.html").as_uri())
+    found = page.evaluate(LUMINANCES)
+    page.emulate_media(color_scheme="light")
+    assert len(found) > 20
+    contrasts = {text: (max(a, b) + 0.05) / (min(a, b) + 0.05) for text, a, b in found}
+    assert {text: value for text, value in contrasts.items() if value < 4.5} == {}
+    assert all(background < 0.1 for _, _, background in found)
+
+
 def test_models_names_what_can_be_run() -> None:
     text = (ROOT / "docs/models.md").read_text(encoding="utf-8").partition("refused")[0]
     table = (ROOT / "src/model/arch.c").read_text(encoding="utf-8").partition("archs[] = {")[2].partition("};")[0]
