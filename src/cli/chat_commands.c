@@ -1,5 +1,6 @@
 #include "cli/chat_commands.h"
 
+#include "base/file.h"
 #include "cli/json_file.h"
 
 #include <ctype.h>
@@ -119,11 +120,12 @@ static bool save(Session *s, const char *rest, Err *err) {
     if (!may_write(rest, err)) return false;
     json_t *all = json_pack("{s:s, s:o, s:O}", "model", model_info(s->runtime.model)->name, "settings",
                             json_settings(s->o), "messages", s->chat.messages);
-    bool ok = all && json_dump_file(all, rest, JSON_INDENT(2)) == 0;
+    char *text = all ? json_dumps(all, JSON_INDENT(2)) : NULL;
     json_decref(all);
-    if (!ok) return err_set(err, ERR_IO, "cannot write %s: %s", rest, strerror(errno));
-    printf("saved in %s\n", rest);
-    return true;
+    bool ok = text ? file_write(rest, str_from(text), 0666, err) : err_set(err, ERR_NOMEM, "out of memory");
+    free(text);
+    if (ok) printf("saved in %s\n", rest);
+    return ok;
 }
 
 // What a file names and this program does not know is passed over.

@@ -1,6 +1,7 @@
 #include "cli/history_file.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/user_folder.h"
 
 #include <errno.h>
@@ -19,17 +20,22 @@ static bool write_all(int fd, Str s) {
     return write(fd, s.ptr, s.len) == (ssize_t)s.len;
 }
 
-// One write, so that lines of several chats do not mix.
-static bool append_line(int fd, const char *text) {
+static bool put_line(Buf *out, const char *text) {
     json_t *string = json_string(text);
     char *dump = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    Buf line = {0};
-    buf_puts(&line, dump ? dump : "");
-    buf_putc(&line, '\n');
-    bool ok = dump && !line.failed && write_all(fd, buf_str(&line));
-    buf_free(&line);
+    buf_puts(out, dump ? dump : "");
+    buf_putc(out, '\n');
+    bool ok = dump && !out->failed;
     free(dump);
     json_decref(string);
+    return ok;
+}
+
+// One write, so that lines of several chats do not mix.
+static bool append_line(int fd, const char *text) {
+    Buf line = {0};
+    bool ok = put_line(&line, text) && write_all(fd, buf_str(&line));
+    buf_free(&line);
     return ok;
 }
 
@@ -66,14 +72,12 @@ static json_t *read_lines(FILE *f) {
 }
 
 static void rewrite(const char *path, const json_t *lines, size_t from) {
-    char temporary[HISTORY_PATH_MAX + 8];
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0;
+    Buf all = {0};
+    bool ok = true;
     for (size_t i = from; ok && i < json_array_size(lines); i++)
-        ok = append_line(fd, json_string_value(json_array_get(lines, i)));
-    if (fd >= 0) close(fd);
-    if (!ok || rename(temporary, path) != 0) unlink(temporary);
+        ok = put_line(&all, json_string_value(json_array_get(lines, i)));
+    if (ok) file_write(path, buf_str(&all), 0600, NULL); // else it stays as long as it is
+    buf_free(&all);
 }
 
 bool history_file_read(const char *path, size_t limit, void (*take)(const char *text, void *user), void *user,

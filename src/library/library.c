@@ -1,5 +1,6 @@
 #include "library/library.h"
 
+#include "base/file.h"
 #include "base/printable.h"
 #include "base/user_folder.h"
 
@@ -55,18 +56,14 @@ bool record_read(const char *path, ModelRecord *out) {
 }
 
 bool record_write(const char *path, const ModelRecord *r, Err *err) {
-    char temporary[LIBRARY_PATH_MAX + 8];
-    snprintf(temporary, sizeof temporary, "%s.new", path);
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "source", r->source, "licence", r->licence, "sha256",
                   r->sha256, "tag", r->tag, "fetched", r->fetched, "verified", r->verified);
-    bool ok =
-        object && json_dump_file(object, temporary, JSON_INDENT(2)) == 0 && rename(temporary, path) == 0;
-    int why = errno;
+    char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
-    if (ok) return true;
-    unlink(temporary);
-    return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(why));
+    bool ok = text ? file_write(path, str_from(text), 0666, err) : err_set(err, ERR_NOMEM, "out of memory");
+    free(text);
+    return ok;
 }
 
 // ---- models ----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -249,3 +250,20 @@ def test_thinking_is_apart_from_the_answer(state: Path, thinker: Path, tmp_path:
         terminal.type(f"/save {tmp_path}/chat.json\n")
         terminal.wait_for("saved in")
     assert saved(tmp_path / "chat.json") == [("user", COUNTRY), ("assistant", answer.removesuffix("\n"))]
+
+
+def test_a_save_that_fails_leaves_the_old_one(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "saved" / "chat.json"
+    file.parent.mkdir()
+    with chat(state, "--history", "0") as terminal:
+        terminal.type(f"/save {file}\n")
+        terminal.wait_for("saved in ")
+        before = file.read_bytes()
+        terminal.type("/system Speak French.\n")
+        terminal.wait_for(PROMPT)
+        resource.prlimit(terminal.process.pid, resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))  # as on a full disk
+        terminal.type(f"/save {file}\n")
+        terminal.wait_for("cannot write .*File too large")
+        assert terminal.leave() == 0
+    assert [one.name for one in file.parent.iterdir()] == ["chat.json"]
+    assert file.read_bytes() == before
