@@ -168,17 +168,18 @@ install_npm() {
     say "npm is not to be had here; building without the page at /"
 }
 
-# Ubuntu has it as a snap only, which a container cannot run: the page's tests are skipped where there is none.
+# PACKAGE OTHER-NAME…: Ubuntu has browsers as snaps only, which a container cannot run. The page's tests in a browser that is
+# not there are skipped.
 install_browser() {
   local name
-  for name in chromium chromium-browser google-chrome; do
+  for name; do
     command -v "$name" >/dev/null && return 0
   done
   if command -v apt-get >/dev/null; then
     apt_update
-    apt-cache show chromium >/dev/null 2>&1 && apt_install chromium && return 0
+    apt-cache show "$1" >/dev/null 2>&1 && apt_install "$1" && return 0
   fi
-  say "no Chromium is to be had here; the tests of the page will be skipped"
+  say "no $1 is to be had here; the tests of the page in it will be skipped"
 }
 
 # The pinned packages of one requirements file; a copy of the file in .venv tells that they are in.
@@ -230,7 +231,7 @@ case $what in
   tools) install_python tools/requirements.txt ;;
   peers) make_venv && install_peer_tools ;;
   tests) install_python tools/requirements.txt && install_python tests/requirements.txt && install_schema_tests &&
-    install_npm && install_browser && unpack prometheus /usr/bin/prometheus /usr/bin/promtool &&
-    unpack nginx /usr/sbin/nginx && unpack caddy /usr/bin/caddy ;;
+    install_npm && install_browser chromium chromium-browser google-chrome && install_browser firefox-esr &&
+    unpack prometheus /usr/bin/prometheus /usr/bin/promtool && unpack nginx /usr/sbin/nginx && unpack caddy /usr/bin/caddy ;;
   *) die "unknown part '$what': give none, venv, tools, tests or peers" ;;
 esac

@@ -1,18 +1,34 @@
-"""A real browser before a real server. A page that logs an error, breaks its own policy or asks another host fails its test."""
+"""A real browser before a real server. A page that logs an error, breaks its own policy or asks another host fails its test.
+
+Chromium runs all tests, Firefox those that are marked `every_browser`.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from firefox import launcher
 from kit import CLLM, MODEL, SLOW, Server
 from page_kit import CHROMIUM, FLAGS, Opener, watch
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 PATIENCE_MS = 20_000 * SLOW
 SETTINGS = {"temperature": 0, "max_tokens": 12}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_browser: runs in Firefox too")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "browser" in metafunc.fixturenames:
+        more = ["firefox"] if metafunc.definition.get_closest_marker("every_browser") else []
+        metafunc.parametrize("browser", ["chromium", *more], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +43,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def start_chromium(playwright: Playwright) -> Browser:
     if not CHROMIUM:
         pytest.skip("there is no Chromium here")
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+def start_firefox(playwright: Playwright, folder: Path) -> Browser:
+    found = shutil.which("firefox-esr")
+    if not found:
+        pytest.skip("there is no Firefox ESR here")
+    return playwright.firefox.launch(channel="moz-firefox", executable_path=launcher(folder, found))
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        if request.param == "firefox":
+            browser = start_firefox(playwright, tmp_path_factory.mktemp("firefox"))
+        else:
+            browser = start_chromium(playwright)
         yield browser
         browser.close()
 

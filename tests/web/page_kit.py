@@ -60,6 +60,12 @@ def show(page: Page, view: str) -> None:
         page.locator(".tile").first.wait_for()
 
 
+def put(field: Locator, text: str) -> None:
+    """Into a field of numbers: Firefox does not select what `fill` is to replace in one."""
+    field.clear()
+    field.fill(text)
+
+
 def violations(page: Page) -> list[dict[str, Any]]:
     """What axe finds. It comes in by the debugger, so the page's policy stays in force."""
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -146,6 +146,16 @@ def test_nothing_moves_for_who_wants_it_so(open_page: Opener) -> None:
     wait_done(page)
 
 
+@pytest.mark.every_browser
+def test_narrow_windows(open_page: Opener) -> None:
+    page = open_page(viewport={"width": 360, "height": 640})
+    keep(page, talk(3))
+    for view in VIEWS:
+        show(page, view)
+        settle(page)
+        assert page.evaluate(OUTSIDE) == [], view
+
+
 @pytest.mark.parametrize("width", [360, 768])
 def test_small_screens(open_page: Opener, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 640}, has_touch=True, is_mobile=True)

@@ -230,6 +230,7 @@ def test_all_conversations_leave_and_return(open_page: Opener) -> None:
         assert {**one, "id": 0} == {**other, "id": 0}
 
 
+@pytest.mark.every_browser
 def test_messages_of_openais_form_are_imported(open_page: Opener) -> None:
     page = open_page()
     choose_file(page, json.dumps({"messages": [

@@ -15,6 +15,7 @@ QUESTION = "What is the capital of France?"
 STORY = "Write a very long story about the sea."
 
 
+@pytest.mark.every_browser
 def test_an_answer_is_the_models(open_page: Opener, server: Server) -> None:
     page = open_page()
     ask(page, QUESTION)
@@ -28,6 +29,7 @@ def test_an_answer_is_the_models(open_page: Opener, server: Server) -> None:
     expect(page).to_have_title(f"{QUESTION} – cLLM")
 
 
+@pytest.mark.every_browser
 def test_streaming_stop_and_regenerate(open_page: Opener, server: Server) -> None:
     page = open_page(settings={"max_tokens": 2000})
     ask(page, STORY)
@@ -127,6 +129,7 @@ def test_history(open_page: Opener) -> None:
     expect(page.locator(".conversation")).to_have_text("Singers")
 
 
+@pytest.mark.every_browser
 def test_a_reload_keeps_what_was_written(open_page: Opener, server: Server) -> None:
     page = open_page(settings={"max_tokens": 2000})
     ask(page, STORY)
@@ -196,6 +199,7 @@ def test_thinking_is_folded_and_not_sent_again(open_page: Opener, deltas: list[d
     assert bodies[1]["messages"][2]["content"] == "It is 4."
 
 
+@pytest.mark.every_browser
 def test_the_server_goes_and_returns(open_page: Opener, tmp_path: Path) -> None:
     first = Server(tmp_path / "first").wait_ready()
     page = open_page(url=first.url)
@@ -262,6 +266,7 @@ HOSTILE = """<img src=x onerror="window.broken = 1"> <script>window.broken = 2</
 """
 
 
+@pytest.mark.every_browser
 def test_hostile_text_stays_text(open_page: Opener) -> None:
     page = open_page()
     fake_stream(page, {"content": HOSTILE}, {"reasoning_content": HOSTILE})

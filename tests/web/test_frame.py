@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kit import PATIENCE_S, Server
-from page_kit import VIEWS, Opener, keep, talk
+from page_kit import VIEWS, Opener, keep, put, talk
 from playwright.sync_api import expect
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -55,6 +55,7 @@ def test_themes(open_page: Opener) -> None:
         expect(html).to_have_attribute("data-theme", other)
 
 
+@pytest.mark.every_browser
 def test_keyboard_alone(open_page: Opener) -> None:
     page = open_page()
     focused = page.locator(":focus")
@@ -99,6 +100,7 @@ def median_of(name: str, metrics: str) -> float:
     raise ValueError(f"no {name}")
 
 
+@pytest.mark.every_browser
 def test_engine_view(open_page: Opener, server: Server) -> None:
     load = {"requests": 400, "concurrency": 3, "max_tokens": 40, "ignore_eos": True, "prompt": "Hello"}
     sock = server.open("POST", "/benchmark", load)
@@ -161,12 +163,13 @@ def test_bench_view(open_page: Opener, server: Server) -> None:
     server.wait_idle()
 
 
+@pytest.mark.every_browser
 def test_engine_and_bench_outlive_the_server(open_page: Opener, tmp_path: Path) -> None:
     first = Server(tmp_path / "first").wait_ready()
     engine = open_page("engine", url=first.url)
     expect(engine.locator(".tile").first).to_be_visible()
     bench = open_page("bench", url=first.url)
-    bench.get_by_label("Requests a level").fill("5000")
+    put(bench.get_by_label("Requests a level"), "5000")
     bench.get_by_role("button", name="Start").click()
     first.wait_stats(running=8)
     first.process.kill()
@@ -179,7 +182,7 @@ def test_engine_and_bench_outlive_the_server(open_page: Opener, tmp_path: Path) 
         expect(engine.get_by_role("alert")).to_be_hidden()
         expect(engine.locator(".tile").last).to_contain_text("0 requests")
         assert engine.locator(".legend-value").first.inner_text() in ("0", "–")  # the rates of the first are forgotten
-        bench.get_by_label("Requests a level").fill("2")
+        put(bench.get_by_label("Requests a level"), "2")
         bench.get_by_role("textbox", name="Requests at once").fill("1")
         bench.get_by_role("button", name="Start").click()
         bench.get_by_role("button", name="Save as JSON").wait_for()
