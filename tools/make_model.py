@@ -27,13 +27,13 @@ from modelgen.weights import Weights
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS_DIR = ROOT / "models"
-TINY_PRE = {"llama": "smollm", "qwen2": "qwen2", "qwen3": "qwen2"}
+TINY_PRE = {"qwen2": "qwen2", "qwen3": "qwen2"}
 
 
 def tokenizer_for(args: argparse.Namespace) -> Tokenizer:
     """The tokenizer of the model asked for."""
     if args.tiny:
-        return tokens_tiny.spm() if args.tokenizer == "spm" else tokens_tiny.bpe(TINY_PRE[args.name])
+        return tokens_tiny.spm() if args.tokenizer == "spm" else tokens_tiny.bpe(TINY_PRE.get(args.name, "smollm"))
     tokenizer = tokens_qwen3.load(MODELS_DIR / ".cache")
     tokenizer.pad_to(arch.MODELS[args.name].vocab)
     return tokenizer

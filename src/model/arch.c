@@ -3,12 +3,22 @@
 #include "base/num.h"
 #include "kernels/kernels.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const Arch archs[] = {
-    {"llama", ROPE_NEIGHBOURS, false},
-    {"qwen2", ROPE_HALVES, false},
-    {"qwen3", ROPE_HALVES, true},
+    {.name = "llama", .pairing = ROPE_NEIGHBOURS},
+    {.name = "qwen2", .pairing = ROPE_HALVES},
+    {.name = "qwen3", .pairing = ROPE_HALVES, .qk_norm = true},
+    {.name = "smollm3", .pairing = ROPE_NEIGHBOURS, .unturned = 4},
+    {.name = "granite", .pairing = ROPE_NEIGHBOURS},
+    {.name = "gemma3",
+     .pairing = ROPE_HALVES,
+     .qk_norm = true,
+     .post_norms = true,
+     .gelu = true,
+     .scaled_embd = true,
+     .unwindowed = 6},
 };
 
 enum {
@@ -37,9 +47,11 @@ static const Arch *find_arch(const Gguf *g, Err *err) {
     }
     const Arch *arch = arch_named(name);
     if (arch) return arch;
-    err_set(err, ERR_UNSUPPORTED,
-            "%s: architecture '%.*s' is not supported; supported are llama, qwen2 and qwen3", gguf_path(g),
-            (int)num_min(name.len, 40), name.ptr);
+    err_set(
+        err, ERR_UNSUPPORTED,
+        "%s: architecture '%.*s' is not supported; supported are llama, qwen2, qwen3, smollm3, granite and "
+        "gemma3",
+        gguf_path(g), (int)num_min(name.len, 40), name.ptr);
     return NULL;
 }
 
@@ -91,31 +103,54 @@ static double read_float(Reader *r, const char *key, double fallback, double low
     return value;
 }
 
-static void read_scaling(Reader *r, HyperParams *hp) {
+static RopeParams read_rope(Reader *r, int32_t context) {
     char name[96];
     Str type = STR("none");
     bool named = gguf_get_str(r->g, full_key(r, "rope.scaling.type", name), &type);
-    hp->scaling_factor = read_float(r, "rope.scaling.factor", 1, 1e-3, 1e6);
+    RopeParams p = {.base = read_float(r, "rope.freq_base", 10000, 1, 1e12),
+                    .scaling_factor = read_float(r, "rope.scaling.factor", 1, 1e-3, 1e6)};
     if (!named && gguf_has(r->g, full_key(r, "rope.scale_linear", name))) { // the older way to say it
         type = STR("linear");
-        hp->scaling_factor = read_float(r, "rope.scale_linear", 1, 1e-3, 1e6);
+        p.scaling_factor = read_float(r, "rope.scale_linear", 1, 1e-3, 1e6);
     }
-    hp->original_context = read_int(r, "rope.scaling.original_context_length", hp->context, MAX_CONTEXT);
-    hp->attn_factor = read_float(r, "rope.scaling.attn_factor", 1, 1e-3, 1e3);
-    hp->beta_fast = read_float(r, "rope.scaling.yarn_beta_fast", 32, 1e-3, 1e6);
-    hp->beta_slow = read_float(r, "rope.scaling.yarn_beta_slow", 1, 1e-3, 1e6);
+    p.original_context = read_int(r, "rope.scaling.original_context_length", context, MAX_CONTEXT);
+    p.attn_factor = read_float(r, "rope.scaling.attn_factor", 1, 1e-3, 1e3);
+    p.beta_fast = read_float(r, "rope.scaling.yarn_beta_fast", 32, 1e-3, 1e6);
+    p.beta_slow = read_float(r, "rope.scaling.yarn_beta_slow", 1, 1e-3, 1e6);
     if (str_eq(type, STR("none")))
-        hp->scaling = ROPE_SCALING_NONE;
+        p.scaling = ROPE_SCALING_NONE;
     else if (str_eq(type, STR("linear")))
-        hp->scaling = ROPE_SCALING_LINEAR;
+        p.scaling = ROPE_SCALING_LINEAR;
     else if (str_eq(type, STR("yarn")))
-        hp->scaling = ROPE_SCALING_YARN;
+        p.scaling = ROPE_SCALING_YARN;
     else if (!r->failed) {
         r->failed = true;
         err_set(r->err, ERR_UNSUPPORTED,
                 "%s: rope scaling '%.*s' is not supported; supported are none, linear and yarn",
                 gguf_path(r->g), (int)num_min(type.len, 40), type.ptr);
     }
+    return p;
+}
+
+// Windowed layers look a short way back: their positions are not scaled.
+static void read_window(Reader *r, HyperParams *hp) {
+    char name[96];
+    if (hp->arch->unwindowed && gguf_has(r->g, full_key(r, "attention.sliding_window", name)))
+        hp->window = read_int(r, "attention.sliding_window", 0, MAX_CONTEXT);
+    hp->rope[ROPE_WINDOWED] = (RopeParams){.base = read_float(r, "rope.freq_base_swa", 10000, 1, 1e12)};
+}
+
+// The file names some; scores are scaled by 1 / sqrt(head_dim) but in Gemma 3's largest, whose files do not
+// say so.
+static void read_scales(Reader *r, HyperParams *hp) {
+    enum { GEMMA3_27B_LAYERS = 62 };
+    bool by_embd = hp->arch->scaled_embd && hp->n_layers == GEMMA3_27B_LAYERS;
+    double head = by_embd ? (double)hp->n_embd / hp->n_heads : hp->head_dim;
+    double embd = hp->arch->scaled_embd ? sqrt(hp->n_embd) : 1;
+    hp->embd_scale = (float)read_float(r, "embedding_scale", embd, 1e-6, 1e6);
+    hp->residual_scale = (float)read_float(r, "residual_scale", 1, 1e-6, 1e6);
+    hp->logit_scale = 1 / (float)read_float(r, "logit_scale", 1, 1e-6, 1e6);
+    hp->attn_scale = (float)read_float(r, "attention.scale", 1 / sqrt(head), 1e-6, 1e6);
 }
 
 // What the file says; files of models that were made to write text say nothing, or none.
@@ -176,12 +211,26 @@ bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err) {
     int32_t value_dim = read_int(&r, "attention.value_length", hp->head_dim, 4096);
     hp->rope_dims = read_int(&r, "rope.dimension_count", hp->head_dim, 4096);
     hp->rms_eps = (float)read_float(&r, "attention.layer_norm_rms_epsilon", 1e-5, 0, 1);
-    hp->rope_base = read_float(&r, "rope.freq_base", 10000, 1, 1e12);
-    read_scaling(&r, hp);
+    hp->rope[ROPE_FULL] = read_rope(&r, hp->context);
+    read_window(&r, hp);
+    read_scales(&r, hp);
     hp->pooling = read_pooling(&r);
     if (r.failed) return false;
     if (value_dim != hp->head_dim)
         return err_set(err, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions are not supported",
                        gguf_path(g), hp->head_dim, value_dim);
     return check_shapes(g, hp, err);
+}
+
+static bool is_every(int n, int layer) {
+    return n > 0 && (layer + 1) % n == 0;
+}
+
+int32_t hyper_params_window(const HyperParams *hp, int layer) {
+    return is_every(hp->arch->unwindowed, layer) ? 0 : hp->window;
+}
+
+RopeUse hyper_params_rope(const HyperParams *hp, int layer) {
+    if (is_every(hp->arch->unturned, layer)) return ROPE_NONE;
+    return hyper_params_window(hp, layer) ? ROPE_WINDOWED : ROPE_FULL;
 }

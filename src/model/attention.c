@@ -1,20 +1,20 @@
 #include "model/attention.h"
 
-#include <math.h>
 #include <string.h>
 
 static void add_bias(float *x, const float *bias, int n) {
     for (int i = 0; bias && i < n; i++) x[i] += bias[i];
 }
 
+// table: of the layer's RoPE at the row's position; NULL: it has none.
 static void turn_heads(const Share *s, float *heads, int n_heads, const float *norm_weight,
                        const float *table) {
     const HyperParams *hp = &s->c->model->hp;
-    const Rope *rope = &s->c->model->rope;
+    const Rope *rope = &s->c->model->rope[ROPE_FULL]; // the pairs are those of every use
     for (int h = 0; h < n_heads; h++) {
         float *head = heads + (size_t)h * (size_t)hp->head_dim;
         if (norm_weight) s->kernels->rms_norm(head, norm_weight, hp->rms_eps, hp->head_dim, head);
-        s->kernels->rope(head, table, rope->n_pairs, rope->pairing == ROPE_HALVES);
+        if (table) s->kernels->rope(head, table, rope->n_pairs, rope->pairing == ROPE_HALVES);
     }
 }
 
@@ -26,7 +26,8 @@ static void rotate_task(void *ctx, int row, int worker) {
     const HyperParams *hp = &c->model->hp;
     row += s->first_row;
     float *q = c->qkv + (size_t)row * (size_t)c->qkv_dim, *k = q + c->q_dim, *v = k + c->kv_dim;
-    const float *table = c->rope + (size_t)row * (size_t)hp->rope_dims;
+    RopeUse use = s->layer->rope;
+    const float *table = use == ROPE_NONE ? NULL : context_rope(c, row, use);
     const KvKernel *kv = &s->kernels->kv[c->config.kv_type];
     add_bias(q, s->layer->q_bias, c->q_dim);
     add_bias(k, s->layer->k_bias, c->kv_dim);
@@ -41,6 +42,11 @@ static void rotate_task(void *ctx, int row, int worker) {
     }
 }
 
+// The block with the first key that the sequence's row at a position sees.
+static int first_block(const Share *s, int position) {
+    return s->window && position >= s->window ? (position + 1 - s->window) / KV_BLOCK_TOKENS : 0;
+}
+
 // Where in each layer's part of the KV attention will read, if the caches can hold a layer's worth.
 static void list_kv_pieces(Share *s) {
     ModelContext *c = s->c;
@@ -48,7 +54,7 @@ static void list_kv_pieces(Share *s) {
     s->n_pieces = 0;
     for (int i = s->first_seq; i < s->end_seq; i++) {
         const BatchSeq *q = &s->b->seqs[i];
-        for (int j = 0; j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++)
+        for (int j = first_block(s, q->start); j < (q->start + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS; j++)
             for (size_t at = 0; at < block_bytes; at += AHEAD_BYTES) {
                 if (s->n_pieces == s->piece_room) return;
                 c->kv_pieces[s->first_piece + s->n_pieces++] =
@@ -68,6 +74,9 @@ static void list_kv_pieces(Share *s) {
 // others wait. Its segments become chunks of their own, which leave their parts in memory; whoever quantises
 // the row for the next product merges them first, in the order of the keys. In all other units the worker
 // merges as it goes. Both do the same arithmetic.
+//
+// Layers with a sliding window do not cut into segments: what a row sees is one, from the block of its first
+// key on.
 
 static int attn_group(const Share *s) {
     return s->c->model->hp.n_heads / s->c->model->hp.n_kv_heads;
@@ -75,9 +84,10 @@ static int attn_group(const Share *s) {
 
 static void add_chunk(Share *s, AttnChunk chunk) {
     enum { BLOCKS_A_CALL = 1 };
-    int first_key = chunk.segment * ATTN_SEGMENT;
-    int keys = s->b->seqs[chunk.seq].start + chunk.first_row + 1 - first_key;
-    if (chunk.n_segments == 1 && keys > ATTN_SEGMENT) keys = ATTN_SEGMENT;
+    int position = s->b->seqs[chunk.seq].start + chunk.first_row;
+    int keys = position + 1 - chunk.segment * ATTN_SEGMENT;
+    int most = s->window ? s->window : ATTN_SEGMENT;
+    if (chunk.n_segments == 1 && keys > most) keys = most;
     chunk.cost = chunk.n_rows * (keys / KV_BLOCK_TOKENS + 1 + BLOCKS_A_CALL * chunk.n_segments);
     s->chunks[s->n_chunks++] = chunk;
 }
@@ -91,11 +101,11 @@ static void cut_rows(Share *s) {
         for (int n, r = row > 0 ? row : 0; r < end; r += n) {
             int position = seq->start + r, left_of_segment = ATTN_SEGMENT - position % ATTN_SEGMENT;
             n = end - r < most ? end - r : most;
-            n = n < left_of_segment ? n : left_of_segment;
+            if (!s->window && n > left_of_segment) n = left_of_segment;
             add_chunk(s, (AttnChunk){.seq = i,
                                      .first_row = r,
                                      .n_rows = n,
-                                     .n_segments = position / ATTN_SEGMENT + 1,
+                                     .n_segments = s->window ? 1 : position / ATTN_SEGMENT + 1,
                                      .part = -1});
         }
     }
@@ -146,7 +156,8 @@ static void share_units(Share *s, int64_t cost) {
     while (task <= s->n_attn_tasks) s->attn_tasks[task++] = s->n_chunks * heads;
 }
 
-void attention_plan(Share *s) {
+void attention_plan(Share *s, int32_t window) {
+    s->window = window;
     s->n_chunks = 0;
     cut_rows(s);
     s->n_attn_tasks = share_n_workers(s) * ATTN_TASKS_PER_WORKER;
@@ -168,7 +179,7 @@ static float *head_of(const ModelContext *c, float *rows, int width, int row, in
 
 static void gather_queries(const ModelContext *c, const Queries *n, float *q) {
     size_t width = (size_t)n->n_heads * (size_t)c->model->hp.head_dim;
-    float scale = 1.0f / sqrtf((float)c->model->hp.head_dim);
+    float scale = c->model->hp.attn_scale;
     for (int r = 0; r < n->n_rows; r++) {
         const float *from = head_of(c, c->qkv, c->qkv_dim, n->row + r, n->first_head);
         for (size_t i = 0; i < width; i++) q[(size_t)r * width + i] = from[i] * scale;
@@ -234,6 +245,7 @@ static void attend(const Share *s, const AttnChunk *chunk, int kv_head, const Qu
     const KvKernel *kv = &s->kernels->kv[c->config.kv_type];
     size_t hd = (size_t)c->model->hp.head_dim;
     float *out = q + ATTN_MAX_QUERIES * hd, *spare = out + ATTN_MAX_QUERIES * hd;
+    int position = seq->start + chunk->first_row, unseen = first_block(s, position);
     gather_queries(c, n, q);
     AttnArgs a = {
         .q = q,
@@ -245,8 +257,9 @@ static void attend(const Share *s, const AttnChunk *chunk, int kv_head, const Qu
         .head_dim = c->model->hp.head_dim,
         .kv = kv_store_head(&c->kv, s->layer_index, kv_head),
         .block_stride = c->kv.block_stride,
-        .blocks = seq->blocks,
-        .n_keys = seq->start + chunk->first_row + 1,
+        .blocks = seq->blocks + unseen,
+        .n_keys = position + 1 - unseen * KV_BLOCK_TOKENS,
+        .window = s->window,
     };
     if (chunk->part >= 0) {
         float max[ATTN_MAX_QUERIES], sum[ATTN_MAX_QUERIES];

@@ -6,8 +6,9 @@
 
 #include "model/share.h"
 
-// Once a step: cuts the rows into tasks, and lists the keys and values that every layer will read.
-void attention_plan(Share *s);
+// Before layers of another window than the ones before: cuts the rows into tasks, and lists the keys and
+// values that each of these layers will read.
+void attention_plan(Share *s, int32_t window);
 
 // Bias, head norms and rotation of the rows' queries and keys; their keys and values go into the KV.
 void attention_rotate(Share *s);

@@ -64,7 +64,8 @@ static void carve_all(ModelContext *c, Carver *a) {
     c->attn = carve(a, rows * (size_t)c->q_dim, f);
     c->gate = carve(a, rows * (size_t)hp->n_ff, f);
     c->up = carve(a, rows * (size_t)hp->n_ff, f);
-    c->rope = carve(a, rows * (size_t)hp->rope_dims, f);
+    c->rope = carve(a, rows * N_ROPES * (size_t)hp->rope_dims, f);
+    c->branch = hyper_params_has_branch(hp) ? carve(a, rows * (size_t)hp->n_embd, f) : NULL;
     carve_head(c, a);
     c->worker_stride = (size_t)max_int(hp->n_embd, ATTN_MAX_QUERIES * hp->head_dim * 3);
     c->worker_row = carve(a, workers * c->worker_stride, f);

@@ -14,7 +14,7 @@ struct Model {
     Gguf *gguf;
     HyperParams hp;
     Weights weights;
-    Rope rope;
+    Rope rope[N_ROPES];
     ModelInfo info;
 };
 
@@ -59,7 +59,8 @@ struct ModelContext {
     float *qkv;             // [rows][qkv_dim] queries, keys, values
     float *attn;            // [rows][q_dim]
     float *gate, *up;       // [rows][n_ff]
-    float *rope;            // [rows][2][rope pairs]
+    float *rope;            // [rows][N_ROPES][2][rope pairs]; windowed ones only where the model has a window
+    float *branch;          // [rows][n_embd] what a block adds, where that is not added as it is; else NULL
     float *logits;          // [max_logits][n_vocab] whole rows, or listed logits (head.c)
     float *strips;          // [workers][max_logits][HEAD_STRIDE]
     HeadRow *head_rows;     // [workers][max_logits]
@@ -84,6 +85,11 @@ struct ModelContext {
     void *arena;       // all of the above
     size_t arena_bytes;
 };
+
+// cos and sin of the pairs at a row's position.
+static inline float *context_rope(const ModelContext *c, int row, RopeUse use) {
+    return c->rope + (size_t)(row * N_ROPES + (int)use) * (size_t)c->model->hp.rope_dims;
+}
 
 // Computes a step; see StepModel.forward.
 const LogitsRow *forward_step(void *context, const Batch *b);

@@ -137,11 +137,39 @@ static void run_product(Product *p) {
     share_run(p->s, product_task, p, p->n_tasks);
 }
 
-// Adds a product to the residual stream `out`.
-static void add_product(const Share *s, const Mat *m, float *out, size_t stride) {
-    Product p = {
-        .s = s, .mats = {m}, .out = {out}, .stride = {stride}, .n_mats = 1, .m = s->n_rows, .add = true};
+// What a block adds, normalised and scaled.
+typedef struct Branch {
+    const Share *s;
+    const float *norm; // [n_embd], or NULL
+} Branch;
+
+static void branch_task(void *ctx, int row, int worker) {
+    (void)worker;
+    const Branch *b = ctx;
+    const ModelContext *c = b->s->c;
+    const HyperParams *hp = &c->model->hp;
+    size_t at = (size_t)(b->s->first_row + row) * (size_t)hp->n_embd;
+    float *x = c->x + at, *add = c->branch + at;
+    if (b->norm) b->s->kernels->rms_norm(add, b->norm, hp->rms_eps, hp->n_embd, add);
+    for (int i = 0; i < hp->n_embd; i++) x[i] += add[i] * hp->residual_scale;
+}
+
+// Adds a product and a bias (or NULL) to the residual stream, normalised first where there is a norm for it.
+static void add_product(const Share *s, const Mat *m, const float *bias, const float *norm) {
+    ModelContext *c = s->c;
+    int n_embd = c->model->hp.n_embd;
+    float *out = (c->branch ? c->branch : c->x) + (size_t)s->first_row * (size_t)n_embd;
+    Product p = {.s = s,
+                 .mats = {m},
+                 .out = {out},
+                 .stride = {(size_t)n_embd},
+                 .n_mats = 1,
+                 .m = s->n_rows,
+                 .add = !c->branch};
     run_product(&p);
+    for (int r = 0; bias && r < s->n_rows; r++)
+        for (int i = 0; i < n_embd; i++) out[r * n_embd + i] += bias[i];
+    if (c->branch) share_run(s, branch_task, &(Branch){s, norm}, s->n_rows);
 }
 
 // ---- norm and quantise ----------------------------------------------------------------------
@@ -151,6 +179,7 @@ typedef struct NormStage {
     const Share *s;
     const float *weight;
     const int32_t *rows; // which rows of x, or NULL for all of the share in order
+    float scale;         // of what comes out
     bool wanted[N_ACT_FORMATS];
 } NormStage;
 
@@ -163,6 +192,7 @@ static void norm_task(void *ctx, int task, int worker) {
     for (int i = part.first; i < part.last; i++) {
         const float *x = c->x + (size_t)(n->rows ? n->rows[i] : n->s->first_row + i) * (size_t)k;
         n->s->kernels->rms_norm(x, n->weight, c->model->hp.rms_eps, k, row);
+        for (int j = part.from; n->scale != 1 && j < part.to; j++) row[j] *= n->scale;
         for (int f = 0; f < N_ACT_FORMATS; f++) {
             if (!n->wanted[f]) continue;
             void *tile = act_tile(n->s, (ActFormat)f, k, part.tile);
@@ -171,11 +201,9 @@ static void norm_task(void *ctx, int task, int worker) {
     }
 }
 
-static void norm(const Share *s, const float *weight, const int32_t *rows, const Mat *const *mats,
-                 int n_mats) {
-    NormStage n = {.s = s, .weight = weight, .rows = rows};
+static void norm(NormStage n, const Mat *const *mats, int n_mats) {
     for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
-    share_run(s, norm_task, &n, n_tiles(s->n_rows) * column_shares(s->c->model->hp.n_embd));
+    share_run(n.s, norm_task, &n, n_tiles(n.s->n_rows) * column_shares(n.s->c->model->hp.n_embd));
 }
 
 // ---- start of a step ------------------------------------------------------------------------
@@ -187,9 +215,11 @@ static void embed_task(void *ctx, int row, int worker) {
     const Model *m = s->c->model;
     const GgufTensor *t = m->weights.token_embd;
     int32_t token = s->b->tokens[row];
-    weight_dequantize_row(m->weights.embd_type, t->data + (size_t)token * t->row_bytes, m->hp.n_embd,
-                          s->c->x + (size_t)row * (size_t)m->hp.n_embd);
-    rope_table(&m->rope, s->c->row_position[row], s->c->rope + (size_t)row * (size_t)m->hp.rope_dims);
+    float *x = s->c->x + (size_t)row * (size_t)m->hp.n_embd;
+    weight_dequantize_row(m->weights.embd_type, t->data + (size_t)token * t->row_bytes, m->hp.n_embd, x);
+    for (int i = 0; m->hp.embd_scale != 1 && i < m->hp.n_embd; i++) x[i] *= m->hp.embd_scale;
+    for (int use = ROPE_FULL; use <= (m->hp.window ? ROPE_WINDOWED : ROPE_FULL); use++)
+        rope_table(&m->rope[use], s->c->row_position[row], context_rope(s->c, row, (RopeUse)use));
 }
 
 // ---- attention ------------------------------------------------------------------------------
@@ -212,10 +242,10 @@ static void attention_acts_task(void *ctx, int task, int worker) {
 static void attention_block(Share *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
-    const HyperParams *hp = &c->model->hp;
     size_t stride = (size_t)c->qkv_dim, first = (size_t)s->first_row;
-    float *q = c->qkv + first * stride, *x = c->x + first * (size_t)hp->n_embd;
-    norm(s, l->attn_norm, NULL, (const Mat *const[]){&l->q, &l->k, &l->v}, 3);
+    float *q = c->qkv + first * stride;
+    norm((NormStage){.s = s, .weight = l->attn_norm, .scale = 1}, (const Mat *const[]){&l->q, &l->k, &l->v},
+         3);
     Product qkv = {.s = s,
                    .fetch_kv = s->n_rows > 2 && s->n_pieces > 0,
                    .mats = {&l->q, &l->k, &l->v},
@@ -230,26 +260,26 @@ static void attention_block(Share *s) {
     attention_run(s);
     end_phase(s, PHASE_ATTENTION);
     share_run(s, attention_acts_task, s, n_tiles(s->n_rows) * column_shares(c->q_dim));
-    add_product(s, &l->o, x, (size_t)hp->n_embd);
-    for (int r = 0; l->o_bias && r < s->n_rows; r++)
-        for (int i = 0; i < hp->n_embd; i++) x[r * hp->n_embd + i] += l->o_bias[i];
+    add_product(s, &l->o, l->o_bias, l->attn_post_norm);
     end_phase(s, PHASE_OUTPUT);
 }
 
 // ---- feed-forward ---------------------------------------------------------------------------
 
-static void swiglu_task(void *ctx, int task, int worker) {
+static void gate_task(void *ctx, int task, int worker) {
     (void)worker;
     const Share *s = ctx;
     const ModelContext *c = s->c;
     ActFormat format = s->layer->down.kernel->act;
     int k = c->model->hp.n_ff;
+    void (*gate_mul)(float *, const float *, int) =
+        c->model->hp.arch->gelu ? s->kernels->gelu_mul : s->kernels->silu_mul;
     ActPart part = act_part_by_columns(task, k, s->n_rows);
     void *tile = act_tile(s, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
         float *gate = c->gate + (size_t)(s->first_row + i) * (size_t)k;
         const float *up = c->up + (size_t)(s->first_row + i) * (size_t)k;
-        s->kernels->silu_mul(gate + part.from, up + part.from, part.to - part.from);
+        gate_mul(gate + part.from, up + part.from, part.to - part.from);
         s->kernels->act_write[format](gate, k, part.from, part.to, tile, i - part.first);
     }
 }
@@ -257,9 +287,8 @@ static void swiglu_task(void *ctx, int task, int worker) {
 static void feed_forward_block(Share *s) {
     ModelContext *c = s->c;
     const Layer *l = s->layer;
-    size_t n_ff = (size_t)c->model->hp.n_ff, n_embd = (size_t)c->model->hp.n_embd,
-           first = (size_t)s->first_row;
-    norm(s, l->ffn_norm, NULL, (const Mat *const[]){&l->gate, &l->up}, 2);
+    size_t n_ff = (size_t)c->model->hp.n_ff, first = (size_t)s->first_row;
+    norm((NormStage){.s = s, .weight = l->ffn_norm, .scale = 1}, (const Mat *const[]){&l->gate, &l->up}, 2);
     Product p = {.s = s,
                  .mats = {&l->gate, &l->up},
                  .n_mats = 2,
@@ -267,8 +296,8 @@ static void feed_forward_block(Share *s) {
                  .stride = {n_ff, n_ff},
                  .out = {c->gate + first * n_ff, c->up + first * n_ff}};
     run_product(&p);
-    share_run(s, swiglu_task, s, n_tiles(s->n_rows) * column_shares(c->model->hp.n_ff));
-    add_product(s, &l->down, c->x + first * n_embd, n_embd);
+    share_run(s, gate_task, s, n_tiles(s->n_rows) * column_shares(c->model->hp.n_ff));
+    add_product(s, &l->down, NULL, l->ffn_post_norm);
     end_phase(s, PHASE_FFN);
 }
 
@@ -294,12 +323,12 @@ static void lay_out_rows(ModelContext *c, const Batch *b) {
 // All layers for the rows of a share.
 static void run_layers(Share *s) {
     const Weights *w = &s->c->model->weights;
-    attention_plan(s);
     share_run(s, embed_task, s, s->n_rows);
     end_phase(s, PHASE_OTHER);
     for (int i = 0; i < s->c->model->hp.n_layers; i++) {
         s->layer = &w->layers[i];
         s->layer_index = i;
+        if (i == 0 || s->layer->window != s->window) attention_plan(s, s->layer->window);
         attention_block(s);
         feed_forward_block(s);
     }
@@ -348,7 +377,11 @@ static void run_head(const Step *t) {
     const Weights *w = &t->c->model->weights;
     Share s = share_of(t, 0, TEAM);
     s.n_rows = t->b->n_logits;
-    norm(&s, w->output_norm, t->c->logits_row, (const Mat *const[]){&w->output}, 1);
+    norm((NormStage){.s = &s,
+                     .weight = w->output_norm,
+                     .rows = t->c->logits_row,
+                     .scale = t->c->model->hp.logit_scale},
+         (const Mat *const[]){&w->output}, 1);
     head_run(t->c, t->b);
 }
 

@@ -42,7 +42,7 @@ static void fill_info(Model *m) {
     info->n_ff = hp->n_ff;
     info->max_context = hp->context;
     info->pooling = hp->pooling;
-    info->rope_theta = hp->rope_base;
+    info->rope_theta = hp->rope[ROPE_FULL].base;
     info->rms_norm_eps = (double)hp->rms_eps;
     info->weight_bytes = m->weights.region_bytes;
     for (uint64_t i = 0; i < gguf_n_tensors(m->gguf); i++) {
@@ -69,7 +69,8 @@ Model *model_open(const char *path, const char *cache_folder, Workers *workers, 
     m->gguf = gguf_open(path, err);
     if (!m->gguf || !hyper_params_read(m->gguf, &m->hp, err) ||
         !weights_load(&m->weights, m->gguf, &m->hp, &how, &m->info.packed, err) ||
-        !rope_init(&m->rope, &m->hp, m->weights.rope_factors, err)) {
+        !rope_init(&m->rope[ROPE_FULL], &m->hp, ROPE_FULL, m->weights.rope_factors, err) ||
+        !rope_init(&m->rope[ROPE_WINDOWED], &m->hp, ROPE_WINDOWED, NULL, err)) {
         model_close(m);
         return NULL;
     }
@@ -79,7 +80,7 @@ Model *model_open(const char *path, const char *cache_folder, Workers *workers, 
 
 void model_close(Model *m) {
     if (!m) return;
-    rope_free(&m->rope);
+    for (int i = 0; i < N_ROPES; i++) rope_free(&m->rope[i]);
     weights_free(&m->weights);
     gguf_close(m->gguf);
     free(m);

@@ -15,7 +15,7 @@ typedef struct Rope {
 } Rope;
 
 // factors: [n_pairs] divisors of the frequencies, or NULL.
-bool rope_init(Rope *r, const HyperParams *hp, const float *factors, Err *err);
+bool rope_init(Rope *r, const HyperParams *hp, RopeUse use, const float *factors, Err *err);
 void rope_free(Rope *r);
 
 // cos of every pair at one position, then sin of every pair: table[2][n_pairs], as Kernels.rope takes it.

@@ -21,7 +21,9 @@ typedef struct Share {
     char *acts[N_ACT_FORMATS]; // its tiles of rows
     const Layer *layer;
     int layer_index;
-    // Attention (attention.h): what is planned for its rows, in its parts of the context's buffers.
+    // Attention (attention.h): what is planned for its rows, in its parts of the context's buffers, and for
+    // layers of which window.
+    int32_t window;
     AttnChunk *chunks;
     int32_t *attn_tasks;
     int n_chunks, n_attn_tasks, n_parts;

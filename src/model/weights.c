@@ -111,6 +111,11 @@ static void bind_layer_vectors(Binder *b, Layer *l, int i) {
     int q = hp->n_heads * hp->head_dim, kv = hp->n_kv_heads * hp->head_dim;
     l->attn_norm = bind_vector(b, layer_name(name, i, "attn_norm.weight"), hp->n_embd, false);
     l->ffn_norm = bind_vector(b, layer_name(name, i, "ffn_norm.weight"), hp->n_embd, false);
+    if (hp->arch->post_norms) {
+        l->attn_post_norm =
+            bind_vector(b, layer_name(name, i, "post_attention_norm.weight"), hp->n_embd, false);
+        l->ffn_post_norm = bind_vector(b, layer_name(name, i, "post_ffw_norm.weight"), hp->n_embd, false);
+    }
     if (hp->arch->qk_norm) {
         l->q_norm = bind_vector(b, layer_name(name, i, "attn_q_norm.weight"), hp->head_dim, false);
         l->k_norm = bind_vector(b, layer_name(name, i, "attn_k_norm.weight"), hp->head_dim, false);
@@ -131,6 +136,8 @@ static void bind_vectors(Binder *b) {
 static void bind_layer_mats(Binder *b, Layer *l, int i) {
     const HyperParams *hp = b->hp;
     char name[64];
+    l->window = hyper_params_window(hp, i);
+    l->rope = hyper_params_rope(hp, i);
     int q = hp->n_heads * hp->head_dim, kv = hp->n_kv_heads * hp->head_dim;
     bind_mat(b, &l->q, layer_name(name, i, "attn_q.weight"), q, hp->n_embd);
     bind_mat(b, &l->k, layer_name(name, i, "attn_k.weight"), kv, hp->n_embd);

@@ -26,7 +26,10 @@ typedef struct Mat {
 } Mat;
 
 typedef struct Layer {
+    int32_t window; // keys that a row sees; 0: all before it
+    RopeUse rope;
     const float *attn_norm, *ffn_norm;              // [n_embd]
+    const float *attn_post_norm, *ffn_post_norm;    // [n_embd], or NULL
     const float *q_norm, *k_norm;                   // [head_dim], or NULL
     const float *q_bias, *k_bias, *v_bias, *o_bias; // or NULL
     Mat q, k, v, o, gate, up, down;

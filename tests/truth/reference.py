@@ -6,7 +6,9 @@ gguf-py).
 
 Sources: RMSNorm (Zhang & Sennrich 2019), rotary embeddings (Su et al. 2021; pairs (2i, 2i+1) for llama files
 as GGUF stores them, pairs (i, i + d/2) for qwen), grouped-query attention (Ainslie et al. 2023), SwiGLU
-(Shazeer 2020), position interpolation (Chen et al. 2023), YaRN (Peng et al. 2023), and the GGUF key and
+(Shazeer 2020), GeGLU (ibid.), layers without positions (NoPE, as SmolLM3 has them), sliding windows with a RoPE of
+their own, norms after each branch and embeddings times sqrt(hidden) (Gemma 3's report and model code), scales of
+embeddings, scores, branches and logits (Granite's model code), position interpolation (Chen et al. 2023), YaRN (Peng et al. 2023), and the GGUF key and
 tensor names of the format's document.
 """
 
@@ -23,7 +25,7 @@ import gguf
 from gguf import GGMLQuantizationType as Q
 
 Array = np.ndarray
-NEOX_ARCHS = ("qwen2", "qwen3")
+NEOX_ARCHS = ("qwen2", "qwen3", "gemma3")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Params:
     rope_scaling: str
     rope_factor: float
     rope_original_context: int
+    window: int
+    embedding_scale: float
+    attention_scale: float
+    residual_scale: float
+    logit_scale: float
 
     @classmethod
     def of(cls, meta: dict[str, Any]) -> Params:
@@ -54,19 +61,33 @@ class Params:
 
         n_head, hidden = get("attention.head_count"), get("embedding_length")
         scaling = get("rope.scaling.type", "none")
+        head_dim = get("attention.key_length", hidden // n_head)
         return cls(
             arch=arch,
             n_layer=get("block_count"),
             hidden=hidden,
             n_head=n_head,
             n_kv=get("attention.head_count_kv", n_head),
-            head_dim=get("attention.key_length", hidden // n_head),
+            head_dim=head_dim,
             eps=get("attention.layer_norm_rms_epsilon"),
             rope_base=get("rope.freq_base", 10000.0),
             rope_scaling=scaling,
             rope_factor=get("rope.scaling.factor", 1.0),
             rope_original_context=get("rope.scaling.original_context_length", get("context_length")),
+            window=get("attention.sliding_window", 0),
+            embedding_scale=get("embedding_scale", math.sqrt(hidden) if arch == "gemma3" else 1.0),
+            attention_scale=get("attention.scale", 1 / math.sqrt(head_dim)),
+            residual_scale=get("residual_scale", 1.0),
+            logit_scale=get("logit_scale", 1.0),
         )
+
+    def is_windowed(self, layer: int) -> bool:
+        """Gemma 3: five layers in six look back over a window only."""
+        return self.window > 0 and layer % 6 != 5
+
+    def is_turned(self, layer: int) -> bool:
+        """SmolLM3: every fourth layer has no positions."""
+        return self.arch != "smollm3" or layer % 4 != 3
 
 
 def to_floats(tensor: gguf.ReaderTensor) -> Array:
@@ -103,20 +124,25 @@ class Model:
     def logits(self, token_ids: list[int]) -> Array:
         """Logits after each of the tokens: float64 [n, vocab]."""
         output = "output.weight" if "output.weight" in self.tensors else "token_embd.weight"
-        return self._product(self.hidden_states(token_ids), output)
+        return self._product(self.hidden_states(token_ids), output) / self.params.logit_scale
 
     def hidden_states(self, token_ids: list[int]) -> Array:
         """What the output matrix is given for each of the tokens: float64 [n, hidden]."""
-        x = self.weight("token_embd.weight")[np.asarray(token_ids)].astype(np.float64)
-        turn = rope_turn(self, len(token_ids))
-        for i in range(self.params.n_layer):
-            x = x + self._attention(i, self._norm(x, f"blk.{i}.attn_norm.weight"), turn)
-            x = x + self._feed_forward(i, self._norm(x, f"blk.{i}.ffn_norm.weight"))
+        p = self.params
+        x = self.weight("token_embd.weight")[np.asarray(token_ids)].astype(np.float64) * p.embedding_scale
+        for i in range(p.n_layer):
+            added = self._attention(i, self._norm(x, f"blk.{i}.attn_norm.weight"))
+            x = x + p.residual_scale * self._norm_if_any(added, f"blk.{i}.post_attention_norm.weight")
+            added = self._feed_forward(i, self._norm(x, f"blk.{i}.ffn_norm.weight"))
+            x = x + p.residual_scale * self._norm_if_any(added, f"blk.{i}.post_ffw_norm.weight")
         return self._norm(x, "output_norm.weight")
 
     def _norm(self, x: Array, name: str) -> Array:
         rms = np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + self.params.eps)
         return x / rms * self.weight(name).astype(np.float64)
+
+    def _norm_if_any(self, x: Array, name: str) -> Array:
+        return self._norm(x, name) if name in self.tensors else x
 
     def _product(self, x: Array, name: str) -> Array:
         return product(round_to_int8(x, self.int8_block) if self.int8_block else x, self.weight(name))
@@ -128,22 +154,23 @@ class Model:
     def _heads(self, layer: int, x: Array, which: str, n: int) -> Array:
         """A projection split into heads [n heads, tokens, head_dim], normalised if the model does so."""
         y = self._linear(x, f"blk.{layer}.attn_{which}").reshape(len(x), n, self.params.head_dim)
-        norm = f"blk.{layer}.attn_{which}_norm.weight"
-        if norm in self.tensors:
-            y = self._norm(y, norm)
-        return y.transpose(1, 0, 2)
+        return self._norm_if_any(y, f"blk.{layer}.attn_{which}_norm.weight").transpose(1, 0, 2)
 
-    def _attention(self, layer: int, x: Array, turn: Array) -> Array:
+    def _attention(self, layer: int, x: Array) -> Array:
         p = self.params
-        q = rotate(self._heads(layer, x, "q", p.n_head), turn, p.arch)
-        k = rotate(self._heads(layer, x, "k", p.n_kv), turn, p.arch)
-        v = self._heads(layer, x, "v", p.n_kv)
+        q, k, v = (self._heads(layer, x, w, n) for w, n in (("q", p.n_head), ("k", p.n_kv), ("v", p.n_kv)))
+        if p.is_turned(layer):
+            turn = rope_turn(self, len(x), p.is_windowed(layer))
+            q, k = (rotate(t, turn, p.arch) for t in (q, k))
         k, v = (round_kv(t, self.kv_type) for t in (k, v))
         if self.kv_type == "q8_0":
             q = np.concatenate([round_group(g) for g in groups_of(q)], axis=-1)
         k, v = (np.repeat(t, p.n_head // p.n_kv, axis=0) for t in (k, v))
-        scores = q @ k.transpose(0, 2, 1) / math.sqrt(p.head_dim)
-        scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf)
+        scores = q @ k.transpose(0, 2, 1) * p.attention_scale
+        seen = np.tri(len(x), dtype=bool)
+        if p.is_windowed(layer):
+            seen &= ~np.tri(len(x), k=-p.window, dtype=bool)
+        scores = np.where(seen, scores, -np.inf)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         mixed = scores / scores.sum(axis=-1, keepdims=True) @ v
         return self._linear(mixed.transpose(1, 0, 2).reshape(len(x), -1), f"blk.{layer}.attn_output")
@@ -151,7 +178,13 @@ class Model:
     def _feed_forward(self, layer: int, x: Array) -> Array:
         gate = self._linear(x, f"blk.{layer}.ffn_gate")
         up = self._linear(x, f"blk.{layer}.ffn_up")
-        return self._linear(gate / (1 + np.exp(-gate)) * up, f"blk.{layer}.ffn_down")
+        gated = gelu(gate) if self.params.arch == "gemma3" else gate / (1 + np.exp(-gate))
+        return self._linear(gated * up, f"blk.{layer}.ffn_down")
+
+
+def gelu(x: Array) -> Array:
+    """GELU in its tanh form (Hendrycks & Gimpel 2016)."""
+    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def round_to_int8(x: Array, block: int) -> Array:
@@ -184,10 +217,12 @@ def product(x: Array, w: Array, step: int = 8192) -> Array:
     return np.concatenate([x @ w[i : i + step].astype(np.float64).T for i in range(0, len(w), step)], axis=1)
 
 
-def rope_turn(model: Model, n: int) -> Array:
+def rope_turn(model: Model, n: int, windowed: bool = False) -> Array:
     """Complex factors [n, head_dim / 2] that turn each pair of a head at each position."""
     p = model.params
     half = p.head_dim // 2
+    if windowed:
+        return np.exp(1j * np.arange(n)[:, None] * 10000.0 ** (-np.arange(half) / half))
     frequency = p.rope_base ** (-np.arange(half) / half)
     size = 1.0
     if "rope_freqs.weight" in model.tensors:
@@ -227,7 +262,7 @@ def rotate(x: Array, turn: Array, arch: str) -> Array:
 
 
 def load(path: str | Path) -> Model:
-    """Open a GGUF file of arch llama, qwen2 or qwen3."""
+    """Open a GGUF file of one of the architectures."""
     reader = gguf.GGUFReader(path)
     skip = (
         "tokenizer.ggml.tokens",

@@ -24,6 +24,9 @@ MAKER = ROOT / "tools" / "make_model.py"
 THREADS = 2
 
 ARCHS = ("llama", "qwen2", "qwen3")
+FURTHER_ARCHS = ("smollm3", "granite", "gemma3")
+"""Tested with a few formats only: formats do not depend on architectures."""
+
 FLOAT_TYPES = ("f32", "f16", "bf16")
 QUANT_TYPES = (
     "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs",

@@ -20,6 +20,7 @@ import reference
 from support import (
     ARCHS,
     FLOAT_TYPES,
+    FURTHER_ARCHS,
     MIXES,
     QUANT_TYPES,
     Error,
@@ -36,13 +37,16 @@ SHARED_KV_NOISE = 0.5
 BLOCK_OF_256 = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs", "q4_k_m")
 
 CASES = [Tiny(arch, kind) for arch in ARCHS for kind in (*FLOAT_TYPES, *QUANT_TYPES, *MIXES)]
+CASES += [Tiny(arch, kind) for arch in FURTHER_ARCHS for kind in ("f32", "q8_0", "q4_k_m")]
 CASES += [Tiny("llama", kind, scaling) for kind in ("f32", "q4_k") for scaling in ("linear", "freqs", "yarn")]
 CASES += [Tiny("qwen2", "f32", "linear"), Tiny("qwen2", "f32", "yarn"), Tiny("qwen3", "f32", "yarn")]
+CASES += [Tiny("gemma3", "f32", "linear")]
 CASES += [
     Tiny("llama", "q4_0", tokenizer="spm"),
     Tiny("qwen3", "q4_k_m", bias=True),
     Tiny("llama", "f32", bias=True),
 ]
+LONG_CASES = [Tiny("llama", "f32"), Tiny("qwen3", "f16"), Tiny("gemma3", "f32")]
 
 
 @pytest.mark.usefixtures("cllm")
@@ -68,7 +72,7 @@ def test_logits(case: Tiny) -> None:
 
 
 @pytest.mark.usefixtures("cllm")
-@pytest.mark.parametrize("case", [Tiny("llama", "f32"), Tiny("qwen3", "f16")], ids=lambda case: case.label)
+@pytest.mark.parametrize("case", LONG_CASES, ids=lambda case: case.label)
 def test_long_context(case: Tiny) -> None:
     """More than a thousand tokens: many KV blocks, several prefill chunks, two segments of keys."""
     model = reference.load(case.path())
@@ -80,7 +84,7 @@ def test_long_context(case: Tiny) -> None:
 
 
 @pytest.mark.usefixtures("cllm")
-@pytest.mark.parametrize("case", [Tiny("llama", "f32"), Tiny("qwen3", "f16")], ids=lambda case: case.label)
+@pytest.mark.parametrize("case", LONG_CASES[:2], ids=lambda case: case.label)
 def test_q8_cache(case: Tiny) -> None:
     """Keys and values as q8_0: the noise that the rounding must make, and nearly the same noise."""
     model = reference.load(case.path())

@@ -21,6 +21,7 @@ MODELS = [
     Tiny("llama", "q4_1"),
     Tiny("qwen2", "q5_k"),
     Tiny("llama", "bf16"),
+    Tiny("gemma3", "q8_0"),
 ]
 
 
@@ -51,10 +52,11 @@ def test_any_cut(model: Tiny) -> None:
 
 
 @pytest.mark.usefixtures("cllm")
+@pytest.mark.parametrize("arch", ["qwen3", "gemma3"])
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
-def test_any_cut_of_a_long_context(kv_type: str) -> None:
+def test_any_cut_of_a_long_context(arch: str, kv_type: str) -> None:
     """The same across segments of keys, with either KV type."""
-    path, kv = Tiny("qwen3", "q4_k_m").path(), ("--kv-type", kv_type)
+    path, kv = Tiny(arch, "q4_k_m").path(), ("--kv-type", kv_type)
     first = logits(path, (*CUTS[3], *kv), rungs()[-1], LONG_TOKENS)
     for cut in (CUTS[1], CUTS[2]):
         assert logits(path, (*cut, *kv), rungs()[-1], LONG_TOKENS) == first, f"{cut} differs"

@@ -11,6 +11,7 @@ import pytest
 import reference
 from support import (
     ARCHS,
+    FURTHER_ARCHS,
     ROOT,
     SMOLLM2,
     Error,
@@ -36,10 +37,12 @@ reference."""
 PERPLEXITY_TOLERANCE = 0.005
 
 WITNESSED = [Tiny(arch, kind) for arch in ARCHS for kind in ("f32", "q8_0", "q4_k_m")]
+WITNESSED += [Tiny(arch, kind) for arch in FURTHER_ARCHS for kind in ("f32", "q8_0")]
 WITNESSED += [Tiny("llama", "f32", scaling) for scaling in ("linear", "freqs", "yarn")]
 WITNESSED += [
     Tiny("qwen2", "f32", "yarn"),
     Tiny("qwen3", "f32", "linear"),
+    Tiny("gemma3", "f32", "linear"),
     Tiny("llama", "f32", tokenizer="spm"),
 ]
 

@@ -9,8 +9,18 @@ import gguf
 
 
 @dataclass(frozen=True)
+class Scales:
+    """What Granite multiplies embeddings, scores and branches by, and what it divides logits by."""
+
+    embedding: float
+    attention: float
+    residual: float
+    logit: float
+
+
+@dataclass(frozen=True)
 class Config:
-    """Hyper-parameters of one dense decoder (llama, qwen2 or qwen3)."""
+    """Hyper-parameters of one dense decoder."""
 
     arch: str
     name: str
@@ -29,6 +39,8 @@ class Config:
     tied: bool = True
     rope_scaling: str = "none"
     pooling: str = "unsaid"
+    window: int = 0
+    scales: Scales | None = None
 
     @property
     def q_dim(self) -> int:
@@ -40,7 +52,11 @@ class Config:
 
     @property
     def qk_norm(self) -> bool:
-        return self.arch == "qwen3"
+        return self.arch in ("qwen3", "gemma3")
+
+    @property
+    def post_norms(self) -> bool:
+        return self.arch == "gemma3"
 
     @property
     def qkv_bias(self) -> bool:
@@ -64,6 +80,9 @@ TINY = {
     "llama": _tiny("llama", 3, 512, 8, 2, 64, 768, rope_base=10000.0, eps=1e-5, tied=False),
     "qwen2": _tiny("qwen2", 2, 256, 8, 4, 32, 512, rope_base=1e6),
     "qwen3": _tiny("qwen3", 4, 256, 8, 4, 64, 512, rope_base=1e6),
+    "smollm3": _tiny("smollm3", 5, 256, 8, 2, 32, 512, rope_base=5e6),
+    "granite": _tiny("granite", 3, 256, 8, 2, 32, 512, rope_base=1e6, scales=Scales(12.0, 0.1, 0.22, 8.0)),
+    "gemma3": _tiny("gemma3", 7, 256, 4, 1, 64, 512, rope_base=1e6, window=40),
 }
 
 POOLINGS = ("unsaid", "none", "mean", "cls", "last")
@@ -121,6 +140,9 @@ def _layer_tensors(cfg: Config, kind: str, i: int) -> Iterator[Tensor]:
     yield matrix("ffn_gate", cfg.ffn, cfg.hidden)
     yield matrix("ffn_up", cfg.ffn, cfg.hidden)
     yield vector("ffn_norm", cfg.hidden)
+    if cfg.post_norms:
+        yield vector("post_attention_norm", cfg.hidden)
+        yield vector("post_ffw_norm", cfg.hidden)
     for role, n in (("attn_k", cfg.kv_dim), ("attn_q", cfg.q_dim), ("attn_v", cfg.kv_dim)):
         yield matrix(role, n, cfg.hidden)
         if cfg.qkv_bias:
@@ -163,7 +185,14 @@ def write_metadata(writer: gguf.GGUFWriter, cfg: Config, kind: str) -> None:
     if cfg.qk_norm:
         writer.add_key_length(cfg.head_dim)
         writer.add_value_length(cfg.head_dim)
-    if cfg.arch == "llama":
+    if cfg.window:
+        writer.add_sliding_window(cfg.window)
+    if cfg.scales:
+        writer.add_embedding_scale(cfg.scales.embedding)
+        writer.add_attention_scale(cfg.scales.attention)
+        writer.add_residual_scale(cfg.scales.residual)
+        writer.add_logit_scale(cfg.scales.logit)
+    if cfg.arch in ("llama", "smollm3", "granite"):
         writer.add_vocab_size(cfg.vocab)
         writer.add_rope_dimension_count(cfg.head_dim)
     if cfg.rope_scaling in ("linear", "yarn"):
