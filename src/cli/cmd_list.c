@@ -78,9 +78,8 @@ static bool is_too_large(const CatalogueModel *m) {
 
 static const char *catalogue_state(const Library *l, const CatalogueModel *m) {
     LibraryModel there;
-    if (!arch_is_known(m->arch)) return "cannot be run";
     if (library_find(l, m->name, &there)) return "in the library";
-    return is_too_large(m) ? "too large here" : "runnable";
+    return is_too_large(m) ? "too large here" : "";
 }
 
 // No wider than a terminal; --json has the rest.
@@ -93,10 +92,10 @@ static void print_catalogue(const Library *l) {
 
 static json_t *json_catalogue_model(const Library *l, const CatalogueModel *m) {
     LibraryModel there;
-    return json_pack("{s:s, s:s, s:f, s:s, s:s, s:s, s:s+, s:b, s:b}", "name", m->name, "parameters",
+    return json_pack("{s:s, s:s, s:f, s:s, s:s, s:s, s:s+, s:b}", "name", m->name, "parameters",
                      m->parameters, "gigabytes", m->gigabytes, "type", m->type, "architecture", m->arch,
-                     "licence", m->licence, "source", "hf:", m->repo, "runnable", arch_is_known(m->arch),
-                     "in_library", library_find(l, m->name, &there));
+                     "licence", m->licence, "source", "hf:", m->repo, "in_library",
+                     library_find(l, m->name, &there));
 }
 
 // ---- the command ----

@@ -34,10 +34,6 @@ static const Arch *arch_named(Str name) {
     return NULL;
 }
 
-bool arch_is_known(const char *name) {
-    return arch_named(str_from(name)) != NULL;
-}
-
 static const Arch *find_arch(const Gguf *g, Err *err) {
     Str name;
     if (!gguf_get_str(g, "general.architecture", &name)) {

@@ -52,8 +52,6 @@ typedef struct HyperParams {
     Pooling pooling;                               // of embeddings; MEAN where the file does not say
 } HyperParams;
 
-bool arch_is_known(const char *name); // one of the families that are computed
-
 // False: a key is missing, out of bounds or of what is not computed here; the message names file and key.
 bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err);
 

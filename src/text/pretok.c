@@ -43,6 +43,7 @@ static const PretokSpec specs[] = {
     {.name = "llama-bpe", .stages = {LLAMA3}, .ignore_merges = true, .add_bos = true},
     {.name = "llama-v3", .stages = {LLAMA3}, .ignore_merges = true, .add_bos = true},
     {.name = "llama3", .stages = {LLAMA3}, .ignore_merges = true, .add_bos = true},
+    {.name = "smaug-bpe", .stages = {LLAMA3}, .ignore_merges = true}, // also what SmolLM3's files say
     {.name = "gpt-4o", .stages = {CASED(CONTRACTION "?", "\\p{N}{1,3}")}},
     {.name = "deepseek-v3", .stages = {"\\p{N}{1,3}", HAN_KANA, DEEPSEEK3}},
     {.name = "tekken", .stages = {CASED("", "\\p{N}")}, .ignore_merges = true, .add_bos = true},

@@ -246,7 +246,7 @@ def test_what_is_no_model_is_not_accepted(library: Library) -> None:
     assert "instead of " + "0" * 64 in library.refused(url(library), "--sha256", "0" * 64)
     assert "is no SHA-256" in library.refused(url(library), "--sha256", "abc")
     assert library.names() == set()
-    assert "It cannot be run: " in library.pull(url(library, "x/other.gguf", tiny_model(100, "gemma3"))).stdout
+    assert "It cannot be run: " in library.pull(url(library, "x/other.gguf", tiny_model(100, "mamba"))).stdout
 
 
 def test_redirects_keep_the_digest_and_not_the_token(library: Library) -> None:
@@ -421,8 +421,7 @@ def test_texts_from_elsewhere_do_not_steer_the_terminal(library: Library) -> Non
 def test_the_catalogue(library: Library) -> None:
     library.pull("qwen3-0.6b")
     table = {line.split()[0]: line for line in library.cllm("list", "--catalogue").stdout.splitlines()}
-    assert "in the library" in table["qwen3-0.6b"] and "runnable" in table["smollm2-135m"]
-    assert "cannot be run" in table["gemma3-1b"]
+    assert "in the library" in table["qwen3-0.6b"] and "in the library" not in table["smollm2-135m"]
     assert max(map(len, table.values())) <= 80
     models = json.loads(library.cllm("list", "--catalogue", "--json").stdout)
     assert {m["name"] for m in models} == set(table) - {"NAME"}

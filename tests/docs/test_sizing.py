@@ -1,4 +1,4 @@
-"""The table of docs/sizing.md: every model that can be run is in it, and its figures follow from their columns."""
+"""The table of docs/sizing.md: every model of the catalogue is in it and can be run; figures follow from their columns."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = re.compile(r'^MODEL\("([^"]+)", "[^"]+", "[^"]+", ([\d.]+), "(\w+)"', re.MULTILINE)
-ARCH = re.compile(r'^    \{"(\w+)"', re.MULTILINE)
+ARCH = re.compile(r'\.name = "(\w+)"')
 TOKENS = 8 * 4096
 
 
-def runnable() -> dict[str, float]:
+def catalogue() -> dict[str, float]:
     """Name and gigabytes."""
-    table = (ROOT / "src/model/arch.c").read_text(encoding="utf-8").partition("archs[] = {")[2].partition("};")[0]
-    known = set(ARCH.findall(table))
-    catalogue = (ROOT / "src/library/catalogue.def").read_text(encoding="utf-8")
-    return {name: float(size) for name, size, arch in MODEL.findall(catalogue) if arch in known}
+    known = set(ARCH.findall((ROOT / "src/model/arch.c").read_text(encoding="utf-8")))
+    models = MODEL.findall((ROOT / "src/library/catalogue.def").read_text(encoding="utf-8"))
+    assert {arch for *_, arch in models} <= known
+    return {name: float(size) for name, size, _ in models}
 
 
 def row(name: str, gigabytes: float, layers: int, heads: int, size: int) -> str:
@@ -28,7 +28,7 @@ def row(name: str, gigabytes: float, layers: int, heads: int, size: int) -> str:
 
 def test_every_figure() -> None:
     lines = re.findall(r"^\| `([^`]+)` \| [\d.]+ \| (\d+), (\d+), (\d+) \|.*", text := (ROOT / "docs/sizing.md").read_text(encoding="utf-8"), re.MULTILINE)
-    sizes = runnable()
+    sizes = catalogue()
     assert len(sizes) > 10 and [name for name, *_ in lines] == list(sizes)
     for name, *shape in lines:
         assert row(name, sizes[name], *map(int, shape)) in text.splitlines()

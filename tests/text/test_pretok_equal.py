@@ -73,6 +73,7 @@ PUBLISHED = {
     "llama-bpe": LLAMA3,
     "llama-v3": LLAMA3,
     "llama3": LLAMA3,
+    "smaug-bpe": LLAMA3,
     "gpt-4o": Published((cased(CONTRACTION + "?", r"\p{N}{1,3}"),)),
     "tekken": Published((cased("", r"\p{N}"),), ignore_merges=True),
     "deepseek-v3": Published((r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK3)),
