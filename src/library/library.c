@@ -96,7 +96,7 @@ static bool find_part(const Library *l, const char *name, LibraryModel *out) {
     if (!model_name_valid(name) || stat(path, &info) != 0) return false;
     *out = (LibraryModel){.bytes = info.st_size, .unfinished = true};
     snprintf(out->name, sizeof out->name, "%s", name);
-    library_path(l, name, ".part.json", path);
+    library_path(l, name, ".part-of", path);
     out->recorded = record_read(path, &out->record);
     return true;
 }
@@ -157,30 +157,73 @@ bool library_find_source(const Library *l, const ModelRef *ref, LibraryModel *ou
     return found;
 }
 
-// A part is locked while it grows.
-static bool is_growing(const char *part) {
-    int fd = open(part, O_RDWR | O_CLOEXEC);
-    if (fd < 0) return false;
-    bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0;
-    close(fd);
-    return locked;
+// ---- changes ----
+
+static bool is_same_file(int fd, const char *path) {
+    struct stat open_one, named;
+    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 && open_one.st_ino == named.st_ino &&
+           open_one.st_dev == named.st_dev;
 }
 
-bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err) {
-    static const char *const suffixes[] = {".gguf", ".part", ".part.json", ".json"};
-    char path[LIBRARY_PATH_MAX];
+// Who had it before removes the file, and another one may have made a new one meanwhile.
+bool library_lock(const Library *l, const char *name, LibraryLock *out, bool *busy, Err *err) {
+    *busy = false;
+    library_path(l, name, ".lock", out->path);
+    for (;;) {
+        out->fd = open(out->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (out->fd < 0) return err_set(err, ERR_IO, "cannot write %s: %s", out->path, strerror(errno));
+        if (flock(out->fd, LOCK_EX | LOCK_NB) != 0) {
+            *busy = errno == EWOULDBLOCK;
+            err_set(err, ERR_IO, "cannot lock %s: %s", out->path, strerror(errno));
+            close(out->fd);
+            return false;
+        }
+        if (is_same_file(out->fd, out->path)) return true;
+        close(out->fd);
+    }
+}
+
+void library_unlock(LibraryLock *lock) {
+    unlink(lock->path);
+    close(lock->fd);
+}
+
+// The files of a name, in the order in which they go.
+static const char *const suffixes[] = {".gguf", ".part", ".part-of", ".json"};
+enum { N_SUFFIXES = sizeof suffixes / sizeof suffixes[0] };
+
+static bool is_known(const Library *l, const char *name) {
     bool any = false;
-    *freed = 0;
-    if (!model_name_valid(name)) return err_set(err, ERR_NOT_FOUND, "the library has no model '%.80s'", name);
-    library_path(l, name, ".part", path);
-    if (is_growing(path)) return err_set(err, ERR_IO, "%s is being fetched at the moment", name);
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+    for (size_t i = 0; i < N_SUFFIXES && !any; i++) {
+        char path[LIBRARY_PATH_MAX];
+        struct stat info;
+        library_path(l, name, suffixes[i], path);
+        any = lstat(path, &info) == 0;
+    }
+    return any;
+}
+
+static bool remove_files(const Library *l, const char *name, int64_t *freed, Err *err) {
+    for (size_t i = 0; i < N_SUFFIXES; i++) {
+        char path[LIBRARY_PATH_MAX];
         struct stat info;
         library_path(l, name, suffixes[i], path);
         if (lstat(path, &info) != 0) continue;
         if (unlink(path) != 0) return err_set(err, ERR_IO, "cannot remove %s: %s", path, strerror(errno));
-        any = true;
         *freed += info.st_size;
     }
-    return any || err_set(err, ERR_NOT_FOUND, "the library has no model '%s' (`cllm list`)", name);
+    return true;
+}
+
+bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err) {
+    LibraryLock lock;
+    bool busy;
+    *freed = 0;
+    if (!model_name_valid(name) || !is_known(l, name))
+        return err_set(err, ERR_NOT_FOUND, "the library has no model '%.80s' (`cllm list`)", name);
+    if (!library_lock(l, name, &lock, &busy, err))
+        return busy ? err_set(err, ERR_IO, "%s is being fetched at the moment", name) : false;
+    bool ok = remove_files(l, name, freed, err);
+    library_unlock(&lock);
+    return ok;
 }

@@ -2,10 +2,12 @@
 //
 //   NAME.gguf        a model that was accepted
 //   NAME.json        where it came from (ModelRecord); a model without one is as good
-//   NAME.part        a transfer that is under way, locked by whoever makes it, or was broken off
-//   NAME.part.json   what it is a part of (pull.h)
+//   NAME.part        a transfer that is under way or was broken off
+//   NAME.part-of     what it is a part of (pull.h)
+//   NAME.lock        there and locked while somebody fetches or removes NAME
 //
-// Names are checked by model_name_valid, so that none leads out of the folder. Thread: one.
+// Names are checked by model_name_valid, so that none leads out of the folder, and none of these is the file of
+// another name. Thread: one.
 #ifndef CLLM_LIBRARY_LIBRARY_H
 #define CLLM_LIBRARY_LIBRARY_H
 
@@ -49,6 +51,14 @@ bool library_find(const Library *l, const char *name, LibraryModel *out); // fal
 bool library_find_source(const Library *l, const ModelRef *ref, LibraryModel *out);
 // All models by name, and unfinished transfers; a folder that does not exist has none. The caller frees *out.
 bool library_list(const Library *l, LibraryModel **out, size_t *n, Err *err);
+// The right to change what belongs to a name. false: somebody else has it (*busy), or it cannot be had.
+typedef struct LibraryLock {
+    char path[LIBRARY_PATH_MAX];
+    int fd;
+} LibraryLock;
+bool library_lock(const Library *l, const char *name, LibraryLock *out, bool *busy, Err *err);
+void library_unlock(LibraryLock *lock);
+
 // The model, its record, and parts of it. *freed: bytes. Fails when none is there or a transfer is under way.
 bool library_remove(const Library *l, const char *name, int64_t *freed, Err *err);
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <strings.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +19,7 @@ typedef struct Pull {
     char path[LIBRARY_PATH_MAX], part[LIBRARY_PATH_MAX], part_record[LIBRARY_PATH_MAX];
     ModelRecord record; // of what is fetched; its digest empty until it is known
     int64_t size;       // by the hub; 0: not told
-    int fd;             // of the part; -1: closed
+    int fd;             // of the part
     PullStage stage;
 } Pull;
 
@@ -62,7 +61,7 @@ static bool set_name(Pull *p, const char *given, const char *path, Err *err) {
     const Library *l = p->config->library;
     library_path(l, p->name, ".gguf", p->path);
     library_path(l, p->name, ".part", p->part);
-    library_path(l, p->name, ".part.json", p->part_record);
+    library_path(l, p->name, ".part-of", p->part_record);
     return true;
 }
 
@@ -107,33 +106,9 @@ static bool is_there(const Pull *p, LibraryModel *model) {
 
 // ---- the part ----
 
-static bool is_same_file(int fd, const char *path) {
-    struct stat open_one, named;
-    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 && open_one.st_ino == named.st_ino &&
-           open_one.st_dev == named.st_dev;
-}
-
-static bool lock_part(Pull *p, Err *err) {
-    while (flock(p->fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_set(err, ERR_IO, "cannot lock %s: %s", p->part, strerror(errno));
-        p->stage = PULL_WAITING;
-        if (!on_progress(p, 0, 0)) return err_set(err, ERR_IO, "interrupted");
-        nanosleep(&(struct timespec){0, 100000000}, NULL);
-    }
-    p->stage = PULL_FETCHING;
-    return true;
-}
-
-// Who had the lock before may have given the part its final name meanwhile: then it is another file.
 static bool open_part(Pull *p, Err *err) {
-    for (;;) {
-        p->fd = open(p->part, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-        if (p->fd < 0) return err_set(err, ERR_IO, "cannot write %s: %s", p->part, strerror(errno));
-        if (!lock_part(p, err)) return false;
-        if (is_same_file(p->fd, p->part)) return true;
-        close(p->fd);
-    }
+    p->fd = open(p->part, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    return p->fd >= 0 || err_set(err, ERR_IO, "cannot write %s: %s", p->part, strerror(errno));
 }
 
 static bool truncate_part(Pull *p, Err *err) {
@@ -147,11 +122,6 @@ static bool prepare_part(Pull *p, Err *err) {
                 strcasecmp(old.sha256, p->record.sha256) == 0 && (old.sha256[0] || old.tag[0]);
     if (same) memcpy(p->record.tag, old.tag, sizeof old.tag);
     return (same || truncate_part(p, err)) && record_write(p->part_record, &p->record, err);
-}
-
-static void close_part(Pull *p) {
-    if (p->fd >= 0) close(p->fd);
-    p->fd = -1;
 }
 
 static void drop_part(Pull *p) {
@@ -244,20 +214,36 @@ static bool accept_part(Pull *p, Err *err) {
     return true;
 }
 
-static bool fetch_into_library(Pull *p, PullResult *out, Err *err) {
-    if (!library_create(p->config->library, err) || !open_part(p, err)) return false;
-    if (is_there(p, &out->model)) { // another pull has brought it while this one waited
-        out->was_there = true;
-        drop_part(p);
-        return true;
+static bool fetch_and_accept(Pull *p, PullResult *out, Err *err) {
+    if (!open_part(p, err)) return false;
+    bool ok = prepare_part(p, err) && fetch(p, err) && check_model(p, err) && accept_part(p, err);
+    close(p->fd);
+    return ok && (library_find(p->config->library, p->name, &out->model) ||
+                  err_set(err, ERR_IO, "%s has vanished", p->path));
+}
+
+static bool lock_name(Pull *p, LibraryLock *lock, Err *err) {
+    for (bool busy; !library_lock(p->config->library, p->name, lock, &busy, err);) {
+        if (!busy) return false;
+        p->stage = PULL_WAITING;
+        if (!on_progress(p, 0, 0)) return err_set(err, ERR_IO, "interrupted");
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
     }
-    if (!prepare_part(p, err) || !fetch(p, err) || !check_model(p, err) || !accept_part(p, err)) return false;
-    return library_find(p->config->library, p->name, &out->model) ||
-           err_set(err, ERR_IO, "%s has vanished", p->path);
+    p->stage = PULL_FETCHING;
+    return true;
+}
+
+static bool fetch_into_library(Pull *p, PullResult *out, Err *err) {
+    LibraryLock lock;
+    if (!library_create(p->config->library, err) || !lock_name(p, &lock, err)) return false;
+    out->was_there = is_there(p, &out->model); // another pull has brought it while this one waited
+    bool ok = out->was_there || fetch_and_accept(p, out, err);
+    library_unlock(&lock);
+    return ok;
 }
 
 bool pull_model(const PullConfig *c, const ModelRef *ref, PullResult *out, Err *err) {
-    Pull p = {.config = c, .fd = -1, .stage = PULL_FETCHING};
+    Pull p = {.config = c, .stage = PULL_FETCHING};
     HubFile file;
     *out = (PullResult){0};
     if (c->sha256[0] && !digest_valid(c->sha256))
@@ -265,7 +251,5 @@ bool pull_model(const PullConfig *c, const ModelRef *ref, PullResult *out, Err *
     if (!find(&p, ref, &file, err)) return false;
     memcpy(out->path, p.path, sizeof out->path);
     out->was_there = is_there(&p, &out->model);
-    bool ok = out->was_there || fetch_into_library(&p, out, err);
-    close_part(&p);
-    return ok;
+    return out->was_there || fetch_into_library(&p, out, err);
 }

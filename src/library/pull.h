@@ -1,6 +1,6 @@
 // Fetching a model into the library: find it, transfer it, check it, accept it.
 //
-// The file grows as NAME.part, under a lock that a second pull of the same name waits for, and beside a
+// The file grows as NAME.part, under the name's lock, for which a second pull waits, and beside a
 // record of what it is a part of: only the same version is continued. What has come whole is checked by its
 // SHA-256 wherever the source tells one (a mismatch is fetched once more from the beginning) and read by the
 // same reader that opens models. Only then it gets its name, in one step.

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -195,7 +196,7 @@ def test_it_goes_on_where_it_broke_off(library: Library) -> None:
     address = url(library)
     library.hub.plan = [("drop", 50_000)]
     assert library.refused(address, "--retries", "0")
-    assert library.names() == {"tiny.part", "tiny.part.json"}
+    assert library.names() == {"tiny.part", "tiny.part-of"}
     assert library.cllm("list").stdout.splitlines()[1].split() == ["tiny", "50.0", "kB", "-", "-", "-", "-", "unfinished"]
     assert library.cllm("list", "--quiet").stdout == ""
     library.pull(address)
@@ -353,6 +354,55 @@ def test_ctrl_c_keeps_what_has_come(library: Library) -> None:
     assert "the next pull goes on from there" in process.communicate()[1]
     library.pull("qwen3-0.6b")
     assert library.hub.fetched()[1].headers["Range"].startswith("bytes=")
+
+
+def test_names_that_look_like_a_part(library: Library) -> None:
+    """`tiny` that was broken off and `tiny.part` have no file in common."""
+    library.hub.plan = [("drop", 50_000)]
+    assert "tiny" in library.refused("--retries", "0", url(library))
+    library.hub.plan = []
+    library.pull("--name", "tiny.part", "qwen3-0.6b")
+    assert library.names() == {"tiny.part", "tiny.part-of", "tiny.part.gguf", "tiny.part.json"}
+    record = library.record("tiny.part")
+    library.pull(url(library))
+    assert library.hub.fetched()[-1].headers["Range"] == "bytes=50000-"
+    assert library.record("tiny.part") == record
+    assert "removed" in library.cllm("rm", "tiny").stdout
+    assert library.names() == {"tiny.part.gguf", "tiny.part.json"}
+
+
+def test_what_is_fetched_anew_is_not_removed(library: Library) -> None:
+    library.pull("qwen3-0.6b")
+    library.hub.plan = [("slow", 20_000, 0.3)]
+    process = library.start("pull", "--force", "qwen3-0.6b")
+    wait_until(lambda: "qwen3-0.6b.part" in library.names())
+    assert "is being fetched at the moment" in library.cllm("rm", "qwen3-0.6b").stderr
+    assert "qwen3-0.6b.gguf" in library.names()
+    process.kill()  # nobody unlocks it
+    process.communicate()
+    assert library.cllm("rm", "qwen3-0.6b").returncode == 0
+    assert library.names() == set()
+    assert "has no model" in library.cllm("rm", "qwen3-0.6b").stderr and library.names() == set()
+
+
+def test_a_full_disk(library: Library) -> None:
+    command = [str(CLLM), "pull", "qwen3-0.6b"]
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))  # noqa: E731
+    done = subprocess.run(command, capture_output=True, text=True, env=library.environment(), preexec_fn=limit, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1 and "qwen3-0.6b.part: File too large" in done.stderr
+    assert library.names() == {"qwen3-0.6b.part", "qwen3-0.6b.part-of"}
+    library.pull("qwen3-0.6b")
+    assert library.hub.fetched()[-1].headers["Range"] == "bytes=50000-"
+
+
+def test_any_folder(library: Library) -> None:
+    library.folder = library.folder / "my models, größere" / "100% 模型"
+    library.pull("qwen3-0.6b")
+    assert library.cllm("list", "--quiet").stdout == "qwen3-0.6b\n"
+    assert "Q8_0" in library.cllm("show", "qwen3-0.6b").stdout
+    copied = library.pull("--name", "copy", library.folder / "qwen3-0.6b.gguf")
+    assert "SHA-256" in copied.stdout
+    assert library.cllm("rm", "copy", "qwen3-0.6b").returncode == 0 and library.names() == set()
 
 
 def test_progress_on_a_terminal(library: Library) -> None:
