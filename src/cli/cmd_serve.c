@@ -69,6 +69,7 @@ static ServerConfig server_config(const Options *o) {
         .tool_format = o->tool_format,
         .raw_reasoning = strcmp(o->reasoning_format, "none") == 0,
         .metrics_aliases = o->metrics_aliases,
+        .sse_ping_ns = o->sse_ping_s * 1000000000,
         .drain_timeout_s = (int)o->drain_timeout_s,
     };
 }

@@ -136,6 +136,14 @@ static bool open_stream(Generation *g, Request *choice) {
     return send(g, "message_start", json_pack("{s:o}", "message", message)) && send(g, "ping", json_object());
 }
 
+static void ping(Generation *g) {
+    Request *choice = g->choices[0];
+    if (choice->opened)
+        send(g, "ping", json_object());
+    else
+        open_stream(g, choice);
+}
+
 static void delta(Generation *g, Request *choice, Str text) {
     if (!choice->opened && !open_stream(g, choice)) return;
     chat_choice_push(g, choice, text, send_part);
@@ -172,7 +180,8 @@ void api_messages(App *app, HttpExchange *x, Str tail) {
                                        .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
-                                       .fail = fail};
+                                       .fail = fail,
+                                       .ping = ping};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

@@ -1,6 +1,7 @@
 // /v1/chat/completions: the conversation is chat_request.h's, what choices say is chat_choices.h's.
 #include "server/api_constraint.h"
 #include "server/api_openai.h"
+#include "server/api_stream.h"
 #include "server/chat_choices.h"
 #include "server/chat_request.h"
 #include "server/openai_functions.h"
@@ -259,7 +260,8 @@ void api_chat_completions(App *app, HttpExchange *x, Str tail) {
                                        .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
-                                       .fail = openai_fail};
+                                       .fail = openai_fail,
+                                       .ping = stream_comment};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

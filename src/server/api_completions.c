@@ -2,6 +2,7 @@
 #include "server/api_openai.h"
 
 #include "base/utf8.h"
+#include "server/api_stream.h"
 #include "server/api_texts.h"
 #include "server/openai_logprobs.h"
 
@@ -228,7 +229,8 @@ void api_completions(App *app, HttpExchange *x, Str tail) {
                                        .whole = whole,
                                        .delta = delta,
                                        .end = end,
-                                       .fail = openai_fail};
+                                       .fail = openai_fail,
+                                       .ping = stream_comment};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

@@ -77,7 +77,8 @@ void api_generate(App *app, HttpExchange *x, Str tail) {
                                        .whole = whole,
                                        .delta = delta,
                                        .end = end,
-                                       .fail = fail};
+                                       .fail = fail,
+                                       .ping = stream_comment};
     (void)tail;
     generation_handle(app, x, &dialect);
 }
@@ -89,7 +90,8 @@ void api_generate_stream(App *app, HttpExchange *x, Str tail) {
                                        .whole = whole,
                                        .delta = delta,
                                        .end = end,
-                                       .fail = fail};
+                                       .fail = fail,
+                                       .ping = stream_comment};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

@@ -235,6 +235,15 @@ static bool open_stream(Generation *g, Request *choice) {
            send_response(g, "response.in_progress", "in_progress", json_null());
 }
 
+// Its readers know no event for this one, and some count events only, not comments.
+static void ping(Generation *g) {
+    Request *choice = g->choices[0];
+    if (choice->opened)
+        send_response(g, "response.in_progress", "in_progress", json_null());
+    else
+        open_stream(g, choice);
+}
+
 static void delta(Generation *g, Request *choice, Str text) {
     if (!choice->opened && !open_stream(g, choice)) return;
     chat_choice_push(g, choice, text, send_part);
@@ -273,7 +282,8 @@ void api_responses(App *app, HttpExchange *x, Str tail) {
                                        .hear = chat_choice_hear,
                                        .delta = delta,
                                        .end = end,
-                                       .fail = fail};
+                                       .fail = fail,
+                                       .ping = ping};
     (void)tail;
     generation_handle(app, x, &dialect);
 }

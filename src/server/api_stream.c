@@ -1,5 +1,6 @@
 #include "server/api_stream.h"
 
+#include "base/clock.h"
 #include "server/json_memory.h"
 
 bool sse_format(const json_t *value, Buf *out) {
@@ -26,6 +27,7 @@ static bool send_bytes(Generation *g, const Buf *bytes) {
     const char *type = g->dialect->stream_type;
     if (!g->started) http_start(g->x, 200, type ? type : "text/event-stream; charset=utf-8");
     g->started = true;
+    g->sent_ns = clock_now_ns();
     if (http_send(g->x, buf_str(bytes))) return true;
     g->x = NULL;
     generation_abandon(g, OUTCOME_SLOW_READER);
@@ -62,6 +64,13 @@ bool stream_word(Generation *g, const char *word) {
     Buf line = {0};
     buf_printf(&line, "data: %s\n\n", word);
     return send_made(g, true, NULL, &line);
+}
+
+// With an empty line of its own, for readers that split a stream there before they look at lines.
+void stream_comment(Generation *g) {
+    Buf lines = {0};
+    buf_puts(&lines, ": ping\n\n");
+    send_made(g, true, NULL, &lines);
 }
 
 void stream_end(Generation *g, bool failed) {

@@ -19,6 +19,8 @@ bool stream_named_event(Generation *g, const char *name, json_t *value);
 bool stream_line(Generation *g, json_t *value);
 // An event that is a constant, "[DONE]".
 bool stream_word(Generation *g, const char *word);
+// A comment, which readers of SSE pass over: the `ping` of dialects that have no event for it.
+void stream_comment(Generation *g);
 // What was to be sent next could not be made. Ends the stream; always returns false.
 bool stream_no_memory(Generation *g);
 // Ends the reply; x is gone. After a failure the connection is closed.

@@ -10,13 +10,16 @@
 
 #include <time.h>
 
+struct event_base;
+
 typedef enum AppState { APP_LOADING, APP_READY, APP_DRAINING } AppState;
 
 enum { APP_RATE_WINDOW = 64 };
 
 typedef struct App {
     const ServerConfig *config;
-    Keys *keys; // owned; NULL: none are required
+    struct event_base *base; // the server's loop
+    Keys *keys;              // owned; NULL: none are required
     AppState state;
     time_t started; // wall time, for `created`
     int64_t started_ns;

@@ -1,8 +1,11 @@
 #include "server/generation.h"
 
+#include "base/clock.h"
 #include "server/api_stream.h"
 #include "server/json_memory.h"
 #include "server/parse.h"
+
+#include <event2/event.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +40,7 @@ static void generation_free(Generation *g) {
     for (int32_t i = 0; i < g->n_choices; i++)
         if (g->choices[i]) request_free(g->choices[i]);
     if (g->state) g->dialect->free_state(g->state);
+    if (g->quiet) event_free(g->quiet);
     free_prompts(g->prompts, (size_t)(g->n_choices / g->params.n));
     free(g->choices);
     free(g);
@@ -59,6 +63,29 @@ static void on_client_gone(void *user) {
 
 static void release(Generation *g) {
     if (--g->n_live == 0) generation_free(g);
+}
+
+// ---- streams that have nothing to say
+
+// Clients and proxies take a long silence for a broken connection, and a long prompt or line is one.
+static void wait_for_quiet(Generation *g) {
+    int64_t left = g->sent_ns + g->app->config->sse_ping_ns - clock_now_ns();
+    if (left < 0) left = 0; // it has waited for its model
+    struct timeval pause = {left / 1000000000, left % 1000000000 / 1000};
+    event_add(g->quiet, &pause);
+}
+
+static void on_quiet(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    Generation *g = arg;
+    if (!g->over && clock_now_ns() - g->sent_ns >= g->app->config->sse_ping_ns) g->dialect->ping(g);
+    if (!g->over) wait_for_quiet(g);
+}
+
+static bool open_quiet(Generation *g) {
+    if (!g->params.stream || !g->dialect->ping || g->app->config->sse_ping_ns == 0) return true;
+    g->quiet = event_new(g->app->base, -1, 0, on_quiet, g);
+    return g->quiet != NULL;
 }
 
 // ---- what the choices tell
@@ -243,7 +270,7 @@ static Generation *generation_new(const Job *job, const GenDialect *dialect, Gen
     g->model = job->model;
     g->dialect = dialect;
     g->created = time(NULL);
-    g->received_ns = job->received_ns;
+    g->received_ns = g->sent_ns = job->received_ns;
     g->params = without_views(plan->params);
     g->state = plan->state;
     plan->state = NULL;
@@ -252,7 +279,9 @@ static Generation *generation_new(const Job *job, const GenDialect *dialect, Gen
     plan->n_prompts = 0;
     g->n_choices = g->n_running = (int32_t)n;
     make_id(g);
-    return g;
+    if (open_quiet(g)) return g;
+    generation_free(g);
+    return NULL;
 }
 
 // All of them or none; of embeddings as many as there is room for.
@@ -305,6 +334,7 @@ static void done(Job *job) {
     if (start_all(g, &j->plan.params, &e)) {
         g->x = job->x;
         http_keep(g->x, on_client_gone, g);
+        if (g->quiet) wait_for_quiet(g);
         return;
     }
     api_error_reply(job->x, j->dialect->errors, &e);

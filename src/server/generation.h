@@ -32,6 +32,7 @@ typedef struct GenPlan {
 // One more prompt, empty. NULL: no memory.
 TokenList *gen_plan_add_prompt(GenPlan *p);
 
+struct event;
 typedef struct Generation Generation;
 
 typedef struct GenDialect {
@@ -49,6 +50,9 @@ typedef struct GenDialect {
     void (*delta)(Generation *g, Request *choice, Str text);
     void (*end)(Generation *g);
     void (*fail)(Generation *g, const ApiError *e);
+    // It has been silent for ServerConfig.sse_ping_ns: says something that tells nothing. NULL: its streams
+    // cannot.
+    void (*ping)(Generation *g);
     const char *stream_type; // of a stream's content; NULL: server-sent events
 } GenDialect;
 
@@ -68,6 +72,8 @@ struct Generation {
     // generation.c only:
     TokenList *prompts; // [n_choices / params.n] for those that are not started yet
     int64_t received_ns;
+    int64_t sent_ns;     // of a stream: its latest bytes (or received); api_stream.c sets it
+    struct event *quiet; // of a stream: the time for a ping; NULL: it gets none
     int32_t n_started;
     int32_t n_running; // choices without outcome
     int32_t n_live;    // choices that the engine knows

@@ -289,16 +289,16 @@ static void on_engine(evutil_socket_t fd, short what, void *arg) {
     while (engine_poll(m->served.service.engine, &event)) request_on_event(&event);
 }
 
-static bool listen_to_engine(Models *ms, HostedModel *m, Err *err) {
+static bool listen_to_engine(HostedModel *m, Err *err) {
     int fd = engine_event_fd(m->served.service.engine);
-    m->engine_event = event_new(ms->base, fd, EV_READ | EV_PERSIST, on_engine, m);
+    m->engine_event = event_new(m->app->base, fd, EV_READ | EV_PERSIST, on_engine, m);
     if (m->engine_event && event_add(m->engine_event, NULL) == 0) return true;
     return err_set(err, ERR_NOMEM, "out of memory");
 }
 
 bool models_loaded(Models *ms, int32_t index, const Service *service, Err *err) {
     HostedModel *m = &ms->at[index];
-    if (!served_attach(&m->served, service, err) || !listen_to_engine(ms, m, err)) {
+    if (!served_attach(&m->served, service, err) || !listen_to_engine(m, err)) {
         let_go(m);
         return false;
     }
@@ -354,10 +354,10 @@ void models_deafen(Models *ms) {
     for (HostedModel *m = ms->at; m < ms->at + ms->n; m++) deafen(m);
 }
 
-bool models_init(Models *ms, struct App *app, const ServerConfig *config, struct event_base *base, Err *err) {
-    *ms = (Models){.config = config, .base = base};
+bool models_init(Models *ms, struct App *app, const ServerConfig *config, Err *err) {
+    *ms = (Models){.config = config};
     ms->at = calloc((size_t)config->n_models, sizeof *ms->at);
-    ms->review = event_new(base, -1, 0, on_review, ms);
+    ms->review = event_new(app->base, -1, 0, on_review, ms);
     if (!ms->at || !ms->review) return err_set(err, ERR_NOMEM, "out of memory");
     for (ms->n = 0; ms->n < config->n_models; ms->n++) {
         HostedModel *m = &ms->at[ms->n];

@@ -24,7 +24,6 @@
 
 struct App;
 struct event;
-struct event_base;
 
 typedef enum ModelState {
     MODEL_UNLOADED,
@@ -73,14 +72,13 @@ typedef struct Models {
     HostedModel *at; // [n]; the first is the one that requests mean which name none
     int32_t n;
     // models.c only:
-    struct event_base *base;
     struct event *review;
     int32_t max_live; // of an engine
     bool busy;        // the host loads or unloads one
     bool stopped;
 } Models;
 
-bool models_init(Models *ms, struct App *app, const ServerConfig *config, struct event_base *base, Err *err);
+bool models_init(Models *ms, struct App *app, const ServerConfig *config, Err *err); // app has its base
 void models_free(Models *ms); // the requests must have ended; a zeroed struct is allowed
 
 // By id, else by name or file name, also with Ollama's ":latest". NULL: there is none.

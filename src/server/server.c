@@ -231,6 +231,7 @@ static bool open_events(Server *s, Err *err) {
     if (!s->base) return err_set(err, ERR_NOMEM, "cannot make an event loop");
     s->wake = event_new(s->base, s->pipe[0], EV_READ | EV_PERSIST, on_wake, s);
     s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
+    s->app.base = s->base;
     if (s->wake && s->tick && event_add(s->wake, NULL) == 0) return true;
     return err_set(err, ERR_NOMEM, "out of memory");
 }
@@ -274,7 +275,7 @@ Server *server_new(const ServerConfig *config, Err *err) {
     s->pipe[0] = s->pipe[1] = -1;
     app_init(&s->app, &s->config);
     if (open_letters(s, err) && (s->app.keys = keys_new(config->api_key, config->api_key_file, err)) && open_tls(s, err) &&
-        open_pipe(s, err) && open_events(s, err) && models_init(&s->app.models, &s->app, &s->config, s->base, err) &&
+        open_pipe(s, err) && open_events(s, err) && models_init(&s->app.models, &s->app, &s->config, err) &&
         open_http(s, err))
         return s;
     server_free(s);

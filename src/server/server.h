@@ -57,6 +57,7 @@ typedef struct ServerConfig {
     const char *tool_format; // how the model writes tool calls; NULL or "auto": as its template shows
     bool raw_reasoning;      // thinking stays in the text unless a request wants it apart
     bool metrics_aliases;    // GET /metrics also has the names that other servers use
+    int64_t sse_ping_ns;     // silence after which a stream of events says that it is alive; 0: never
     int drain_timeout_s;     // after server_stop: how long running requests may take
 } ServerConfig;
 

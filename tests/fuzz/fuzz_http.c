@@ -148,8 +148,8 @@ static void open_server(void) {
     signal(SIGPIPE, SIG_IGN);
     log_set_level(LOG_ERROR);
     app_init(&fuzzed.app, &fuzz_config);
-    fuzzed.base = event_base_new();
-    CHECK(fuzzed.base && models_init(&fuzzed.app.models, &fuzzed.app, &fuzz_config, fuzzed.base, NULL));
+    fuzzed.app.base = fuzzed.base = event_base_new();
+    CHECK(fuzzed.base && models_init(&fuzzed.app.models, &fuzzed.app, &fuzz_config, NULL));
     fuzzed.app.preparer = preparer_new(fuzzed.base, NULL);
     CHECK(fuzzed.app.preparer);
     open_models();
