@@ -4,6 +4,8 @@
 #include "base/num.h"
 #include "server/json_memory.h"
 
+#include <event2/event.h>
+
 void app_init(App *app, const ServerConfig *config) {
     json_memory_watch();
     *app = (App){.config = config, .started = time(NULL), .started_ns = clock_now_ns()};
@@ -29,6 +31,12 @@ bool app_admits(const App *app, ApiError *e) {
 int64_t app_deadline_ns(const App *app, int64_t timeout_ms, int64_t received_ns) {
     if (!timeout_ms) timeout_ms = app->config->default_timeout_ms;
     return timeout_ms ? received_ns + timeout_ms * 1000000 : 0;
+}
+
+void app_start_timer(struct event *timer, int64_t ns) {
+    int64_t us = ns > 0 ? ns / 1000 + 1 : 0;
+    struct timeval wait = {us / 1000000, us % 1000000};
+    event_add(timer, &wait);
 }
 
 void app_note_end(App *app, int64_t now_ns) {

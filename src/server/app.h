@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+struct event;
 struct event_base;
 
 typedef enum AppState { APP_LOADING, APP_READY, APP_DRAINING } AppState;
@@ -41,6 +42,9 @@ bool app_admits(const App *app, ApiError *e);
 
 // When a request is too late that was received then; timeout_ms: as it says, 0: not at all. 0: never.
 int64_t app_deadline_ns(const App *app, int64_t timeout_ms, int64_t received_ns);
+
+// A timer of the loop fires once: in ns, or a little later; below 0: at once.
+void app_start_timer(struct event *timer, int64_t ns);
 
 void app_note_end(App *app, int64_t now_ns); // a request ended
 // Seconds after which a place in the queue is likely: what waits, divided by the measured rate of

@@ -69,10 +69,7 @@ static void release(Generation *g) {
 
 // Clients and proxies take a long silence for a broken connection, and a long prompt or line is one.
 static void wait_for_quiet(Generation *g) {
-    int64_t left = g->sent_ns + g->app->config->sse_ping_ns - clock_now_ns();
-    if (left < 0) left = 0; // it has waited for its model
-    struct timeval pause = {left / 1000000000, left % 1000000000 / 1000};
-    event_add(g->quiet, &pause);
+    app_start_timer(g->quiet, g->sent_ns + g->app->config->sse_ping_ns - clock_now_ns());
 }
 
 static void on_quiet(evutil_socket_t fd, short what, void *arg) {

@@ -65,12 +65,6 @@ static void review_soon(Models *ms) {
     if (ms->n > 1) event_active(ms->review, EV_TIMEOUT, 0);
 }
 
-static void call_in(struct event *event, int64_t ns) {
-    int64_t us = ns / 1000 + 1;
-    struct timeval wait = {us / 1000000, us % 1000000};
-    event_add(event, &wait);
-}
-
 static void on_deadline(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     ModelWaiter *w = arg;
@@ -83,10 +77,9 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg) {
 static bool watch_deadline(ModelWaiter *w, ApiError *e) {
     w->expiry = NULL;
     if (!w->deadline_ns) return true;
-    w->expiry = evtimer_new(w->model->app->models.base, on_deadline, w);
+    w->expiry = evtimer_new(w->model->app->base, on_deadline, w);
     if (!w->expiry) return api_error_set(e, 503, NULL, NULL, "out of memory");
-    int64_t left = w->deadline_ns - clock_now_ns();
-    call_in(w->expiry, left > 0 ? left : 0);
+    app_start_timer(w->expiry, w->deadline_ns - clock_now_ns());
     return true;
 }
 
@@ -259,7 +252,7 @@ static void unload_rested(Models *ms) {
     if (m)
         unload_attached(ms, m);
     else if (wait_ns)
-        call_in(ms->review, wait_ns + 1000000);
+        app_start_timer(ms->review, wait_ns + 1000000);
 }
 
 // After anything that it depends on has changed. While the host is at work there is nothing to decide.
