@@ -62,7 +62,9 @@ def write_model(path: Path, cfg: arch.Config, kind: str, tokenizer: Tokenizer, w
     for t in tensors:
         codec = CODECS[t.codec]
         n_bytes = codec.row_bytes(t.cols) * max(t.rows, 1)
-        shape = (t.rows, t.cols) if t.rows else (t.cols,)
+        shape = (t.rows // t.n_experts, t.cols) if t.rows else (t.cols,)
+        if t.n_experts > 1:
+            shape = (t.n_experts, *shape)
         writer.add_tensor_info(t.name, shape, np.dtype(np.float32), n_bytes, codec.qtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

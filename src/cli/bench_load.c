@@ -190,7 +190,8 @@ static void count_work(const Loop *l, BenchResult *r) {
     const ModelInfo *info = l->t->info;
     r->macs = (double)r->rows * (double)info->macs_per_row + (double)l->tokens * (double)info->macs_per_logit;
     r->bytes =
-        (double)r->steps * (double)info->weight_bytes + (double)l->keys * (double)l->t->kv_bytes_per_token;
+        (double)r->steps * model_step_bytes(info, (double)r->rows / (double)(r->steps ? r->steps : 1)) +
+        (double)l->keys * (double)l->t->kv_bytes_per_token;
 }
 
 static void summarise(const Loop *l, BenchResult *r) {

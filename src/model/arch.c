@@ -10,6 +10,7 @@ static const Arch archs[] = {
     {.name = "llama", .pairing = ROPE_NEIGHBOURS},
     {.name = "qwen2", .pairing = ROPE_HALVES},
     {.name = "qwen3", .pairing = ROPE_HALVES, .qk_norm = true},
+    {.name = "qwen3moe", .pairing = ROPE_HALVES, .qk_norm = true, .experts = true},
     {.name = "smollm3", .pairing = ROPE_NEIGHBOURS, .unturned = 4},
     {.name = "granite", .pairing = ROPE_NEIGHBOURS},
     {.name = "gemma3",
@@ -24,6 +25,7 @@ static const Arch archs[] = {
 enum {
     N_ARCHS = sizeof archs / sizeof archs[0],
     MAX_LAYERS = 1024,
+    MAX_EXPERTS = 1024,
     MAX_DIM = 1 << 20,
     MAX_CONTEXT = 1 << 24
 };
@@ -43,11 +45,12 @@ static const Arch *find_arch(const Gguf *g, Err *err) {
     }
     const Arch *arch = arch_named(name);
     if (arch) return arch;
-    err_set(
-        err, ERR_UNSUPPORTED,
-        "%s: architecture '%.*s' is not supported; supported are llama, qwen2, qwen3, smollm3, granite and "
-        "gemma3",
-        gguf_path(g), (int)num_min(name.len, 40), name.ptr);
+    char known[160];
+    int n = 0;
+    for (int i = 0; i < N_ARCHS; i++)
+        n += snprintf(known + n, sizeof known - (size_t)n, "%s%s", i ? ", " : "", archs[i].name);
+    err_set(err, ERR_UNSUPPORTED, "%s: architecture '%.*s' is not supported; supported are %s", gguf_path(g),
+            (int)num_min(name.len, 40), name.ptr, known);
     return NULL;
 }
 
@@ -128,6 +131,16 @@ static RopeParams read_rope(Reader *r, int32_t context) {
     return p;
 }
 
+static void read_feed_forward(Reader *r, HyperParams *hp) {
+    if (!hp->arch->experts) {
+        hp->n_ff = read_int(r, "feed_forward_length", 0, MAX_DIM);
+        return;
+    }
+    hp->n_ff = read_int(r, "expert_feed_forward_length", 0, MAX_DIM);
+    hp->n_experts = read_int(r, "expert_count", 0, MAX_EXPERTS);
+    hp->n_experts_used = read_int(r, "expert_used_count", 0, hp->n_experts);
+}
+
 // Windowed layers look a short way back: their positions are not scaled.
 static void read_window(Reader *r, HyperParams *hp) {
     char name[96];
@@ -198,7 +211,7 @@ bool hyper_params_read(const Gguf *g, HyperParams *hp, Err *err) {
     hp->n_vocab = vocabulary(&r);
     hp->n_layers = read_int(&r, "block_count", 0, MAX_LAYERS);
     hp->n_embd = read_int(&r, "embedding_length", 0, MAX_DIM);
-    hp->n_ff = read_int(&r, "feed_forward_length", 0, MAX_DIM);
+    read_feed_forward(&r, hp);
     hp->n_heads = read_int(&r, "attention.head_count", 0, 4096);
     hp->n_kv_heads = read_int(&r, "attention.head_count_kv", hp->n_heads, 4096);
     hp->context = read_int(&r, "context_length", 0, MAX_CONTEXT);

@@ -22,6 +22,7 @@ typedef struct Arch {
     bool qk_norm;     // RMSNorm over each query and key head
     bool post_norms;  // RMSNorm over what attention and the feed-forward add
     bool gelu;        // the gate of the feed-forward: GELU (tanh), not SiLU
+    bool experts;     // the feed-forward is a choice of experts for each row
     bool scaled_embd; // embeddings are multiplied by sqrt(n_embd)
     int unturned;     // every so many'th layer has no RoPE; 0: all have
     int unwindowed;   // in files with a sliding window: every so many'th layer sees all keys
@@ -43,8 +44,9 @@ typedef enum RopeUse { ROPE_NONE = -1, ROPE_FULL, ROPE_WINDOWED, N_ROPES } RopeU
 typedef struct HyperParams {
     const Arch *arch;
     int32_t n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, context;
-    int32_t rope_dims; // leading dimensions of a head that RoPE turns; even
-    int32_t window;    // keys that a row of a windowed layer sees; 0: no layer is windowed
+    int32_t n_experts, n_experts_used; // of a layer, and for a row; 0: one feed-forward. n_ff is one expert's
+    int32_t rope_dims;                 // leading dimensions of a head that RoPE turns; even
+    int32_t window;                    // keys that a row of a windowed layer sees; 0: no layer is windowed
     float rms_eps;
     RopeParams rope[N_ROPES];
     float embd_scale, residual_scale, logit_scale; // what these are multiplied by, mostly 1

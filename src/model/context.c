@@ -16,10 +16,9 @@ static void widest_inputs(const Model *m, int widest[N_ACT_FORMATS]) {
     widest[m->weights.output.kernel->act] = m->weights.output.k;
     for (int i = 0; i < m->hp.n_layers; i++) {
         const Layer *l = &m->weights.layers[i];
-        const Mat *mats[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-        for (size_t j = 0; j < sizeof mats / sizeof mats[0]; j++) {
-            int *w = &widest[mats[j]->kernel->act];
-            *w = max_int(*w, mats[j]->k);
+        for (int j = 0; j < layer_n_mats(l); j++) {
+            const Mat *mat = layer_mat(l, j);
+            widest[mat->kernel->act] = max_int(widest[mat->kernel->act], mat->k);
         }
     }
 }
@@ -52,6 +51,24 @@ static void carve_head(ModelContext *c, Carver *a) {
     c->logits_row = carve(a, rows, sizeof(int32_t));
 }
 
+// Slots: a row for each expert that it is given to; tiles begin anew with each expert.
+static void carve_experts(ModelContext *c, Carver *a) {
+    const HyperParams *hp = &c->model->hp;
+    ExpertScratch *e = &c->experts;
+    size_t rows = (size_t)c->config.max_rows, slots = rows * (size_t)hp->n_experts_used;
+    size_t tiles = num_div_up(slots, ACT_TILE_ROWS) + (size_t)hp->n_experts;
+    e->router = carve(a, rows * (size_t)hp->n_experts, sizeof(float));
+    e->normed = carve(a, rows * (size_t)hp->n_embd, sizeof(float));
+    e->choices = carve(a, slots, sizeof(ExpertChoice));
+    e->slot_row = carve(a, slots, sizeof(int32_t));
+    e->next_slot = carve(a, (size_t)hp->n_experts, sizeof(int32_t));
+    e->runs = carve(a, (size_t)hp->n_experts, sizeof(ExpertRun));
+    e->tile_run = carve(a, tiles, sizeof(int32_t));
+    e->out = carve(a, slots * (size_t)hp->n_embd, sizeof(float));
+    for (int i = 0; i < N_ACT_FORMATS; i++)
+        e->acts[i] = c->act_tile_stride[i] ? carve(a, tiles, c->act_tile_stride[i]) : NULL;
+}
+
 static void carve_all(ModelContext *c, Carver *a) {
     const HyperParams *hp = &c->model->hp;
     size_t rows = (size_t)c->config.max_rows, workers = (size_t)workers_count(c->workers), f = sizeof(float);
@@ -62,8 +79,9 @@ static void carve_all(ModelContext *c, Carver *a) {
     c->x = carve(a, rows * (size_t)hp->n_embd, f);
     c->qkv = carve(a, rows * (size_t)c->qkv_dim, f);
     c->attn = carve(a, rows * (size_t)c->q_dim, f);
-    c->gate = carve(a, rows * (size_t)hp->n_ff, f);
-    c->up = carve(a, rows * (size_t)hp->n_ff, f);
+    size_t gated = rows * (size_t)max_int(hp->n_experts_used, 1);
+    c->gate = carve(a, gated * (size_t)hp->n_ff, f);
+    c->up = carve(a, gated * (size_t)hp->n_ff, f);
     c->rope = carve(a, rows * N_ROPES * (size_t)hp->rope_dims, f);
     c->branch = hyper_params_has_branch(hp) ? carve(a, rows * (size_t)hp->n_embd, f) : NULL;
     carve_head(c, a);
@@ -83,6 +101,7 @@ static void carve_all(ModelContext *c, Carver *a) {
         c->act_tile_stride[i] = widest[i] ? act_tile_bytes((ActFormat)i, widest[i]) : 0;
         c->acts[i] = widest[i] ? carve(a, tiles, c->act_tile_stride[i]) : NULL;
     }
+    if (hp->n_experts) carve_experts(c, a);
 }
 
 static bool alloc_scratch(ModelContext *c, Err *err) {

@@ -47,6 +47,30 @@ typedef struct KvFetch {
     int end, per_panel;
 } KvFetch;
 
+// An expert that a row is given to, its share of the row, and the slot where it computes it.
+typedef struct ExpertChoice {
+    int32_t expert, slot;
+    float weight;
+} ExpertChoice;
+
+// An expert that rows are given to: its slots and tiles.
+typedef struct ExpertRun {
+    int32_t expert, first_slot, n, first_tile;
+} ExpertRun;
+
+// See experts.c; all NULL in models without experts.
+typedef struct ExpertScratch {
+    float *router;         // [rows][n_experts]
+    float *normed;         // [rows][n_embd]
+    ExpertChoice *choices; // [rows][n_experts_used], the best first
+    int32_t *slot_row;     // [slots]
+    int32_t *next_slot;    // [n_experts]
+    ExpertRun *runs;       // [n_experts] those with rows, ascending
+    int32_t *tile_run;     // [tiles] which of the runs
+    float *out;            // [slots][n_embd]
+    void *acts[N_ACT_FORMATS];
+} ExpertScratch;
+
 struct ModelContext {
     const Model *model;
     Workers *workers;
@@ -55,10 +79,11 @@ struct ModelContext {
     ModelPhases phases;
     int q_dim, kv_dim, qkv_dim;
     // Scratch of a step; rows = config.max_rows.
-    float *x;               // [rows][n_embd] the residual stream
-    float *qkv;             // [rows][qkv_dim] queries, keys, values
-    float *attn;            // [rows][q_dim]
-    float *gate, *up;       // [rows][n_ff]
+    float *x;         // [rows][n_embd] the residual stream
+    float *qkv;       // [rows][qkv_dim] queries, keys, values
+    float *attn;      // [rows][q_dim]
+    float *gate, *up; // [rows, or slots of experts][n_ff]
+    ExpertScratch experts;
     float *rope;            // [rows][N_ROPES][2][rope pairs]; windowed ones only where the model has a window
     float *branch;          // [rows][n_embd] what a block adds, where that is not added as it is; else NULL
     float *logits;          // [max_logits][n_vocab] whole rows, or listed logits (head.c)

@@ -4,6 +4,7 @@
 #include "base/printable.h"
 #include "gguf/quantization.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,18 @@ static void copy_name(const Gguf *g, char *out, size_t size) {
     if (name.len == 0) name = str_from(slash ? slash + 1 : path);
     copy_str(out, size, name);
     make_printable(out);
+}
+
+// A row goes to some of the experts only.
+static void add_layer(Model *m, const Layer *l) {
+    const HyperParams *hp = &m->hp;
+    for (int j = 0; j < layer_n_mats(l); j++) {
+        const Mat *mat = layer_mat(l, j);
+        bool of_experts = hp->n_experts && (mat == &l->gate || mat == &l->up || mat == &l->down);
+        double share = of_experts ? m->info.expert_share : 1;
+        m->info.macs_per_row += (uint64_t)((double)mat_weights(mat) * share);
+        if (of_experts) m->info.expert_bytes += mat_bytes(mat);
+    }
 }
 
 static void fill_info(Model *m) {
@@ -49,12 +62,8 @@ static void fill_info(Model *m) {
         const GgufTensor *t = gguf_tensor(m->gguf, i);
         info->n_params += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
     }
-    for (int i = 0; i < hp->n_layers; i++) {
-        const Layer *l = &m->weights.layers[i];
-        info->macs_per_row += mat_weights(&l->q) + mat_weights(&l->k) + mat_weights(&l->v) +
-                              mat_weights(&l->o) + mat_weights(&l->gate) + mat_weights(&l->up) +
-                              mat_weights(&l->down);
-    }
+    info->expert_share = hp->n_experts ? (double)hp->n_experts_used / hp->n_experts : 1;
+    for (int i = 0; i < hp->n_layers; i++) add_layer(m, &m->weights.layers[i]);
     info->macs_per_logit = mat_weights(&m->weights.output);
 }
 
@@ -103,6 +112,11 @@ bool model_read_outline(const char *path, KvType type, ModelOutline *out, Err *e
 
 const ModelInfo *model_info(const Model *m) {
     return &m->info;
+}
+
+double model_step_bytes(const ModelInfo *info, double rows) {
+    double untouched = pow(1 - info->expert_share, rows);
+    return (double)info->weight_bytes - (double)info->expert_bytes * untouched;
 }
 
 size_t model_kv_bytes_per_token(const Model *m, KvType type) {

@@ -41,6 +41,8 @@ typedef struct ModelInfo {
     double rope_theta, rms_norm_eps;
     Pooling pooling;         // of embeddings
     size_t weight_bytes; // packed weights in memory
+    size_t expert_bytes; // of them, what belongs to experts (models without: 0)
+    double expert_share; // of the experts, those that a row goes to
     uint64_t n_params;
     uint64_t macs_per_row;   // multiply-adds of the blocks for one row (without attention)
     uint64_t macs_per_logit; // … of the output matrix for one row
@@ -55,6 +57,8 @@ Model *model_open(const char *path, const char *cache_folder, Workers *workers, 
                   void *user, Err *err);
 void model_close(Model *m); // NULL is allowed
 const ModelInfo *model_info(const Model *m);
+// Bytes of weights that a step of so many rows reads; of experts as many as are expected of an even choice.
+double model_step_bytes(const ModelInfo *info, double rows);
 size_t model_kv_bytes_per_token(const Model *m, KvType type);
 const Gguf *model_gguf(const Model *m); // for the tokenizer and the template; lives as long as the model
 

@@ -32,6 +32,19 @@ WeightType weight_type_of(GgufType type) {
     return WEIGHT_F32;
 }
 
+size_t mat_bytes(const Mat *m) {
+    return num_div_up((size_t)m->n, PANEL_ROWS) * m->kernel->panel_bytes(m->type, m->k);
+}
+
+int layer_n_mats(const Layer *l) {
+    return l->router.kernel ? LAYER_MATS : LAYER_MATS - 1;
+}
+
+const Mat *layer_mat(const Layer *l, int i) {
+    const Mat *mats[LAYER_MATS] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down, &l->router};
+    return mats[i];
+}
+
 enum { MAT_ALIGN = 4096 }; // of a matrix in the region
 
 // What binding needs at hand. The first failure sticks.
@@ -54,15 +67,15 @@ static const GgufTensor *need(Binder *b, const char *name, bool optional) {
     return t;
 }
 
-static bool shape_is(Binder *b, const GgufTensor *t, int64_t k, int64_t n) {
-    uint64_t want_n = n < 0 ? 1 : (uint64_t)n;
-    if (t->dims[0] == (uint64_t)k && t->dims[1] == want_n && t->dims[2] == 1 && t->dims[3] == 1) return true;
+static bool shape_is(Binder *b, const GgufTensor *t, int k, int n, int n_experts) {
+    const uint64_t *have = t->dims, want[4] = {(uint64_t)k, (uint64_t)n, (uint64_t)n_experts, 1};
+    if (memcmp(have, want, sizeof want) == 0) return true;
     if (!b->failed) {
         b->failed = true;
         err_set(b->err, ERR_INVALID,
-                "%s: tensor %.*s is %llu x %llu, but the model's dimensions ask for %lld x %llu",
-                gguf_path(b->g), (int)t->name.len, t->name.ptr, (unsigned long long)t->dims[0],
-                (unsigned long long)t->dims[1], (long long)k, (unsigned long long)want_n);
+                "%s: tensor %.*s is %llu x %llu x %llu, but the model's dimensions ask for %d x %d x %d",
+                gguf_path(b->g), (int)t->name.len, t->name.ptr, (unsigned long long)have[0],
+                (unsigned long long)have[1], (unsigned long long)(have[2] * have[3]), k, n, n_experts);
     }
     return false;
 }
@@ -72,10 +85,12 @@ static const char *layer_name(char out[64], int layer, const char *part) {
     return out;
 }
 
-static void bind_mat(Binder *b, Mat *m, const char *name, int n, int k) {
+// n_experts matrices [n][k] become one, each below the one before.
+static void bind_mats_of(Binder *b, Mat *m, const char *name, int n, int k, int n_experts) {
     const GgufTensor *t = need(b, name, false);
-    if (!t || !shape_is(b, t, k, n)) return;
+    if (!t || !shape_is(b, t, k, n, n_experts)) return;
     WeightType type = weight_type_of(t->type);
+    n *= n_experts; // at most MAX_DIM * MAX_EXPERTS
     *m = (Mat){type, n, k, &b->w->kernels->mat[type], NULL, t};
     size_t panels = num_div_up((size_t)n, PANEL_ROWS), bytes;
     size_t panel_bytes = m->kernel->panel_bytes(type, k);
@@ -86,10 +101,14 @@ static void bind_mat(Binder *b, Mat *m, const char *name, int n, int k) {
     }
 }
 
+static void bind_mat(Binder *b, Mat *m, const char *name, int n, int k) {
+    bind_mats_of(b, m, name, n, k, 1);
+}
+
 // A vector in floats. First pass (w->floats not there yet): only counted.
 static const float *bind_vector(Binder *b, const char *name, int n, bool optional) {
     const GgufTensor *t = need(b, name, optional);
-    if (!t || !shape_is(b, t, n, -1)) return NULL;
+    if (!t || !shape_is(b, t, n, 1, 1)) return NULL;
     WeightType type = weight_type_of(t->type);
     if (!weight_is_float(type)) {
         if (!b->failed)
@@ -143,6 +162,14 @@ static void bind_layer_mats(Binder *b, Layer *l, int i) {
     bind_mat(b, &l->k, layer_name(name, i, "attn_k.weight"), kv, hp->n_embd);
     bind_mat(b, &l->v, layer_name(name, i, "attn_v.weight"), kv, hp->n_embd);
     bind_mat(b, &l->o, layer_name(name, i, "attn_output.weight"), hp->n_embd, q);
+    if (hp->n_experts) {
+        int n = hp->n_experts;
+        bind_mat(b, &l->router, layer_name(name, i, "ffn_gate_inp.weight"), n, hp->n_embd);
+        bind_mats_of(b, &l->gate, layer_name(name, i, "ffn_gate_exps.weight"), hp->n_ff, hp->n_embd, n);
+        bind_mats_of(b, &l->up, layer_name(name, i, "ffn_up_exps.weight"), hp->n_ff, hp->n_embd, n);
+        bind_mats_of(b, &l->down, layer_name(name, i, "ffn_down_exps.weight"), hp->n_embd, hp->n_ff, n);
+        return;
+    }
     bind_mat(b, &l->gate, layer_name(name, i, "ffn_gate.weight"), hp->n_ff, hp->n_embd);
     bind_mat(b, &l->up, layer_name(name, i, "ffn_up.weight"), hp->n_ff, hp->n_embd);
     bind_mat(b, &l->down, layer_name(name, i, "ffn_down.weight"), hp->n_embd, hp->n_ff);
@@ -152,7 +179,7 @@ static void bind_mats(Binder *b) {
     const HyperParams *hp = b->hp;
     bool tied = !gguf_find_tensor(b->g, "output.weight");
     b->w->token_embd = need(b, "token_embd.weight", false);
-    if (!b->w->token_embd || !shape_is(b, b->w->token_embd, hp->n_embd, hp->n_vocab)) return;
+    if (!b->w->token_embd || !shape_is(b, b->w->token_embd, hp->n_embd, hp->n_vocab, 1)) return;
     b->w->embd_type = weight_type_of(b->w->token_embd->type);
     bind_mat(b, &b->w->output, tied ? "token_embd.weight" : "output.weight", hp->n_vocab, hp->n_embd);
     for (int i = 0; i < hp->n_layers && !b->failed; i++) bind_layer_mats(b, &b->w->layers[i], i);
@@ -160,18 +187,15 @@ static void bind_mats(Binder *b) {
 
 // ---- the region of packed matrices ----
 
-enum { LAYER_MATS = 7 };
-
 static size_t n_mats(const Binder *b) {
-    return (size_t)b->hp->n_layers * LAYER_MATS + 1;
+    return (size_t)b->hp->n_layers * (size_t)layer_n_mats(&b->w->layers[0]) + 1;
 }
 
 // All matrices in the order of their use.
 static Mat *mat_at(const Binder *b, size_t i) {
     if (i + 1 == n_mats(b)) return &b->w->output;
-    Layer *l = &b->w->layers[i / LAYER_MATS];
-    Mat *mats[LAYER_MATS] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-    return mats[i % LAYER_MATS];
+    size_t n = (size_t)layer_n_mats(&b->w->layers[0]);
+    return (Mat *)layer_mat(&b->w->layers[i / n], (int)(i % n));
 }
 
 // Where each matrix lies; that nothing overflows has been checked when they were bound.
@@ -181,7 +205,7 @@ static PackTensor *lay_out(Binder *b) {
     size_t at = 0;
     for (size_t i = 0; tensors && i < n_mats(b); i++) {
         const Mat *m = mat_at(b, i);
-        size_t bytes = num_div_up((size_t)m->n, PANEL_ROWS) * m->kernel->panel_bytes(m->type, m->k);
+        size_t bytes = mat_bytes(m);
         tensors[i] = (PackTensor){m->type, (uint64_t)m->n, (uint64_t)m->k, at, bytes};
         at += (bytes + MAT_ALIGN - 1) & ~(size_t)(MAT_ALIGN - 1);
     }

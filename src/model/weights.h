@@ -25,6 +25,8 @@ typedef struct Mat {
     const GgufTensor *tensor;
 } Mat;
 
+size_t mat_bytes(const Mat *m); // packed
+
 typedef struct Layer {
     int32_t window; // keys that a row sees; 0: all before it
     RopeUse rope;
@@ -33,6 +35,8 @@ typedef struct Layer {
     const float *q_norm, *k_norm;                   // [head_dim], or NULL
     const float *q_bias, *k_bias, *v_bias, *o_bias; // or NULL
     Mat q, k, v, o, gate, up, down;
+    Mat router; // [n_experts][n_embd]; gate, up and down are then those of all experts, one below the other.
+                // kernel NULL: there are no experts
 } Layer;
 
 typedef struct Weights {
@@ -48,6 +52,11 @@ typedef struct Weights {
     PackImage image;
     float *floats; // all norms and biases
 } Weights;
+
+// The matrices of a layer, in the order of their use but for the router, which is the last if there is one.
+enum { LAYER_MATS = 8 };
+int layer_n_mats(const Layer *l);
+const Mat *layer_mat(const Layer *l, int i);
 
 // What loading needs beside the model.
 typedef struct WeightsLoading {

@@ -25,7 +25,7 @@ import gguf
 from gguf import GGMLQuantizationType as Q
 
 Array = np.ndarray
-NEOX_ARCHS = ("qwen2", "qwen3", "gemma3")
+NEOX_ARCHS = ("qwen2", "qwen3", "qwen3moe", "gemma3")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Params:
     rope_factor: float
     rope_original_context: int
     window: int
+    n_experts_used: int
     embedding_scale: float
     attention_scale: float
     residual_scale: float
@@ -75,6 +76,7 @@ class Params:
             rope_factor=get("rope.scaling.factor", 1.0),
             rope_original_context=get("rope.scaling.original_context_length", get("context_length")),
             window=get("attention.sliding_window", 0),
+            n_experts_used=get("expert_used_count", 0),
             embedding_scale=get("embedding_scale", math.sqrt(hidden) if arch == "gemma3" else 1.0),
             attention_scale=get("attention.scale", 1 / math.sqrt(head_dim)),
             residual_scale=get("residual_scale", 1.0),
@@ -145,7 +147,10 @@ class Model:
         return self._norm(x, name) if name in self.tensors else x
 
     def _product(self, x: Array, name: str) -> Array:
-        return product(round_to_int8(x, self.int8_block) if self.int8_block else x, self.weight(name))
+        return product(self._rounded(x), self.weight(name))
+
+    def _rounded(self, x: Array) -> Array:
+        return round_to_int8(x, self.int8_block) if self.int8_block else x
 
     def _linear(self, x: Array, prefix: str) -> Array:
         y = self._product(x, f"{prefix}.weight")
@@ -176,10 +181,31 @@ class Model:
         return self._linear(mixed.transpose(1, 0, 2).reshape(len(x), -1), f"blk.{layer}.attn_output")
 
     def _feed_forward(self, layer: int, x: Array) -> Array:
+        if f"blk.{layer}.ffn_gate_inp.weight" in self.tensors:
+            return self._experts(layer, x)
         gate = self._linear(x, f"blk.{layer}.ffn_gate")
         up = self._linear(x, f"blk.{layer}.ffn_up")
         gated = gelu(gate) if self.params.arch == "gemma3" else gate / (1 + np.exp(-gate))
         return self._linear(gated * up, f"blk.{layer}.ffn_down")
+
+    def _experts(self, layer: int, x: Array) -> Array:
+        """Qwen3's report: the softmax over all experts, the best of it normalised."""
+        scores = self.weight(f"blk.{layer}.ffn_gate_inp.weight").astype(np.float64) @ x.T
+        chances = np.exp(scores - scores.max(axis=0)).T
+        out = np.zeros_like(x)
+        for row, chance in enumerate(chances):
+            best = np.argsort(-chance, kind="stable")[: self.params.n_experts_used]
+            for expert, share in zip(best, chance[best] / chance[best].sum(), strict=True):
+                out[row] += share * self._expert(layer, expert, x[row : row + 1])[0]
+        return out
+
+    def _expert(self, layer: int, expert: int, x: Array) -> Array:
+        gate, up, down = (
+            self.weight(f"blk.{layer}.ffn_{part}_exps.weight")[expert] for part in ("gate", "up", "down")
+        )
+        gated = self._rounded(x) @ gate.T.astype(np.float64)
+        hidden = gated / (1 + np.exp(-gated)) * (self._rounded(x) @ up.T.astype(np.float64))
+        return self._rounded(hidden) @ down.T.astype(np.float64)
 
 
 def gelu(x: Array) -> Array:

@@ -24,7 +24,7 @@ MAKER = ROOT / "tools" / "make_model.py"
 THREADS = 2
 
 ARCHS = ("llama", "qwen2", "qwen3")
-FURTHER_ARCHS = ("smollm3", "granite", "gemma3")
+FURTHER_ARCHS = ("qwen3moe", "smollm3", "granite", "gemma3")
 """Tested with a few formats only: formats do not depend on architectures."""
 
 FLOAT_TYPES = ("f32", "f16", "bf16")

@@ -22,6 +22,7 @@ MODELS = [
     Tiny("qwen2", "q5_k"),
     Tiny("llama", "bf16"),
     Tiny("gemma3", "q8_0"),
+    Tiny("qwen3moe", "q4_k_m"),
 ]
 
 

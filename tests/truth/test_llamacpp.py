@@ -37,7 +37,8 @@ reference."""
 PERPLEXITY_TOLERANCE = 0.005
 
 WITNESSED = [Tiny(arch, kind) for arch in ARCHS for kind in ("f32", "q8_0", "q4_k_m")]
-WITNESSED += [Tiny(arch, kind) for arch in FURTHER_ARCHS for kind in ("f32", "q8_0")]
+WITNESSED += [Tiny(arch, kind) for arch in FURTHER_ARCHS for kind in ("f32", "q8_0") if (arch, kind) != ("qwen3moe", "q8_0")]
+"""Rounded activations choose other experts here and there, and then all differs: qwen3moe is compared in floats."""
 WITNESSED += [Tiny("llama", "f32", scaling) for scaling in ("linear", "freqs", "yarn")]
 WITNESSED += [
     Tiny("qwen2", "f32", "yarn"),

@@ -40,6 +40,8 @@ class Config:
     rope_scaling: str = "none"
     pooling: str = "unsaid"
     window: int = 0
+    n_experts: int = 0
+    n_experts_used: int = 0
     scales: Scales | None = None
 
     @property
@@ -52,7 +54,7 @@ class Config:
 
     @property
     def qk_norm(self) -> bool:
-        return self.arch in ("qwen3", "gemma3")
+        return self.arch in ("qwen3", "qwen3moe", "gemma3")
 
     @property
     def post_norms(self) -> bool:
@@ -80,6 +82,9 @@ TINY = {
     "llama": _tiny("llama", 3, 512, 8, 2, 64, 768, rope_base=10000.0, eps=1e-5, tied=False),
     "qwen2": _tiny("qwen2", 2, 256, 8, 4, 32, 512, rope_base=1e6),
     "qwen3": _tiny("qwen3", 4, 256, 8, 4, 64, 512, rope_base=1e6),
+    "qwen3moe": _tiny(
+        "qwen3moe", 3, 256, 8, 4, 64, 256, rope_base=1e6, n_experts=10, n_experts_used=3
+    ),
     "smollm3": _tiny("smollm3", 5, 256, 8, 2, 32, 512, rope_base=5e6),
     "granite": _tiny("granite", 3, 256, 8, 2, 32, 512, rope_base=1e6, scales=Scales(12.0, 0.1, 0.22, 8.0)),
     "gemma3": _tiny("gemma3", 7, 256, 4, 1, 64, 512, rope_base=1e6, window=40),
@@ -107,6 +112,8 @@ class Tensor:
     codec: str
     role: str
     layer: int = -1
+    n_experts: int = 1
+    """Of a tensor in three dimensions: rows are those of all experts, one below the other."""
 
 
 def use_more_bits(layer: int, n_layer: int) -> bool:
@@ -130,15 +137,23 @@ def _layer_tensors(cfg: Config, kind: str, i: int) -> Iterator[Tensor]:
     def matrix(role: str, rows: int, cols: int) -> Tensor:
         return Tensor(f"blk.{i}.{role}.weight", rows, cols, codec_for(kind, role, i, cfg), role, i)
 
+    def feed_forward(role: str, rows: int, cols: int) -> Tensor:
+        if not cfg.n_experts:
+            return matrix(role, rows, cols)
+        codec, n = codec_for(kind, role, i, cfg), cfg.n_experts
+        return Tensor(f"blk.{i}.{role}_exps.weight", n * rows, cols, codec, role, i, n)
+
     def vector(role: str, n: int, suffix: str = "weight") -> Tensor:
         return Tensor(
             f"blk.{i}.{role}.{suffix}", 0, n, "f32", role + ("_bias" if suffix == "bias" else ""), i
         )
 
     yield vector("attn_norm", cfg.hidden)
-    yield matrix("ffn_down", cfg.hidden, cfg.ffn)
-    yield matrix("ffn_gate", cfg.ffn, cfg.hidden)
-    yield matrix("ffn_up", cfg.ffn, cfg.hidden)
+    if cfg.n_experts:
+        yield Tensor(f"blk.{i}.ffn_gate_inp.weight", cfg.n_experts, cfg.hidden, "f32", "ffn_gate_inp", i)
+    yield feed_forward("ffn_down", cfg.hidden, cfg.ffn)
+    yield feed_forward("ffn_gate", cfg.ffn, cfg.hidden)
+    yield feed_forward("ffn_up", cfg.ffn, cfg.hidden)
     yield vector("ffn_norm", cfg.hidden)
     if cfg.post_norms:
         yield vector("post_attention_norm", cfg.hidden)
@@ -185,6 +200,10 @@ def write_metadata(writer: gguf.GGUFWriter, cfg: Config, kind: str) -> None:
     if cfg.qk_norm:
         writer.add_key_length(cfg.head_dim)
         writer.add_value_length(cfg.head_dim)
+    if cfg.n_experts:
+        writer.add_expert_count(cfg.n_experts)
+        writer.add_expert_used_count(cfg.n_experts_used)
+        writer.add_expert_feed_forward_length(cfg.ffn)
     if cfg.window:
         writer.add_sliding_window(cfg.window)
     if cfg.scales:

@@ -111,7 +111,8 @@ class Weights:
         if t.role == "attn_v":
             self._constant_rows(t, codec, blocks, slice(0, GROUP), dict.fromkeys(self.carrier, 1.0), rng)
         elif t.role in ("ffn_down", "attn_output"):
-            blocks[: 2 * self.scales.n_reserved] = np.zeros((), codec.dtype)
+            experts = blocks.reshape(t.n_experts, -1, *blocks.shape[1:])
+            experts[:, : 2 * self.scales.n_reserved] = np.zeros((), codec.dtype)
             if t.role == "attn_output":
                 rows = slice(self.scales.n_reserved, 2 * self.scales.n_reserved)
                 self._constant_rows(t, codec, blocks, rows, {0: 1.0}, rng)
