@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +236,51 @@ def test_turns_change_no_byte(serve: Serve) -> None:
     assert sorted(states(narrow).values()) == ["ready", "unloaded"]
     assert narrow.get("/stats?model=first").data["loads"] >= 2  # it has come back
     assert " model_unload " not in roomy.log
+
+
+def stormy(server: Server, rng: random.Random, jobs: list[tuple[str, dict[str, Any]]], alone: list[Any]) -> None:
+    """One request with some fate, whichever model is loaded meanwhile."""
+    number = rng.randrange(len(jobs))
+    path, body = jobs[number]
+    fate = rng.choice(["whole", "whole", "leave", "late", "look"])
+    if fate == "whole":
+        assert said(server.post(path, body)) == alone[number]
+    elif fate == "leave":
+        sock = server.open("POST", path, {**body, "max_tokens": 300})
+        sock.settimeout(rng.random() * 0.2)
+        with contextlib.suppress(TimeoutError):
+            sock.recv(rng.choice([1, 4000]))
+        sock.close()
+    elif fate == "late":
+        reply = server.post(path, {**body, "max_tokens": 300, "timeout_ms": rng.randint(1, 200)})
+        assert reply.status in (200, 408), reply.body
+    else:
+        for route in ("/v1/models", "/stats?model=second", "/metrics", "/api/ps"):
+            assert server.get(route).status == 200
+
+
+def test_a_storm_over_both(serve: Serve) -> None:
+    """Ends of every kind while the models take turns and rest, and signals: nothing is held, and no byte is another."""
+    server = serve("--model-budget-mb", "1", "--model-idle-s", "1", "--max-queue", "128")
+    jobs = [mixed(number) for number in range(24)]
+    alone = [said(server.post(*job)) for job in jobs]
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(16):
+            stormy(server, rng, jobs, alone)
+
+    with ThreadPoolExecutor(10) as pool:
+        works = [pool.submit(work, seed) for seed in range(10)]
+        while not all(one.done() for one in works):
+            for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                server.signal(number)
+            wait(works, timeout=0.05)
+    for one in works:
+        one.result()
+    wait_states(server, first="unloaded", second="unloaded")  # nobody holds them
+    assert server.log.count(" request_start ") == server.log.count(" request_end ")
+    assert [said(server.post(*job)) for job in jobs[:4]] == alone[:4]
 
 
 def resident_mib(server: Server) -> int:

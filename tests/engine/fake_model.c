@@ -91,9 +91,11 @@ static void store_rows(FakeModel *m, const Batch *b, const BatchSeq *s) {
 }
 
 static void follow_script(FakeModel *m, const BatchSeq *s, int32_t position, float *out) {
+    const FakeScript *script = atomic_load(&m->script);
     int32_t mark = position;
-    while (mark > 0 && *cell(m, s, mark) != m->script_mark) mark--;
-    if (position - mark < m->n_script) out[m->script[position - mark]] += 100;
+    if (!script) return;
+    while (mark > 0 && *cell(m, s, mark) != script->mark) mark--;
+    if (position - mark < script->n) out[script->ids[position - mark]] += 100;
 }
 
 static float *compute(FakeModel *m, const BatchSeq *s, float *out) {

@@ -5,13 +5,20 @@
 //
 // A sequence whose first token is odd stammers: most of the time the likeliest token follows from the
 // one before, so that the text goes in circles and guesses come true. With a script the tokens behind
-// the last `script_mark` of a sequence are the script's.
+// the last `mark` of a sequence are the script's.
 #ifndef CLLM_TESTS_FAKE_MODEL_H
 #define CLLM_TESTS_FAKE_MODEL_H
 
 #include "model/batch.h"
 
+#include <stdatomic.h>
+
 enum { FAKE_EMBD = 2 }; // an embedding: the sum of the tokens, and of their positions
+
+typedef struct FakeScript {
+    const int32_t *ids; // [n]
+    int32_t n, mark;
+} FakeScript;
 
 typedef struct FakeModel {
     StepModel step;        // give this to the engine
@@ -21,8 +28,7 @@ typedef struct FakeModel {
     float *listed;         // [max_rows][n_vocab]
     Candidate *candidates; // [max_rows][MOST_CANDIDATES]
     LogitsRow *rows;       // [max_rows]
-    const int32_t *script; // [n_script]
-    int32_t n_script, script_mark;
+    _Atomic(const FakeScript *) script; // NULL: none; another one may be given while a step is computed
     uint64_t n_calls;
     int32_t n_rows, most_rows; // of the last call, of any call
     void (*called)(void *ctx); // if set, at every forward; the tests' clocks tick here

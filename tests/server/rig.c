@@ -68,12 +68,13 @@ void rig_attach(Rig *r) {
 
 void rig_say(Rig *r, const char *text) {
     const Tokenizer *t = r->vocab.tokenizer;
-    token_list_free(&r->script);
-    assert_true(tokenizer_encode(t, str_from(text), (EncodeOptions){.special = true}, &r->script, NULL));
-    assert_true(token_list_push(&r->script, tokenizer_find(t, STR("<|im_end|>"))));
-    r->model->script_mark = tokenizer_find(t, STR("<|im_start|>"));
-    r->model->script = r->script.ids;
-    r->model->n_script = (int32_t)r->script.n;
+    assert_true(r->n_scripts < RIG_SCRIPTS);
+    TokenList *list = &r->tokens[r->n_scripts];
+    FakeScript *script = &r->scripts[r->n_scripts++];
+    assert_true(tokenizer_encode(t, str_from(text), (EncodeOptions){.special = true}, list, NULL));
+    assert_true(token_list_push(list, tokenizer_find(t, STR("<|im_end|>"))));
+    *script = (FakeScript){list->ids, (int32_t)list->n, tokenizer_find(t, STR("<|im_start|>"))};
+    atomic_store(&r->model->script, script); // an answer that was cut short may still be computed
 }
 
 void rig_join(Rig *r) {
@@ -95,7 +96,7 @@ void rig_close(Rig *r) {
     grammar_store_free(r->grammars);
     chat_template_free(r->chat_template);
     workers_free(r->workers);
-    token_list_free(&r->script);
+    for (int i = 0; i < r->n_scripts; i++) token_list_free(&r->tokens[i]);
     if (r->model) fake_model_free(r->model);
     if (r->vocab.tokenizer) tiny_close(&r->vocab);
 }

@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 
+enum { RIG_SCRIPTS = 4 };
+
 typedef struct Rig {
     ServerConfig config;
     EngineConfig limits;
@@ -20,7 +22,9 @@ typedef struct Rig {
     GrammarStore *grammars;
     TinyVocab vocab;
     FakeModel *model;
-    TokenList script;
+    TokenList tokens[RIG_SCRIPTS]; // of the scripts, all of which live as long as the engine
+    FakeScript scripts[RIG_SCRIPTS];
+    int n_scripts;
     Workers *workers;
     Engine *engine;
     Server *server;
@@ -35,7 +39,7 @@ void rig_attach(Rig *r); // ready
 void rig_join(Rig *r);   // stops twice and joins: engines may be freed, and then the server
 void rig_close(Rig *r);  // the same, checks that nothing is left and frees it
 
-// From now on the model's answers to prompts that end in <|im_start|> are this text.
+// From now on the model's answers to prompts that end in <|im_start|> are this text. RIG_SCRIPTS times at most.
 void rig_say(Rig *r, const char *text);
 
 int rig_connect(const Rig *r, int receive_buffer);
