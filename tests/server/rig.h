@@ -39,7 +39,8 @@ void rig_attach(Rig *r); // ready
 void rig_join(Rig *r);   // stops twice and joins: engines may be freed, and then the server
 void rig_close(Rig *r);  // the same, checks that nothing is left and frees it
 
-// From now on the model's answers to prompts that end in <|im_start|> are this text. RIG_SCRIPTS times at most.
+// From now on the model's answers to prompts that end in <|im_start|> are this text. RIG_SCRIPTS times at
+// most.
 void rig_say(Rig *r, const char *text);
 
 int rig_connect(const Rig *r, int receive_buffer);
