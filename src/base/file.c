@@ -58,9 +58,25 @@ static bool replace(const char *path, Str content, mode_t mode) {
     return ok;
 }
 
+// A terminal, a pipe, /dev/null: nothing that another file could stand for.
+static bool is_device(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
+static bool write_into(const char *path, Str content) {
+    int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool ok = write_all(fd, content);
+    int why = errno;
+    close(fd);
+    errno = why;
+    return ok;
+}
+
 bool file_write(const char *path, Str content, mode_t mode, Err *err) {
     char *linked = realpath(path, NULL); // NULL: there is none yet
-    bool ok = replace(linked ? linked : path, content, mode);
+    bool ok = is_device(path) ? write_into(path, content) : replace(linked ? linked : path, content, mode);
     int why = errno;
     free(linked);
     return ok || err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(why));

@@ -3,6 +3,7 @@
 #include "base/file.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,4 +87,27 @@ static void test_replaces(void **state) {
     assert_non_null(strstr(err.msg, "No such file"));
 }
 
-SUITE(file, cmocka_unit_test(test_whole_files), cmocka_unit_test(test_replaces))
+// As /dev/null, which a superuser could replace.
+static void test_a_device_stays(void **state) {
+    (void)state;
+    char folder[] = "/tmp/cllm-file-XXXXXX", path[64], got[8] = "";
+    struct stat info;
+    Err err;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    assert_true(file_write(path, STR("told"), 0600, &err));
+    assert_int_equal(read(reader, got, sizeof got - 1), 4);
+    assert_string_equal(got, "told");
+    close(reader);
+    assert_true(stat(path, &info) == 0 && S_ISFIFO(info.st_mode));
+    assert_int_equal(count_files(folder), 1);
+    unlink(path);
+    assert_false(file_write(folder, STR("x"), 0600, &err)); // nor does a folder
+    assert_int_equal(rmdir(folder), 0);
+}
+
+SUITE(file, cmocka_unit_test(test_whole_files), cmocka_unit_test(test_replaces),
+      cmocka_unit_test(test_a_device_stays))
