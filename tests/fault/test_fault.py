@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from faults import Faults
-from kit import CLLM, Reply, Server
+from kit import CLLM, PATIENCE_S, Reply, Server
 
 ALL = bool(os.environ.get("FAULT_ALL"))
 FLAGS = ["--threads", "2", "--kv-tokens", "1024", "--max-running", "4", "--max-queue", "4"]
@@ -77,7 +77,7 @@ def free_port() -> int:
 
 
 def is_healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -94,7 +94,7 @@ def start(model: Path, faults: Faults, log: Path) -> tuple[int | None, str]:
     command = [str(CLLM), "serve", "--model", str(model), "--port", str(port), *FLAGS]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=out, env=faults.environment)
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_S
     try:
         while process.poll() is None and not is_healthy(port):
             assert time.monotonic() < end, f"neither ready nor ended:\n{log.read_text()}"
@@ -103,7 +103,7 @@ def start(model: Path, faults: Faults, log: Path) -> tuple[int | None, str]:
         faults.clear()
         if code is None:
             process.terminate()
-            assert process.wait(30) == 0, log.read_text()
+            assert process.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -141,7 +141,7 @@ def meaning(reply: Reply) -> Any:
     return VARYING.sub(b"", reply.body), kind
 
 
-def ask(server: Server, request: Request, timeout: float = 20) -> Reply | None:
+def ask(server: Server, request: Request, timeout: float = PATIENCE_S) -> Reply | None:
     """None: the connection was closed without a whole answer."""
     method, path, body = request
     connection = server.connect(timeout)
@@ -195,12 +195,12 @@ def test_running(kind: str, lasting: bool, tiny_model: Path, faults: Faults, tmp
         for request in REQUESTS if kind == "malloc" or ALL else REQUESTS[:5]:
             disturb(server, faults, kind, request, 8 if kind == "malloc" else 2, lasting)
         server.wait_idle()
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while len(os.listdir(f"/proc/{server.process.pid}/fd")) > descriptors:
             assert time.monotonic() < end, "descriptors are left"
             time.sleep(0.01)
         server.signal()
-        assert server.process.wait(30) == 0
+        assert server.process.wait(PATIENCE_S) == 0
     finally:
         server.process.kill()
         server.process.wait()
@@ -235,7 +235,7 @@ def test_loading_another_model(kind: str, tiny_model: Path, faults: Faults, tmp_
             assert reply is not None and reply.json["choices"][0]["text"] == right.json["choices"][0]["text"], f"{kind} {n} of {calls}"
         assert refused > 0
         server.signal()
-        assert server.process.wait(30) == 0
+        assert server.process.wait(PATIENCE_S) == 0
     finally:
         server.process.kill()
         server.process.wait()
