@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-enum { WEIGHT_BYTES = 64 << 10, N_ROWS = 3, N_CANDIDATES = 4 };
+enum { WEIGHT_BYTES = 64 << 10, N_ROWS = 20, N_CANDIDATES = 4 };
 
 static volatile float sink; // keeps the reads
 
@@ -25,7 +25,7 @@ static const uint8_t *weights_behind(void) {
 
 // The last row's logits whole, the one before as candidates.
 static void compute(Model *m, KvType kv_type, Workers *workers) {
-    static const int32_t blocks[] = {1};
+    static const int32_t blocks[] = {1, 0};
     const ModelInfo *info = model_info(m);
     ModelContextConfig config = {.n_blocks = 2, .max_rows = N_ROWS, .max_logits = 2, .kv_type = kv_type};
     ModelContext *c = model_context_new(m, &config, workers, NULL);
