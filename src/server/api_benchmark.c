@@ -10,8 +10,8 @@
 
 enum { BENCH_MAX_REQUESTS = 100000, BENCH_MAX_CONCURRENCY = 1024, BENCH_MAX_PROMPTS = 1024 };
 
-// A run. It is told of each request's end through the sink and starts the next one; it ends when
-// none is live. When the queue is full it waits for an end of its own, which makes room; with none to
+// A run. It is told through the sink when the engine has let go of a request, and starts the next one; it ends
+// when none is live. When the queue is full it waits for one of its own, which makes room; with none to
 // wait for, and at any other refusal (it would be the same the next time), nothing more is started and
 // the answer is that error.
 typedef struct Benchmark {
@@ -109,27 +109,29 @@ static void on_one_end(Request *r) {
     b->generated += r->n_generated;
     b->prompt_tokens += r->n_prompt;
     b->n_ok++;
-    forget(b, r);
-    start_more(b);
 }
 
 static void on_one_failure(Request *r, const ApiError *e) {
     Benchmark *b = r->user;
     b->last = *e;
     b->n_failed++;
+}
+
+// Not at its end: one that a stop string ends still has its place then.
+static void on_one_released(Request *r) {
+    Benchmark *b = r->user;
     forget(b, r);
+    request_free(r);
     start_more(b);
 }
 
-static const RequestSink bench_sink = {NULL, on_one_end, on_one_failure, request_free};
+static const RequestSink bench_sink = {NULL, on_one_end, on_one_failure, on_one_released};
 
-// Abandoned requests do not call their sink, so nothing refers to the run any more.
 static void on_client_gone(void *user) {
     Benchmark *b = user;
     b->x = NULL;
     for (int64_t i = 0; i < b->concurrency; i++)
         if (b->live[i]) request_abandon(b->live[i], OUTCOME_CLIENT_GONE);
-    bench_free(b);
 }
 
 typedef struct BenchmarkJob {

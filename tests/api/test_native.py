@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 
 from kit import Server
 
@@ -123,6 +124,13 @@ def test_benchmark(server: Server) -> None:
     assert data["max_response_time"] <= data["total_time"]
     assert abs(data["avg_throughput"] * data["total_time"] - 48) < 0.1
     assert data["avg_tokens_per_second"] > 0
+
+
+def test_benchmark_where_one_request_has_place(make_server: Callable[..., Server]) -> None:
+    """One that a stop string ends keeps the place for a moment."""
+    server = make_server("--max-running", "1", "--max-queue", "0")
+    body = {"requests": 4, "concurrency": 1, "prompt": PROMPT, "stop": [" "], "max_tokens": 20}
+    assert server.post("/benchmark", body).data["successful_requests"] == 4
 
 
 def test_benchmark_has_a_priority(server: Server) -> None:
