@@ -266,4 +266,4 @@ def test_a_path_with_a_newline(tmp_path: Path) -> None:
     path.symlink_to(SMOLLM2)
     assert cllm("run", "-p", "Hi", "-n", "1", "--temperature", "0", path).returncode == 0
     with serving(model=path) as (process, port):
-        wait_healthy(process, port, 20)
+        wait_healthy(process, port)
