@@ -133,7 +133,7 @@ def test_it_can_be_read_in_the_dark(book: Path, page: Page, name: str) -> None:
 def test_models_names_what_can_be_run() -> None:
     text = (ROOT / "docs/models.md").read_text(encoding="utf-8").partition("refused")[0]
     table = (ROOT / "src/model/arch.c").read_text(encoding="utf-8").partition("archs[] = {")[2].partition("};")[0]
-    archs = set(re.findall(r'^    \{"(\w+)"', table, re.MULTILINE))
+    archs = set(re.findall(r'\.name = "(\w+)"', table))
     types = set(re.findall(r'\[WEIGHT_\w+\] = \{"(\w+)"', (ROOT / "src/kernels/formats.c").read_text(encoding="utf-8")))
     assert archs and archs == set(re.findall(r"`(\w+)`", text))
     assert types and types <= set(re.findall(r"\w+", text))
