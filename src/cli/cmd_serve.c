@@ -19,6 +19,7 @@ typedef struct Serving {
     const Options *options;
     Server *server;
     ModelHosting *hosting;
+    SamplingDefaults sampling;
     ServerEntry entry; // for `cllm ps`
 } Serving;
 
@@ -72,6 +73,14 @@ static ServerConfig server_config(const Options *o) {
         .sse_ping_ns = o->sse_ping_s * 1000000000,
         .drain_timeout_s = (int)o->drain_timeout_s,
     };
+}
+
+static SamplingDefaults sampling_defaults(const Options *o) {
+    return (SamplingDefaults){.temperature = o->default_temperature,
+                              .top_p = o->default_top_p,
+                              .min_p = o->default_min_p,
+                              .repetition_penalty = o->default_repetition_penalty,
+                              .top_k = o->default_top_k};
 }
 
 static bool needs_key(const Options *o) {
@@ -150,6 +159,8 @@ static void announce(Serving *s) {
 
 static bool serve(Serving *s, Err *err) {
     ServerConfig config = server_config(s->options);
+    s->sampling = sampling_defaults(s->options);
+    config.default_sampling = &s->sampling;
     event_setup();
     model_hosting_config(s->hosting, &config);
     s->server = server_new(&config, err);
@@ -158,8 +169,7 @@ static bool serve(Serving *s, Err *err) {
     raise_descriptor_limit(s->options);
     handle_signals(s->server);
     announce(s);
-    bool ok =
-        model_hosting_start(s->hosting, s->server, print_ready, s, err) && serve_until_stopped(s, err);
+    bool ok = model_hosting_start(s->hosting, s->server, print_ready, s, err) && serve_until_stopped(s, err);
     handle_signals(NULL);
     server_entry_remove(&s->entry);
     server_free(s->server);

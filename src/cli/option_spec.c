@@ -55,6 +55,6 @@ void option_put_choices(const OptionSpec *s, Buf *out) {
 
 void option_put_default(const OptionSpec *s, Buf *out) {
     if (s->kind == KIND_INT && s->integer >= 0) buf_printf(out, "%lld", (long long)s->integer);
-    if (s->kind == KIND_REAL) buf_printf(out, "%g", s->number);
+    if (s->kind == KIND_REAL && s->number >= 0) buf_printf(out, "%g", s->number);
     if (option_is_text(s)) buf_puts(out, s->text);
 }

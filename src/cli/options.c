@@ -272,8 +272,10 @@ bool options_find_misspelt(size_t *at, Err *err) {
         if (strncmp(name, "CLLM_", 5) != 0 || !nearest_variable(name, best, &flag)) continue;
         if (strcmp(name, best) == 0) continue;
         ++*at;
-        err_set(err, ERR_INVALID, flag ? "%s means nothing: --%s is for the command line only"
-                                       : "%s means nothing; did you mean %s?", name, best);
+        err_set(err, ERR_INVALID,
+                flag ? "%s means nothing: --%s is for the command line only"
+                     : "%s means nothing; did you mean %s?",
+                name, best);
         return true;
     }
     return false;
@@ -369,6 +371,9 @@ bool options_check(const Options *o, Err *err) {
             err, ERR_INVALID,
             "row_budget (%lld) must be at least max_running (%lld): every running request needs a row in a step",
             (long long)o->row_budget, (long long)o->max_running);
+    if (o->default_top_p == 0 || o->default_repetition_penalty == 0)
+        return err_set(err, ERR_INVALID,
+                       "default_top_p and default_repetition_penalty must be above 0, or below");
     if (o->kv_tokens && o->kv_memory_mb)
         return err_set(err, ERR_INVALID,
                        "kv_tokens and kv_memory_mb both size the KV pool: give one of them");

@@ -5,7 +5,24 @@
 enum { GEN_MAX_BIAS = 4096 };
 static const int64_t gen_max_timeout_ms = 7 * 24 * 3600 * 1000LL;
 
-GenParams gen_params_default(Dialect dialect, const ServerConfig *config) {
+const SamplingDefaults *gen_sampling_defaults(const ServerConfig *config) {
+    static const SamplingDefaults none = {-1, -1, -1, -1, -1};
+    return config->default_sampling ? config->default_sampling : &none;
+}
+
+double gen_default(double servers, double apis) {
+    return servers >= 0 ? servers : apis;
+}
+
+static void set_defaults(const SamplingDefaults *d, SamplingParams *p) {
+    p->temperature = (float)gen_default(d->temperature, (double)p->temperature);
+    p->top_p = (float)gen_default(d->top_p, (double)p->top_p);
+    p->min_p = (float)gen_default(d->min_p, (double)p->min_p);
+    p->repetition_penalty = (float)gen_default(d->repetition_penalty, (double)p->repetition_penalty);
+    p->top_k = (int32_t)gen_default((double)d->top_k, p->top_k);
+}
+
+static GenParams api_default(Dialect dialect, const ServerConfig *config) {
     if (dialect == DIALECT_NATIVE)
         return (GenParams){
             .sampling = {.temperature = 0.7f, .top_p = 0.9f, .repetition_penalty = 1.1f},
@@ -21,6 +38,12 @@ GenParams gen_params_default(Dialect dialect, const ServerConfig *config) {
         .default_tokens = config->default_max_tokens,
         .n = 1,
     };
+}
+
+GenParams gen_params_default(Dialect dialect, const ServerConfig *config) {
+    GenParams p = api_default(dialect, config);
+    set_defaults(gen_sampling_defaults(config), &p.sampling);
+    return p;
 }
 
 static bool read_token_id(const char *key, int32_t n_vocab, int32_t *out) {

@@ -8,6 +8,11 @@
 // The defaults of a dialect.
 GenParams gen_params_default(Dialect dialect, const ServerConfig *config);
 
+// The server's own defaults, all below 0 where it has none; and one of them, or the API's where it is below
+// 0.
+const SamplingDefaults *gen_sampling_defaults(const ServerConfig *config);
+double gen_default(double servers, double apis);
+
 // Reads temperature, top_p, top_k, min_p, the penalties, logit_bias, seed, stop, max_tokens, stream,
 // min_tokens, stop_token_ids, timeout_ms, cache_salt and ignore_eos over the defaults in *p. Failures stick
 // in f.

@@ -169,8 +169,9 @@ static bool answer_load(const Served *served, bool generates, GenPlan *plan) {
 
 // The text of /api/generate as it is.
 static bool read_raw(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
-    return chat_choices_read_text(served, ollama_generate_to_completion(body, e), plan,
-                                  (ChatOwn){form_new(true), form_free}, e);
+    return chat_choices_read_text(
+        served, ollama_generate_to_completion(body, gen_sampling_defaults(served->config), e), plan,
+        (ChatOwn){form_new(true), form_free}, e);
 }
 
 static bool read_generate(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
@@ -182,8 +183,8 @@ static bool read_generate(const Served *served, const json_t *body, GenPlan *pla
     if (!f.ok) return false;
     if (prompt.len == 0) return answer_load(served, true, plan);
     if (raw) return read_raw(served, body, plan, e);
-    return chat_choices_read(served, ollama_generate_to_chat(body, e), plan,
-                             (ChatOwn){form_new(true), form_free}, e);
+    return chat_choices_read(served, ollama_generate_to_chat(body, gen_sampling_defaults(served->config), e),
+                             plan, (ChatOwn){form_new(true), form_free}, e);
 }
 
 static bool read_chat(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
@@ -192,8 +193,8 @@ static bool read_chat(const Served *served, const json_t *body, GenPlan *plan, A
     if (messages && !json_is_array(messages))
         return fields_fail(&f, "messages", "must be an array, not %s", json_kind(messages));
     if (json_array_size(messages) == 0) return answer_load(served, false, plan);
-    return chat_choices_read(served, ollama_chat_to_chat(body, e), plan,
-                             (ChatOwn){form_new(false), form_free}, e);
+    return chat_choices_read(served, ollama_chat_to_chat(body, gen_sampling_defaults(served->config), e),
+                             plan, (ChatOwn){form_new(false), form_free}, e);
 }
 
 void api_ollama_chat(App *app, HttpExchange *x, Str tail) {

@@ -20,10 +20,10 @@ typedef struct Response {
     json_t *name, *call; // of a call; its call_id
 } Response;
 
-static Response *response_new(const json_t *body) {
+static Response *response_new(const json_t *body, const SamplingDefaults *defaults) {
     Response *r = calloc(1, sizeof *r);
     if (!r) return NULL;
-    r->echo = responses_echo(body);
+    r->echo = responses_echo(body, defaults);
     r->output = json_array();
     return r;
 }
@@ -269,7 +269,7 @@ static void fail(Generation *g, const ApiError *e) {
 // ---- requests
 
 static bool read(const Served *served, const json_t *body, GenPlan *plan, ApiError *e) {
-    ChatOwn own = {response_new(body), response_free};
+    ChatOwn own = {response_new(body, gen_sampling_defaults(served->config)), response_free};
     return chat_choices_read(served, responses_to_chat(body, e), plan, own, e);
 }
 

@@ -88,7 +88,14 @@ static json_t *read_messages(const json_t *body, ApiError *e) {
 
 // ---- the rest
 
-static bool read_options(const json_t *body, json_t *out, ApiError *e) {
+static void put_defaults(const SamplingDefaults *d, json_t *out) {
+    json_object_set_new(out, "temperature", json_real(gen_default(d->temperature, 0.8)));
+    json_object_set_new(out, "top_k", json_integer((json_int_t)gen_default((double)d->top_k, 40)));
+    json_object_set_new(out, "top_p", json_real(gen_default(d->top_p, 0.9)));
+    json_object_set_new(out, "repetition_penalty", json_real(gen_default(d->repetition_penalty, 1.1)));
+}
+
+static bool read_options(const json_t *body, const SamplingDefaults *defaults, json_t *out, ApiError *e) {
     static const struct {
         const char *from, *to;
     } names[] = {
@@ -105,10 +112,7 @@ static bool read_options(const json_t *body, json_t *out, ApiError *e) {
     if (options && !json_is_null(options) && !json_is_object(options))
         return api_error_set(e, 400, NULL, "options", "options must be an object, not %s",
                              json_kind(options));
-    json_object_set_new(out, "temperature", json_real(0.8));
-    json_object_set_new(out, "top_k", json_integer(40));
-    json_object_set_new(out, "top_p", json_real(0.9));
-    json_object_set_new(out, "repetition_penalty", json_real(1.1));
+    put_defaults(defaults, out);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (!json_is_null(json_object_get(options, names[i].from)))
             json_copy_field(out, names[i].to, options, names[i].from);
@@ -143,23 +147,24 @@ static bool read_think(const json_t *body, json_t *out, ApiError *e) {
 }
 
 // What both routes have in common. Takes the reference of `out`, and gives it back or NULL.
-static json_t *read_common(const json_t *body, json_t *out, ApiError *e) {
+static json_t *read_common(const json_t *body, const SamplingDefaults *defaults, json_t *out, ApiError *e) {
     static const char *const same[] = {"timeout_ms", "priority", "cache_salt", "logprobs", "top_logprobs"};
     json_t *stream = json_object_get(body, "stream");
     json_object_set(out, "stream", stream && !json_is_null(stream) ? stream : json_true());
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) json_copy_field(out, same[i], body, same[i]);
-    if (read_options(body, out, e) && read_format(body, out, e) && read_think(body, out, e)) return out;
+    if (read_options(body, defaults, out, e) && read_format(body, out, e) && read_think(body, out, e))
+        return out;
     json_decref(out);
     return NULL;
 }
 
-json_t *ollama_chat_to_chat(const json_t *body, ApiError *e) {
+json_t *ollama_chat_to_chat(const json_t *body, const SamplingDefaults *defaults, ApiError *e) {
     json_t *messages = read_messages(body, e);
     if (!messages) return NULL;
     json_t *out = json_pack("{s:o, s:b}", "messages", messages, "continue_final_message",
                             chat_messages_continue(messages)); // as Ollama does
     json_copy_field(out, "tools", body, "tools");
-    return read_common(body, out, e);
+    return read_common(body, defaults, out, e);
 }
 
 static bool refuse(const json_t *body, const char *name, const char *what, ApiError *e) {
@@ -172,14 +177,14 @@ static bool check_generate(const json_t *body, ApiError *e) {
            refuse(body, "context", "is no longer known to Ollama either; use /api/chat", e);
 }
 
-json_t *ollama_generate_to_chat(const json_t *body, ApiError *e) {
+json_t *ollama_generate_to_chat(const json_t *body, const SamplingDefaults *defaults, ApiError *e) {
     json_t *prompt = json_object_get(body, "prompt"), *system = json_object_get(body, "system");
     if (!check_generate(body, e) || !refuse(body, "suffix", "needs raw: true", e)) return NULL;
     json_t *messages = json_array();
     if (is_given(system))
         json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "system", "content", system));
     json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "user", "content", prompt));
-    return read_common(body, json_pack("{s:o}", "messages", messages), e);
+    return read_common(body, defaults, json_pack("{s:o}", "messages", messages), e);
 }
 
 // Completions have one number for both: how many of the likeliest.
@@ -193,12 +198,12 @@ static bool read_text_logprobs(const json_t *body, json_t *out, ApiError *e) {
     return f.ok;
 }
 
-json_t *ollama_generate_to_completion(const json_t *body, ApiError *e) {
+json_t *ollama_generate_to_completion(const json_t *body, const SamplingDefaults *defaults, ApiError *e) {
     if (!check_generate(body, e)) return NULL;
     json_t *out = json_object();
     json_copy_field(out, "prompt", body, "prompt");
     json_copy_field(out, "suffix", body, "suffix");
-    out = read_common(body, out, e);
+    out = read_common(body, defaults, out, e);
     if (!out || read_text_logprobs(body, out, e)) return out;
     json_decref(out);
     return NULL;

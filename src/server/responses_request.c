@@ -296,18 +296,18 @@ json_t *responses_to_chat(const json_t *body, ApiError *e) {
     return NULL;
 }
 
-json_t *responses_echo(const json_t *body) {
+json_t *responses_echo(const json_t *body, const SamplingDefaults *defaults) {
     static const char *const given[] = {"instructions", "max_output_tokens",
                                         "metadata",     "parallel_tool_calls",
                                         "reasoning",    "temperature",
                                         "text",         "tool_choice",
                                         "tools",        "top_p",
                                         "truncation",   "user"};
-    json_t *echo =
-        json_pack("{s:n, s:n, s:{}, s:b, s:{s:n, s:n}, s:f, s:{s:{s:s}}, s:s, s:[], s:f, s:s, s:n}",
-                  "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", 1, "reasoning",
-                  "effort", "summary", "temperature", 1.0, "text", "format", "type", "text", "tool_choice",
-                  "auto", "tools", "top_p", 1.0, "truncation", "disabled", "user");
+    json_t *echo = json_pack(
+        "{s:n, s:n, s:{}, s:b, s:{s:n, s:n}, s:f, s:{s:{s:s}}, s:s, s:[], s:f, s:s, s:n}", "instructions",
+        "max_output_tokens", "metadata", "parallel_tool_calls", 1, "reasoning", "effort", "summary",
+        "temperature", gen_default(defaults->temperature, 1), "text", "format", "type", "text", "tool_choice",
+        "auto", "tools", "top_p", gen_default(defaults->top_p, 1), "truncation", "disabled", "user");
     for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
         json_t *value = json_object_get(body, given[i]);
         if (value && !json_is_null(value)) json_object_set(echo, given[i], value);

@@ -37,12 +37,19 @@ typedef struct ModelHost {
     void (*unload)(void *ctx, int32_t model);
 } ModelHost;
 
+// What a request gets that does not say; below 0: what its API's default is.
+typedef struct SamplingDefaults {
+    double temperature, top_p, min_p, repetition_penalty;
+    int64_t top_k;
+} SamplingDefaults;
+
 typedef struct ServerConfig {
     const char *host;           // address to bind, "127.0.0.1"
     int port;                   // 0: any free one; server_port tells
     HttpLimits limits;          // of connections, heads and bodies
     size_t max_pending_bytes;   // unread reply bytes of a slow reader before it is cancelled
     int32_t default_max_tokens; // of the OpenAI routes when the request names none; 0: up to the context
+    const SamplingDefaults *default_sampling; // borrowed; NULL: all as the APIs have it
     int64_t default_timeout_ms; // a request's deadline when it names none; 0: none
     const ModelSpec *models;    // [n_models], n_models >= 1: the first is loaded at the start
     int32_t n_models;

@@ -91,7 +91,7 @@ def test_help_lists_every_option(command: str) -> None:
         (("serve", "--prot", "1"), 2, "cllm serve: unknown option --prot; did you mean --port?"),
         (("frobnicate",), 2, "there is no command 'frobnicate'; `cllm --help` lists all"),
         (("man", "sevre"), 2, "cllm man: there is no command 'sevre'; did you mean serve?"),
-        (("serve", "--temperature", "1"), 2, "cllm serve: unknown option --temperature; --help lists all"),
+        (("serve", "--temperature", "1"), 2, "cllm serve: unknown option --temperature; did you mean --default-temperature?"),
         (("serve", "-m", SMOLLM2, "--host", "192.0.2.1"), 1, "--host wants an address of this machine"),
         (("serve", "-m", SMOLLM2, "--cors-origin", "http://a.example/"), 1, "'http://a.example/' is no origin: SCHEME://HOST[:PORT]"),
         (("serve", "-m", SMOLLM2, "--cors-origin", "https://a.example, b.example"), 1, "'b.example' is no origin"),
