@@ -90,7 +90,9 @@ static void take_turn(Session *s, Terminal *t, const Buf *text) {
 
 static void chat_loop(Session *s, Terminal *t) {
     Buf text = {0};
-    fputs("Ctrl-C stops an answer, Ctrl-D leaves, /help lists commands.\n", stderr);
+    const ModelInfo *info = model_info(s->runtime.model);
+    fprintf(stderr, "%s (%s)\nCtrl-C stops an answer, Ctrl-D leaves, /help lists commands.\n", info->name,
+            info->quantization);
     for (bool leave = false; !leave;) {
         LineInput input = read_text(t, &text);
         if (input == LINE_END || text.failed) break;

@@ -7,6 +7,7 @@
 #include "cli/server_list.h"
 #include "server/event_setup.h"
 #include "server/server.h"
+#include "server/web_assets.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -124,11 +125,12 @@ static void print_ready(void *arg, const Runtime *first) {
     char url[320];
     const ModelInfo *info = model_info(first->model);
     const char *key = needs_key(s->options) ? "-H \"Authorization: Bearer $CLLM_API_KEY\" " : "";
+    const char *page = web_asset(STR("index.html")) ? " (a page, in a browser)" : "";
     reachable_url(s->options, server_port(s->server), url, sizeof url);
     if (s->options->more_model.n > 0)
-        printf("cLLM serves %s on %s\n", model_hosting_summary(s->hosting), url);
+        printf("cLLM serves %s on %s%s\n", model_hosting_summary(s->hosting), url, page);
     else
-        printf("cLLM serves %s (%s) on %s\n", info->name, info->quantization, url);
+        printf("cLLM serves %s (%s) on %s%s\n", info->name, info->quantization, url, page);
     if (first->chat_template)
         printf(
             "Try: curl -s %s/v1/chat/completions %s-H 'Content-Type: application/json' "

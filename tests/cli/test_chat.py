@@ -129,6 +129,7 @@ def test_editing_history_and_several_lines(state: Path, tmp_path: Path) -> None:
 def test_commands(state: Path, tmp_path: Path) -> None:
     file = tmp_path / "a chat.json"
     with chat(state, "-n", "24", "-s", "You are a helpful assistant.") as terminal:
+        assert re.search(r"Smollm2 135M .* \(Q4_1\)\r\nCtrl-C stops", terminal.raw)  # what one talks to
 
         def say(keys: str, expect: str) -> str:
             terminal.type(keys + "\n")

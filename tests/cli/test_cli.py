@@ -223,7 +223,7 @@ def test_prints_a_working_command_and_ends(server: tuple[subprocess.Popen[str], 
     process, port = server
     wait_healthy(process, port)
     assert process.stdout is not None and process.stderr is not None
-    assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+    assert re.search(rf" on http://127.0.0.1:{port}( \(a page, in a browser\))?$", process.stdout.readline())
     line = process.stdout.readline()
     assert line.startswith("Try: curl ")
     words = shlex.split(line.removeprefix("Try: "))
