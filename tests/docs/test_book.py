@@ -139,6 +139,18 @@ def test_models_names_what_can_be_run() -> None:
     assert types and types <= set(re.findall(r"\w+", text))
 
 
+def test_what_others_words_are_here() -> None:
+    """The last column of the table for those who come from elsewhere names options and routes that there are."""
+    rows = [line for line in (ROOT / "docs/coming-from.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ") and "`" in line]
+    told = " ".join(row.strip("|").rpartition(" | ")[2] for row in rows)
+    options = (ROOT / "src/cli/options.def").read_text(encoding="utf-8")
+    known = {name.replace("_", "-") for name in re.findall(r"^OPT_\w+ *\((\w+)", options, re.MULTILINE)}
+    named = set(re.findall(r"--([a-z][\w-]*)", told))
+    assert len(named) > 15 and named <= known
+    routes = (ROOT / "src/server/routes.c").read_text(encoding="utf-8")
+    assert [path for path in re.findall(r"`(/[\w/-]+)`", told) if f'"{path}"' not in routes] == []
+
+
 def test_the_options_are_up_to_date() -> None:
     run("tools/gen_options.py", "--check")
 
