@@ -48,7 +48,8 @@ typedef struct AutomatonTables {
     Place found[AUTOMATON_MAX_PLACES];
     int32_t n_found;
     bool overflow;
-    int32_t moved[MAX_FRAMES]; // automaton_keep: a frame's new number
+    Frame path[AUTOMATON_MAX_DEPTH]; // automaton_alike: the frames of a stack from the top
+    int32_t moved[MAX_FRAMES];       // automaton_keep: a frame's new number
 } AutomatonTables;
 
 static uint32_t mix(uint32_t h, int32_t value) {
@@ -264,6 +265,69 @@ bool automaton_accepts(const Automaton *a, int32_t state) {
 
 bool automaton_is_final(const Automaton *a, int32_t state) {
     return may_end(a, state) && a->tables->states[state].n == 1;
+}
+
+// ---- states that the next bytes cannot tell apart
+
+// A count that is compared as this one is, `steps` times from the next on.
+static int32_t alike_count(const Node *n, int32_t count, int64_t steps) {
+    if (n->max != RX_ENDLESS && count + steps >= n->max) return count;
+    if (count + 1 >= n->min) return n->min > 0 ? n->min - 1 : 0;
+    return count + steps < n->min ? 0 : count;
+}
+
+// How often a body can end in so many bytes; the one that is under way may end before the first.
+static int64_t steps_within(const Grammar *g, const Node *repeat, int64_t bytes) {
+    int32_t least = g->least[repeat->first];
+    return least == 0 ? INT32_MAX : bytes > 0 ? 1 + bytes / least : 1;
+}
+
+// The bytes that come at least before what is behind a frame has ended too.
+static int64_t least_behind(const Grammar *g, const Frame *f) {
+    const Node *n = &g->nodes[f->node];
+    int64_t again = n->kind == NODE_REPEAT && n->min > f->count + 1 ? n->min - f->count - 1 : 0;
+    return again * g->least[n->first] + g->least[n->next];
+}
+
+// The part of a stack that so many bytes can come to. false: no room.
+static bool alike_stack(Automaton *a, Place p, int32_t bytes, int32_t *out) {
+    AutomatonTables *t = a->tables;
+    const Grammar *g = a->g;
+    int64_t left = bytes - g->least[p.node], n = 0;
+    int32_t depth = p.stack == NO_FRAME ? 0 : t->frames[p.stack].depth;
+    bool may_cut = depth + (int64_t)bytes * g->climb <= AUTOMATON_MAX_DEPTH;
+    int32_t f = p.stack;
+    for (; f != NO_FRAME && left >= 0; f = t->frames[f].parent) {
+        Frame frame = t->frames[f];
+        const Node *node = &g->nodes[frame.node];
+        int64_t here = left;
+        left -= least_behind(g, &frame);
+        if (node->kind == NODE_REPEAT)
+            frame.count = alike_count(node, frame.count, steps_within(g, node, here));
+        t->path[n++] = frame;
+    }
+    *out = may_cut ? NO_FRAME : f;
+    while (n-- > 0)
+        if (!push_frame(t, *out, t->path[n].node, t->path[n].count, out)) return false;
+    return true;
+}
+
+int32_t automaton_alike(Automaton *a, int32_t state, int32_t bytes) {
+    AutomatonTables *t = a->tables;
+    State s = t->states[state];
+    int32_t kept = 0;
+    begin_walk(t);
+    for (int32_t i = 0; i < s.n; i++) {
+        Place p = t->places[s.first + i];
+        if (!alike_stack(a, p, bytes, &p.stack)) return AUTOMATON_FULL;
+        note_place(t, p);
+    }
+    sort_places(t->found, t->n_found);
+    for (int32_t i = 0; i < t->n_found; i++)
+        if (kept == 0 || before(t->found[kept - 1], t->found[i])) t->found[kept++] = t->found[i];
+    t->n_found = kept;
+    a->work += s.n;
+    return settle(a);
 }
 
 // ---- making room

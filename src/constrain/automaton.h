@@ -34,6 +34,10 @@ void automaton_free(Automaton *a); // NULL is allowed
 int32_t automaton_start(Automaton *a); // the state before the first byte; AUTOMATON_FULL: too ambiguous
 bool automaton_accepts(const Automaton *a, int32_t state);  // the text so far is a whole one
 bool automaton_is_final(const Automaton *a, int32_t state); // and nothing may follow
+// A state that the same texts of up to `bytes` bytes lead on from as from this one: counts that no such text
+// brings to their bounds are reset, and what lies deeper in stacks than any comes is cut off. So many states
+// have one in common. AUTOMATON_FULL: room must be made first.
+int32_t automaton_alike(Automaton *a, int32_t state, int32_t bytes);
 // Forgets all states but one and returns its new number.
 int32_t automaton_keep(Automaton *a, int32_t state);
 

@@ -1,6 +1,7 @@
 #include "constrain/grammar.h"
 
 #include "constrain/grammar_check.h"
+#include "constrain/grammar_sizes.h"
 #include "constrain/grow.h"
 #include "constrain/utf8_class.h"
 
@@ -189,6 +190,8 @@ static void number_classes(Grammar *g) {
         if (b > 0 && begins[b]) g->n_classes++;
         g->class_of[b] = (uint8_t)g->n_classes;
     }
+    for (int b = 255; b >= 0; b--)
+        g->class_last[b] = b == 255 || begins[b + 1] ? (uint8_t)b : g->class_last[b + 1];
     g->n_classes++;
 }
 
@@ -203,7 +206,7 @@ static bool compile_rules(Compiler *c, Err *err) {
     resolve_calls(g);
     number_classes(g);
     g->start = g->entries[0];
-    return true;
+    return grammar_sizes(g, err);
 }
 
 Grammar *grammar_compile(const Rules *r, Err *err) {
@@ -229,5 +232,6 @@ void grammar_free(Grammar *g) {
     free(g->edges);
     free(g->targets);
     free(g->entries);
+    free(g->least);
     free(g);
 }

@@ -16,7 +16,8 @@
 
 enum {
     GRAMMAR_MAX_NODES = 1 << 19,
-    GRAMMAR_RETURN = 0 // the one RETURN node
+    GRAMMAR_RETURN = 0, // the one RETURN node
+    GRAMMAR_MANY_BYTES = 255
 };
 
 typedef enum NodeKind { NODE_RETURN, NODE_BYTES, NODE_SPLIT, NODE_CALL, NODE_REPEAT } NodeKind;
@@ -43,8 +44,11 @@ typedef struct Grammar {
     int32_t n_targets, cap_targets;
     int32_t *entries; // [n_rules]
     int32_t start;
+    uint8_t *least; // [n_nodes] no text from the node to its RETURN has fewer bytes (at most MANY_BYTES)
+    int32_t climb;  // most calls and repetitions that are entered between two bytes, one in another
     // Bytes that no edge tells apart are one class.
     uint8_t class_of[256];
+    uint8_t class_last[256]; // the last byte of the byte's class
     int32_t n_classes;
 } Grammar;
 

@@ -12,7 +12,8 @@
 enum {
     MAX_GRAMMARS = 64, // kept
     MAX_IDLE = 24,     // masks that wait for a request, of all grammars
-    MAX_CHOICES = 1 << 14
+    MAX_CHOICES = 1 << 14,
+    FIRST_PIECES = 8 // of the first mask, when a request is taken up
 };
 
 // One request's: the mask is lent to it.
@@ -110,6 +111,10 @@ static bool write_key(const GrammarSpec *spec, Buf *key, Err *err) {
 
 static GrammarConstraint *own(Constraint *c) {
     return (GrammarConstraint *)c;
+}
+
+static bool constraint_ready(Constraint *c) {
+    return token_mask_ready(own(c)->mask);
 }
 
 static const uint64_t *constraint_mask(Constraint *c) {
@@ -279,8 +284,8 @@ void shared_grammar_release(SharedGrammar *g) {
 }
 
 static GrammarConstraint *new_constraint(SharedGrammar *g, Err *err) {
-    static const ConstraintOps ops = {constraint_mask, constraint_accept, constraint_is_done,
-                                      constraint_guess, constraint_done};
+    static const ConstraintOps ops = {constraint_ready,   constraint_mask,  constraint_accept,
+                                      constraint_is_done, constraint_guess, constraint_done};
     GrammarConstraint *c = calloc(1, sizeof *c);
     if (!c) {
         err_set(err, ERR_NOMEM, "out of memory for a request's grammar");
@@ -305,6 +310,9 @@ Constraint *shared_grammar_constraint(SharedGrammar *g, Err *err) {
         token_mask_restart(c->mask);
     else if (!(c = new_constraint(g, err)))
         return NULL;
+    // The first mask costs most, and nobody waits for this thread as steps do.
+    for (int i = 0; i < FIRST_PIECES && !token_mask_ready(c->mask); i++) {
+    }
     lock(s);
     g->n_users++;
     unlock(s);

@@ -31,6 +31,11 @@ static const uint64_t *mixed_mask(LateConstraint *c, const int32_t *more, int n)
     return c->mixed;
 }
 
+static bool ready(Constraint *base) {
+    LateConstraint *c = own(base);
+    return c->state == LATE_THINKING || c->inner->ops->ready(c->inner);
+}
+
 static const uint64_t *mask(Constraint *base) {
     LateConstraint *c = own(base);
     switch (c->state) {
@@ -72,7 +77,7 @@ static void release(Constraint *base) {
     free(base);
 }
 
-static const ConstraintOps late_ops = {mask, accept, is_done, guess, release};
+static const ConstraintOps late_ops = {ready, mask, accept, is_done, guess, release};
 
 bool late_marks_find(const Tokenizer *t, Str open, Str close, bool is_open, LateMarks *out) {
     *out = (LateMarks){is_open ? -1 : tokenizer_find(t, open), tokenizer_find(t, close), is_open};

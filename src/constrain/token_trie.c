@@ -5,11 +5,13 @@
 
 #include <stdlib.h>
 
-// A token to be sorted: by its first eight bytes, which mostly decide.
+// A token to be sorted: by its trie, then by its first eight bytes, which mostly decide.
 typedef struct Entry {
     uint64_t prefix;
     const TokenTrie *trie;
     int32_t token;
+    TokenSlice slice;
+    TokenSpan span;
 } Entry;
 
 static uint64_t prefix_of(Str s) {
@@ -20,6 +22,8 @@ static uint64_t prefix_of(Str s) {
 
 static int by_bytes(const void *a, const void *b) {
     const Entry *x = a, *y = b;
+    if (x->slice != y->slice) return x->slice < y->slice ? -1 : 1;
+    if (x->span != y->span) return x->span < y->span ? -1 : 1;
     if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
     Str s = token_trie_bytes(x->trie, x->token), t = token_trie_bytes(y->trie, y->token);
     int order = memcmp(s.ptr, t.ptr, num_min(s.len, t.len));
@@ -55,7 +59,7 @@ static TokenSlice slice_of(Str s, size_t *n_chars) {
         if (byte == '"' || byte == '\\') slice = TOKENS_TEXT;
         *n_chars += (byte & 0xC0) != 0x80;
     }
-    return *n_chars <= TOKEN_MAX_CHARS ? slice : TOKENS_REST;
+    return slice;
 }
 
 // ---- tries
@@ -101,8 +105,7 @@ static void fill_nodes(const TokenTrie *t, Trie *trie, const Entry *entries, siz
     trie->nodes[at] = (TrieNode){.first = (uint32_t)n};
 }
 
-static bool build_trie(const TokenTrie *t, Trie *trie, Entry *entries, size_t n) {
-    qsort(entries, n, sizeof *entries, by_bytes);
+static bool build_trie(const TokenTrie *t, Trie *trie, const Entry *entries, size_t n) {
     trie->n_tokens = (uint32_t)n;
     trie->n_nodes = count_nodes(t, entries, n);
     trie->nodes = calloc((size_t)trie->n_nodes + 1, sizeof *trie->nodes);
@@ -112,33 +115,56 @@ static bool build_trie(const TokenTrie *t, Trie *trie, Entry *entries, size_t n)
     return true;
 }
 
-static bool build_levels(const TokenTrie *t, Trie *trie) {
+static int by_length(const void *a, const void *b) {
+    const LongToken *x = a, *y = b;
+    return (x->n_chars > y->n_chars) - (x->n_chars < y->n_chars);
+}
+
+static bool build_plain(const TokenTrie *t, PlainTokens *plain, const Entry *entries, size_t n) {
     size_t n_words = t->n_words, n_chars;
-    trie->up_to = calloc((TOKEN_MAX_CHARS + 1) * n_words, sizeof *trie->up_to);
-    if (!trie->up_to) return false;
-    for (uint32_t i = 0; i < trie->n_tokens; i++) {
-        slice_of(token_trie_bytes(t, trie->tokens[i]), &n_chars);
-        bits_set(trie->up_to + n_chars * n_words, trie->tokens[i]);
+    plain->up_to = calloc((TOKEN_MAX_CHARS + 1) * n_words, sizeof *plain->up_to);
+    plain->longer = malloc((n + 1) * sizeof *plain->longer);
+    if (!plain->up_to || !plain->longer) return false;
+    for (size_t i = 0; i < n; i++) {
+        int32_t token = entries[i].token;
+        slice_of(token_trie_bytes(t, token), &n_chars);
+        if ((int32_t)n_chars > plain->most_chars) plain->most_chars = (int32_t)n_chars;
+        if (n_chars > TOKEN_MAX_CHARS)
+            plain->longer[plain->n_longer++] = (LongToken){token, (int32_t)n_chars};
+        else
+            bits_set(plain->up_to + n_chars * n_words, token);
     }
+    qsort(plain->longer, plain->n_longer, sizeof *plain->longer, by_length);
     for (size_t i = n_words; i < (TOKEN_MAX_CHARS + 1) * n_words; i++)
-        trie->up_to[i] |= trie->up_to[i - n_words];
+        plain->up_to[i] |= plain->up_to[i - n_words];
     return true;
 }
 
+static bool build_slice(TokenTrie *t, TokenSlice slice, const Entry *entries, size_t n) {
+    size_t n_short = 0;
+    while (n_short < n && entries[n_short].span == TOKENS_SHORT) n_short++;
+    return build_trie(t, &t->tries[slice][TOKENS_SHORT], entries, n_short) &&
+           build_trie(t, &t->tries[slice][TOKENS_LONG], entries + n_short, n - n_short) &&
+           (slice == TOKENS_REST || build_plain(t, &t->plain[slice], entries, n));
+}
+
 static bool build_slices(TokenTrie *t) {
-    size_t n[N_TOKEN_SLICES] = {0}, n_chars;
-    Entry *entries = malloc(((size_t)t->n_vocab + 1) * N_TOKEN_SLICES * sizeof *entries);
+    size_t n = 0, n_chars, end = 0;
+    Entry *entries = malloc(((size_t)t->n_vocab + 1) * sizeof *entries);
     if (!entries) return false;
     for (int32_t i = 0; i < t->n_vocab; i++) {
         Str s = token_trie_bytes(t, i);
         if (s.len == 0) continue;
-        TokenSlice slice = slice_of(s, &n_chars);
-        entries[(size_t)slice * (size_t)t->n_vocab + n[slice]++] = (Entry){prefix_of(s), t, i};
+        TokenSpan span = s.len <= TOKEN_SHORT_BYTES ? TOKENS_SHORT : TOKENS_LONG;
+        entries[n++] = (Entry){prefix_of(s), t, i, slice_of(s, &n_chars), span};
     }
+    qsort(entries, n, sizeof *entries, by_bytes);
     bool ok = true;
-    for (int i = 0; i < N_TOKEN_SLICES && ok; i++)
-        ok = build_trie(t, &t->slices[i], entries + (size_t)i * (size_t)t->n_vocab, n[i]) &&
-             (i == TOKENS_REST || build_levels(t, &t->slices[i]));
+    for (int slice = 0; slice < N_TOKEN_SLICES && ok; slice++) {
+        size_t begin = end;
+        while (end < n && (int)entries[end].slice == slice) end++;
+        ok = build_slice(t, (TokenSlice)slice, entries + begin, end - begin);
+    }
     free(entries);
     return ok;
 }
@@ -163,12 +189,13 @@ static int32_t longest_in(const Trie *trie, Str text) {
 int32_t token_trie_longest(const TokenTrie *t, Str text) {
     int32_t longest = -1;
     size_t len = 0;
-    for (int i = 0; i < N_TOKEN_SLICES; i++) {
-        int32_t token = longest_in(&t->slices[i], text);
-        if (token < 0 || token_trie_bytes(t, token).len <= len) continue;
-        longest = token;
-        len = token_trie_bytes(t, token).len;
-    }
+    for (int slice = 0; slice < N_TOKEN_SLICES; slice++)
+        for (int span = 0; span < N_TOKEN_SPANS; span++) {
+            int32_t token = longest_in(&t->tries[slice][span], text);
+            if (token < 0 || token_trie_bytes(t, token).len <= len) continue;
+            longest = token;
+            len = token_trie_bytes(t, token).len;
+        }
     return longest;
 }
 
@@ -189,10 +216,14 @@ TokenTrie *token_trie_new(const Tokenizer *tokenizer, Err *err) {
 
 void token_trie_free(TokenTrie *t) {
     if (!t) return;
-    for (int i = 0; i < N_TOKEN_SLICES; i++) {
-        free(t->slices[i].nodes);
-        free(t->slices[i].tokens);
-        free(t->slices[i].up_to);
+    for (int i = 0; i < N_TOKEN_SLICES; i++)
+        for (int k = 0; k < N_TOKEN_SPANS; k++) {
+            free(t->tries[i][k].nodes);
+            free(t->tries[i][k].tokens);
+        }
+    for (int i = 0; i < N_PLAIN_SLICES; i++) {
+        free(t->plain[i].up_to);
+        free(t->plain[i].longer);
     }
     free(t->offsets);
     free(t->ends);

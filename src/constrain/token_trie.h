@@ -8,7 +8,8 @@
 // string of JSON, or wherever a grammar allows any text, they are all allowed, and it would be a waste to
 // look at each. So tokens fall into slices, and a slice tells beforehand which of its tokens have at most
 // so many characters; a grammar's state that goes on with any characters of a slice's alphabet for so
-// long is then answered without a walk (token_mask.c). Only TOKENS_REST is always walked.
+// long is then answered without a walk (token_mask.c). Only TOKENS_REST is always walked. The few long tokens
+// stand apart, since what a grammar says of them depends on more than what it says of short ones.
 //
 // Left out, and so never allowed, are control, unknown, unused and user-defined tokens, and those of more
 // than TOKEN_MAX_BYTES bytes.
@@ -20,15 +21,19 @@
 
 enum {
     TOKEN_MAX_BYTES = 255,
-    TOKEN_MAX_CHARS = 32, // of tokens in plain slices
+    TOKEN_MAX_CHARS = 32, // of tokens that have a bitset for their length
+    TOKEN_SHORT_BYTES = 16
 };
 
 typedef enum TokenSlice {
     TOKENS_JSON, // characters from space on, without " \ and DEL
     TOKENS_TEXT, // " and \ too; at least one of them
     TOKENS_REST,
-    N_TOKEN_SLICES
+    N_TOKEN_SLICES,
+    N_PLAIN_SLICES = TOKENS_REST
 } TokenSlice;
+
+typedef enum TokenSpan { TOKENS_SHORT, TOKENS_LONG, N_TOKEN_SPANS } TokenSpan;
 
 typedef struct TrieNode {
     uint32_t end, first;
@@ -40,15 +45,27 @@ typedef struct Trie {
     uint32_t n_nodes;
     int32_t *tokens; // [n_tokens] in the order of their bytes
     uint32_t n_tokens;
-    uint64_t *up_to; // plain slices: [TOKEN_MAX_CHARS + 1][n_words] the tokens of at most so many characters
 } Trie;
+
+typedef struct LongToken {
+    int32_t token, n_chars;
+} LongToken;
+
+// A plain slice by lengths in characters.
+typedef struct PlainTokens {
+    uint64_t *up_to;   // [TOKEN_MAX_CHARS + 1][n_words] the tokens of at most so many
+    LongToken *longer; // [n_longer] those of more, by their lengths
+    uint32_t n_longer;
+    int32_t most_chars;
+} PlainTokens;
 
 typedef struct TokenTrie {
     int32_t n_vocab;
     size_t n_words;    // of a bitset over the vocabulary
     uint32_t *offsets; // [n_vocab + 1] of the tokens' bytes; those left out have none
     Buf bytes;
-    Trie slices[N_TOKEN_SLICES];
+    Trie tries[N_TOKEN_SLICES][N_TOKEN_SPANS];
+    PlainTokens plain[N_PLAIN_SLICES];
     int32_t *ends; // [n_ends] end tokens
     size_t n_ends;
 } TokenTrie;

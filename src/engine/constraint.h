@@ -4,7 +4,10 @@
 // may follow. Masking is the last thing done to logits before one is chosen, and it is hard: nothing
 // outside the mask is ever chosen, whatever biases say.
 //
-// Thread: mask, accept, is_done and guess are called by the engine's threads, one at a time for a
+// Finding a mask may take long. It is done in pieces of bounded work, so that the engine can divide them among
+// steps and no sequence is held up by the mask of another.
+//
+// Thread: ready, mask, accept, is_done and guess are called by the engine's threads, one at a time for a
 // constraint, and must not allocate; free by the front thread.
 #ifndef CLLM_ENGINE_CONSTRAINT_H
 #define CLLM_ENGINE_CONSTRAINT_H
@@ -15,6 +18,8 @@
 typedef struct Constraint Constraint;
 
 typedef struct ConstraintOps {
+    // Works on the mask for a fraction of a millisecond. true: mask() takes no longer than copying it.
+    bool (*ready)(Constraint *c);
     // The tokens that may follow, as a bitset of c->n_tokens bits; valid until the next call. NULL: there is
     // none, and the request ends with FINISH_NO_TOKEN. End tokens are in it where the text may end.
     const uint64_t *(*mask)(Constraint *c);

@@ -40,6 +40,8 @@ struct EngineCore {
     Sampling *samplings; // [max_running], in the order of their rows
     Scoring *scorings;   // [max_logits]
     int32_t n_scorings;
+    Seq **constrained; // [max_running] whose masks are looked after in this step
+    int32_t n_constrained;
     int32_t *chosen;       // [max_logits] a token for each row of logits that was used
     const LogitsRow *rows; // the step's
     RowPrice price;
@@ -107,7 +109,8 @@ EngineCore *engine_core_new(const EngineConfig *config, const StepModel *model, 
     c->samplings = calloc((size_t)config->max_running, sizeof c->samplings[0]);
     c->chosen = calloc((size_t)model->max_logits, sizeof c->chosen[0]);
     c->scorings = calloc((size_t)model->max_logits, sizeof c->scorings[0]);
-    if (c->samplings && c->chosen && c->scorings) return c;
+    c->constrained = calloc((size_t)config->max_running, sizeof c->constrained[0]);
+    if (c->samplings && c->chosen && c->scorings && c->constrained) return c;
 no_memory:
     err_set(err, ERR_NOMEM, "engine: no memory");
 free_core:
@@ -125,6 +128,7 @@ void engine_core_free(EngineCore *c) {
     free(c->scratch);
     free(c->logprobs);
     free(c->scorings);
+    free(c->constrained);
     free(c->samplings);
     free(c->chosen);
     free(c);
@@ -211,6 +215,34 @@ static int32_t choose(EngineCore *c, const Seq *s, int32_t row, int32_t nth, int
     return token;
 }
 
+// Some milliseconds of mask work a step, shared by all; at least a piece for each.
+static bool mask_is_ready(const EngineCore *c, Constraint *constraint) {
+    enum { MASK_PIECES = 16 };
+    int32_t n = c->n_constrained < MASK_PIECES ? MASK_PIECES / c->n_constrained : 1;
+    while (n-- > 0)
+        if (constraint->ops->ready(constraint)) return true;
+    return false;
+}
+
+static void prepare_mask(void *ctx, int task, int worker) {
+    EngineCore *c = ctx;
+    Seq *s = c->constrained[task];
+    (void)worker;
+    s->waits = !mask_is_ready(c, s->constraint);
+}
+
+// Of those that run or may be admitted. Returns whether any has to wait.
+static bool prepare_masks(EngineCore *c) {
+    const SeqLine *line = &c->sched.line;
+    bool wait = false;
+    c->n_constrained = 0;
+    for (int32_t i = 0; i < line->n && i < c->sched.max_running; i++)
+        if (line->at[i]->constraint) c->constrained[c->n_constrained++] = line->at[i];
+    if (c->n_constrained > 0) workers_run(c->workers, prepare_mask, c, c->n_constrained);
+    for (int32_t i = 0; i < c->n_constrained; i++) wait |= c->constrained[i]->waits;
+    return wait;
+}
+
 static void sample(void *ctx, int task, int worker) {
     EngineCore *c = ctx;
     Sampling *p = &c->samplings[task];
@@ -220,7 +252,7 @@ static void sample(void *ctx, int task, int worker) {
         int32_t row = p->first_row + p->n;
         int32_t token = c->chosen[row] = choose(c, s, row, p->n, worker);
         guessed = p->n < s->n_draft && s->tokens[s->len + p->n] == token && !seq_is_end_token(s, token) &&
-                  !seq_is_done(s);
+                  !seq_is_done(s) && (!s->constraint || mask_is_ready(c, s->constraint));
     }
 }
 
@@ -313,8 +345,9 @@ static int32_t account(EngineCore *c, const Batch *b, int64_t began) {
 
 bool engine_core_step(EngineCore *c) {
     engine_core_expire(c);
+    bool wait = prepare_masks(c);
     const Batch *b = sched_plan(&c->sched);
-    if (b->n_rows == 0) return false;
+    if (b->n_rows == 0) return wait;
     int64_t began = now(c);
     c->rows = c->model.forward(c->model.self, b);
     int32_t n_samplings = account(c, b, began);

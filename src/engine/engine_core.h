@@ -31,7 +31,8 @@ void engine_core_end_all(EngineCore *c, FinishReason reason);
 void engine_core_expire(EngineCore *c);                 // ends every sequence whose deadline has passed
 int64_t engine_core_next_deadline(const EngineCore *c); // 0: none
 
-// Plans, computes and samples one step. false: there is nobody to work for. At most max_running or
+// Plans, computes and samples one step; one in which all wait for their masks has no rows. false: there is
+// nobody to work for. At most max_running or
 // spec_rows TOKEN events, whichever is more, and no more END events than there are sequences.
 bool engine_core_step(EngineCore *c);
 

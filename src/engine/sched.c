@@ -101,6 +101,11 @@ static int32_t missing(const Seq *q) {
     return q->len - q->computed;
 }
 
+// … of which this step may compute so many.
+static int32_t wanted(const Seq *q) {
+    return missing(q) - q->waits;
+}
+
 static void find_blocks(Sched *s, Seq *q) {
     if (!s->prefix) return;
     int32_t had = q->n_cached;
@@ -201,7 +206,7 @@ static int32_t grant_decoding(Sched *s, int32_t *budget) {
     int32_t n = 0;
     for (int32_t i = 0; i < s->n_running; i++) s->line.at[i]->n_rows = s->line.at[i]->n_draft = 0;
     for (int32_t i = 0; i < s->n_running; i++) {
-        if (missing(s->line.at[i]) != 1) continue;
+        if (wanted(s->line.at[i]) != 1) continue;
         grant(s, i, 1, budget);
         n += s->line.at[i]->n_rows;
     }
@@ -216,8 +221,8 @@ static void hand_out_rows(Sched *s) {
     }
     int32_t logits = s->max_logits - s->n_running; // beyond one row for each that runs
     for (int32_t i = 0; i < s->n_running && budget > 0; i++) {
-        int32_t want = missing(s->line.at[i]);
-        if (want == 1 || waits_for_block(s, i)) continue;
+        int32_t want = wanted(s->line.at[i]);
+        if (want <= 1 || waits_for_block(s, i)) continue;
         if (want > s->prefill_chunk) want = s->prefill_chunk;
         if (seq_is_scoring(s->line.at[i]) && want > logits + 1) want = logits + 1;
         grant(s, i, want < budget ? want : budget, &budget);

@@ -89,7 +89,7 @@ void sched_note_computed(Sched *s, Seq *q, int32_t computed);
 // The step that was planned took so long.
 void sched_note_time(Sched *s, int64_t ns);
 
-// Plans a step and lays it out. n_rows == 0: nobody is here. Valid until the line or a sequence
+// Plans a step and lays it out. n_rows == 0: nobody is here, or all wait for their masks. Valid until the line or a sequence
 // changes.
 const Batch *sched_plan(Sched *s);
 

@@ -51,6 +51,7 @@ typedef struct Seq {
     bool resumed;           // it has lost its blocks before
     int32_t n_rows;         // rows planned in the current step, those of guesses included
     int32_t n_draft;        // guesses in the current step: tokens[len … len + n_draft - 1]
+    bool waits;             // for its constraint's mask: what gives logits is not computed in this step
     bool told;              // they are the constraint's, not the drafter's
     bool scores;            // the log-probabilities of the prompt's tokens are wanted
     int32_t n_top;          // likeliest tokens in a row of log-probabilities

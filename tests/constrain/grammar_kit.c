@@ -22,7 +22,7 @@ Fit automaton_fit(Automaton *a, Str text) {
         }
         state = next;
     }
-    CHECK(state != AUTOMATON_FULL);
+    if (state == AUTOMATON_FULL) return FIT_UNKNOWN;
     return state == AUTOMATON_DEAD ? FIT_NOT : automaton_accepts(a, state) ? FIT_WHOLE : FIT_PREFIX;
 }
 

@@ -8,7 +8,8 @@ Grammar *grammar_of_gbnf(const char *text, Err *err); // NULL: refused
 // Takes the rules.
 Grammar *grammar_of_rules(Rules *r, Err *err);
 
-typedef enum Fit { FIT_NOT, FIT_PREFIX, FIT_WHOLE } Fit; // of a text: not at all, so far, as a whole
+// Of a text: not at all, so far, as a whole; the grammar is too ambiguous for an answer.
+typedef enum Fit { FIT_NOT, FIT_PREFIX, FIT_WHOLE, FIT_UNKNOWN } Fit;
 
 Fit automaton_fit(Automaton *a, Str text); // which may be asked many times
 Fit grammar_fit(const Grammar *g, Str text);

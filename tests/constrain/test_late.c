@@ -8,6 +8,7 @@
 // Allows token 5 twice, then the end.
 typedef struct Inner {
     Constraint base;
+    bool is_ready;
     int n_accepted;
     int32_t end;
     uint64_t words[8];
@@ -43,11 +44,17 @@ static void inner_free(Constraint *c) {
     free(c);
 }
 
-static const ConstraintOps inner_ops = {inner_mask, inner_accept, inner_done, inner_guess, inner_free};
+static bool inner_ready(Constraint *c) {
+    return ((Inner *)c)->is_ready;
+}
+
+static const ConstraintOps inner_ops = {inner_ready, inner_mask,  inner_accept,
+                                        inner_done,  inner_guess, inner_free};
 
 typedef struct Rig {
     TinyVocab vocab;
     Constraint *c;
+    Inner *inner; // of c
     LateMarks marks;
     int32_t end;
     int n_freed;
@@ -66,6 +73,7 @@ static void open_rig(Rig *r, bool is_open) {
     assert_true(tokenizer_n_vocab(t) <= 8 * 64);
     assert_false(late_marks_find(t, STR("<think>"), STR("</thought>"), is_open, &r->marks));
     assert_true(late_marks_find(t, STR("<think>"), STR("</think>"), is_open, &r->marks));
+    r->inner = inner;
     r->c = late_constraint_new(&inner->base, t, &r->marks, NULL);
     assert_non_null(r->c);
 }
@@ -74,6 +82,23 @@ static void close_rig(Rig *r) {
     constraint_free(r->c);
     assert_int_equal(r->n_freed, 1);
     tiny_close(&r->vocab);
+}
+
+// Thinking waits for nothing; what is held to does.
+static void test_waits_for_the_inner_mask(void **state) {
+    (void)state;
+    Rig r;
+    open_rig(&r, false);
+    Inner *inner = r.inner;
+    assert_false(r.c->ops->ready(r.c));
+    inner->is_ready = true;
+    assert_true(r.c->ops->ready(r.c));
+    inner->is_ready = false;
+    r.c->ops->accept(r.c, r.marks.open);
+    assert_true(r.c->ops->ready(r.c));
+    r.c->ops->accept(r.c, r.marks.close);
+    assert_false(r.c->ops->ready(r.c));
+    close_rig(&r);
 }
 
 static bool allows(Rig *r, int32_t token) {
@@ -133,4 +158,5 @@ static void test_without_thinking(void **state) {
     close_rig(&r);
 }
 
-SUITE(constrain_late, cmocka_unit_test(test_thinking_is_free), cmocka_unit_test(test_without_thinking))
+SUITE(constrain_late, cmocka_unit_test(test_waits_for_the_inner_mask),
+      cmocka_unit_test(test_thinking_is_free), cmocka_unit_test(test_without_thinking))

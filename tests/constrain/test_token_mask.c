@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "constrain/token_mask.h"
 #include "engine/alloc_hook.h"
+#include "engine/request_kit.h"
 #include "grammar_kit.h"
 #include "text/str_index.h"
 #include "text/tiny_vocab.h"
@@ -172,6 +173,130 @@ static void test_exact(void **state) {
         token_mask_free(m);
         grammar_free(g);
     }
+    words_close(&w);
+}
+
+// ---- random grammars
+
+// An expression; rules are called behind a bracket only, so that none is left-recursive.
+static void put_expression(Rng *rng, int depth, Buf *out) {
+    static const char *const atoms[] = {
+        "\"a\"", "\"ab\"", "\"true\"", "[a-c]",    "[a-z1-9]",          "[^\"\\\\\\x00-\\x1F]",
+        ".",     "[ \\n]", "\" \"",    "\"\\\"\"", "[\\u00e9-\\u20ac]", "\"u00\""};
+    static const char *const times[] = {"?",      "*",    "+",       "{2}",     "{0,3}",
+                                        "{1,12}", "{3,}", "{20,40}", "{0,300}", "{7,9}"};
+    int n = 2 + (int)(rng_next(rng) % 2), kind = depth == 0 ? 0 : (int)(rng_next(rng) % 6);
+    switch (kind) {
+    case 0:
+    case 1: buf_puts(out, atoms[rng_next(rng) % (sizeof atoms / sizeof *atoms)]); break;
+    case 2:
+    case 3:
+        buf_putc(out, '(');
+        put_expression(rng, depth - 1, out);
+        buf_putc(out, ')');
+        buf_puts(out, times[rng_next(rng) % (sizeof times / sizeof *times)]);
+        break;
+    case 4:
+        buf_putc(out, '(');
+        for (int i = 0; i < n; i++) {
+            if (i > 0) buf_puts(out, rng_next(rng) % 2 ? " | " : " ");
+            put_expression(rng, depth - 1, out);
+        }
+        buf_putc(out, ')');
+        break;
+    default:
+        buf_printf(out, "(\"%c\" r%d \"%c\")?", n == 2 ? '[' : '{', (int)(rng_next(rng) % 3),
+                   n == 2 ? ']' : '}');
+    }
+}
+
+static Grammar *random_grammar(Rng *rng, Buf *text) {
+    for (;;) {
+        buf_clear(text);
+        buf_puts(text, "root ::= (r0 | r1 \",\"){0,9}\n");
+        for (int i = 0; i < 3; i++) {
+            buf_printf(text, "r%d ::= ", i);
+            for (int k = 0; k < 3; k++) {
+                put_expression(rng, 3, text);
+                buf_putc(text, k < 2 ? ' ' : '\n');
+            }
+        }
+        Grammar *g = grammar_of_gbnf(text->ptr, NULL);
+        if (g) return g;
+    }
+}
+
+// All of a mask against an automaton that goes through text and token byte by byte.
+static void check_all(const Words *w, Automaton *a, Buf *text, const uint64_t *bits, const char *grammar) {
+    size_t len = text->len;
+    for (int32_t t = 0; t < w->trie->n_vocab; t++) {
+        Str token = token_trie_bytes(w->trie, t);
+        text->len = len;
+        if (t != w->end) buf_put(text, token);
+        Fit fit = automaton_fit(a, buf_str(text));
+        text->len = len;
+        if (fit == FIT_UNKNOWN) continue;
+        bool wanted = t == w->end ? fit == FIT_WHOLE : token.len > 0 && fit != FIT_NOT;
+        if (bits_has(bits, t) != wanted)
+            fail_msg("%s\nafter '%.*s': token %d '%.*s' should%s be allowed", grammar, (int)len,
+                     text->ptr ? text->ptr : "", t, (int)token.len, token.ptr, wanted ? "" : " not");
+    }
+}
+
+static void walk_random(const Words *w, const Grammar *g, TokenMask *m, Rng *rng, const char *grammar) {
+    Automaton *a = automaton_new(g, NULL);
+    Buf text = {0};
+    assert_non_null(a);
+    token_mask_restart(m);
+    for (int i = 0; i < 12 && !token_mask_is_done(m); i++) {
+        if (a->n_states > AUTOMATON_MAX_STATES / 4) automaton_keep(a, AUTOMATON_DEAD);
+        const uint64_t *bits = token_mask_bits(m);
+        if (!bits) break; // too ambiguous
+        check_all(w, a, &text, bits, grammar);
+        int32_t token = pick(rng, bits, w->trie->n_vocab);
+        token_mask_accept(m, token);
+        if (token == w->end) break;
+        buf_put(&text, token_trie_bytes(w->trie, token));
+    }
+    automaton_free(a);
+    buf_free(&text);
+}
+
+static void test_random_grammars(void **state) {
+    (void)state;
+    Words w;
+    Buf text = {0};
+    words_open(&w, 1500);
+    Rng rng = {kit_seed("random_grammars", 5)};
+    for (int i = 0; i < 60; i++) {
+        Grammar *g = random_grammar(&rng, &text);
+        TokenMask *m = token_mask_new(w.trie, g, NULL);
+        for (int round = 0; m && round < 3; round++) walk_random(&w, g, m, &rng, text.ptr);
+        token_mask_free(m);
+        grammar_free(g);
+    }
+    buf_free(&text);
+    words_close(&w);
+}
+
+// A count that no token brings to its bounds makes no state of its own: what is new is found, and what was
+// found before is kept.
+static void test_counts_share_masks(void **state) {
+    (void)state;
+    Words w;
+    words_open(&w, 3000);
+    Grammar *g = grammar_of_gbnf("root ::= ([a-c]{1,9} \" \"){200,900}", NULL);
+    TokenMask *m = token_mask_new(w.trie, g, NULL);
+    assert_non_null(m);
+    int n_slow = 0;
+    for (int i = 0; i < 150; i++) {
+        assert_non_null(token_mask_bits(m));
+        n_slow += token_mask_work(m) > 500;
+        assert_true(token_mask_feed(m, STR("abc ")));
+    }
+    assert_in_range(n_slow, 1, 3);
+    token_mask_free(m);
+    grammar_free(g);
     words_close(&w);
 }
 
@@ -347,6 +472,7 @@ static void test_too_much_work(void **state) {
 }
 
 SUITE(token_mask, cmocka_unit_test(test_too_much_work), cmocka_unit_test(test_exact),
+      cmocka_unit_test(test_random_grammars), cmocka_unit_test(test_counts_share_masks),
       cmocka_unit_test(test_never_allowed), cmocka_unit_test(test_long_text), cmocka_unit_test(test_done),
       cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_dead_end),
       cmocka_unit_test(test_too_ambiguous))

@@ -21,7 +21,9 @@ typedef struct Rule {
     uint64_t bits;
     int32_t n, done_at, dead_at; // tokens accepted; so many end it
     int32_t sum;
-    int32_t guess; // -1: none
+    int32_t guess;            // -1: none
+    int32_t pieces, n_pieces; // a mask takes so many; done so far
+    int64_t n_worked;         // of all masks
     bool *freed;
 } Rule;
 
@@ -32,8 +34,16 @@ static uint64_t rule_bits(int32_t sum, int32_t n) {
     return bits;
 }
 
+static bool rule_ready(Constraint *c) {
+    Rule *r = (Rule *)c;
+    if (r->n_pieces < r->pieces) r->n_pieces++, r->n_worked++;
+    return r->n_pieces == r->pieces;
+}
+
+// The engine asks for what is ready only.
 static const uint64_t *rule_mask(Constraint *c) {
     Rule *r = (Rule *)c;
+    CHECK(r->n_pieces == r->pieces);
     r->bits = rule_bits(r->sum, r->n);
     return r->n == r->dead_at ? NULL : &r->bits;
 }
@@ -43,6 +53,7 @@ static void rule_accept(Constraint *c, int32_t token) {
     CHECK(r->bits >> token & 1);
     r->sum += token;
     r->n++;
+    r->n_pieces = 0;
 }
 
 static bool rule_is_done(const Constraint *c) {
@@ -61,7 +72,8 @@ static void rule_free(Constraint *c) {
     free(c);
 }
 
-static const ConstraintOps rule_ops = {rule_mask, rule_accept, rule_is_done, rule_guess, rule_free};
+static const ConstraintOps rule_ops = {rule_ready,   rule_mask,  rule_accept,
+                                       rule_is_done, rule_guess, rule_free};
 
 static Constraint *rule_new(int32_t done_at, int32_t dead_at, int32_t guess, bool *freed) {
     Rule *r = calloc(1, sizeof *r);
@@ -133,6 +145,7 @@ static void make(Case *c, Rng *rng, int i, int32_t guess, bool *freed) {
     kit_random(c, rng, VOCAB, 40, 40);
     if (i % 3 == 0) c->prompt[0] |= 1; // stammers, so that guesses come true
     c->request.constraint = i % 4 == 3 ? NULL : rule_new(5 + i, i % 5 == 0 ? 9 : -1, guess, freed);
+    if (c->request.constraint) ((Rule *)c->request.constraint)->pieces = i % 3 * 9;
 }
 
 // Beside others, with guesses of either kind, preempted: the same as alone without guesses.
@@ -186,6 +199,35 @@ static void test_right_guesses_save_steps(void **state) {
     rig_destroy(&rig);
 }
 
+// A mask that takes thousands of pieces holds up its own sequence only, and a step does a few of them.
+static void test_slow_masks_hold_nobody_up(void **state) {
+    (void)state;
+    CoreRig rig;
+    Case slow, quick;
+    bool freed, quick_freed;
+    kit_fill(&slow, 20, 3, 1);
+    kit_fill(&quick, 5, 30, 2);
+    slow.request.constraint = rule_new(3, -1, -1, &freed);
+    quick.request.constraint = rule_new(30, -1, -1, &quick_freed);
+    Rule *rule = (Rule *)slow.request.constraint;
+    rule->pieces = 5000;
+    rig_init(&rig, &SHAPE);
+    rig_submit(&rig, &slow);
+    rig_submit(&rig, &quick);
+    int64_t before = 0;
+    for (int i = 0; i < 40 && rig_seq(&rig, &quick); i++, before = rule->n_worked) {
+        assert_true(rig_step(&rig));
+        assert_in_range(rule->n_worked - before, 1, 16);
+    }
+    assert_int_equal(quick.n_got, 30);
+    assert_int_equal(slow.n_got, 0);
+    rig_run(&rig); // alone, step by step without rows
+    assert_int_equal(slow.n_got, 3);
+    check_tokens(&slow);
+    check_tokens(&quick);
+    rig_destroy(&rig);
+}
+
 static void test_no_allocation(void **state) {
     (void)state;
     if (!alloc_hook_works()) skip();
@@ -207,4 +249,4 @@ static void test_no_allocation(void **state) {
 
 SUITE(engine_constraint, cmocka_unit_test(test_ends), cmocka_unit_test(test_biases_cannot_break_it),
       cmocka_unit_test(test_same_beside_others), cmocka_unit_test(test_right_guesses_save_steps),
-      cmocka_unit_test(test_no_allocation))
+      cmocka_unit_test(test_slow_masks_hold_nobody_up), cmocka_unit_test(test_no_allocation))
