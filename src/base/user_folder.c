@@ -37,8 +37,9 @@ bool folder_create(const char *path, Err *err) {
     for (size_t i = 1; i <= n; i++) {
         if (path[i] != '/' && path[i]) continue;
         snprintf(part, sizeof part, "%.*s", (int)i, path);
-        if (mkdir(part, 0700) != 0 && errno != EEXIST && access(part, F_OK) != 0)
-            return err_set(err, ERR_IO, "cannot make the folder %s: %s", part, strerror(errno));
+        int failed = mkdir(part, 0700) != 0 ? errno : 0; // of one that is there it may be more than EEXIST
+        if (failed && access(part, F_OK) != 0)
+            return err_set(err, ERR_IO, "cannot make the folder %s: %s", part, strerror(failed));
     }
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return true;

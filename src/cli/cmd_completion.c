@@ -15,9 +15,10 @@ static bool completion(Options *o, int *code, Err *err) {
         if (strcmp(shell, shells[i].name) != 0) continue;
         Buf out = {0};
         shells[i].put(&out);
-        bool ok = !out.failed && fwrite(out.ptr, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+        bool ok = !out.failed || err_set(err, ERR_NOMEM, "out of memory");
+        if (ok) fwrite(out.ptr, 1, out.len, stdout);
         buf_free(&out);
-        return ok || err_set(err, ERR_IO, "cannot write the output");
+        return ok;
     }
     *code = EXIT_USAGE;
     return err_set(err, ERR_INVALID, "for which shell? cllm completion bash, zsh or fish");

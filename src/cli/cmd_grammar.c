@@ -211,12 +211,14 @@ static bool run_batch(Err *err) {
     for (ssize_t n; ok && (n = getline(&line, &cap, stdin)) > 0;) {
         json_t *answer = answer_line(line, (size_t)n);
         char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-        ok = text && puts(text) >= 0 && fflush(stdout) == 0;
+        ok = text || err_set(err, ERR_NOMEM, "out of memory");
+        if (ok) puts(text);
+        ok = ok && output_is_written(err);
         free(text);
         json_decref(answer);
     }
     free(line);
-    return ok || err_set(err, ERR_IO, "cannot write the output");
+    return ok;
 }
 
 static bool run(Options *o, int *code, Err *err) {

@@ -277,7 +277,6 @@ static bool inspect(Options *o, int *code, Err *err) {
     Gguf *g = model_name_find(o, &model, &in_library, err) ? gguf_open(o->model, err) : NULL;
     if (!g) return false;
     bool ok = o->json ? print_json(g, show, err) : print_text(g, show, err);
-    if (ok && (fflush(stdout) != 0 || ferror(stdout))) ok = err_set(err, ERR_IO, "cannot write the output");
     gguf_close(g);
     return ok;
 }

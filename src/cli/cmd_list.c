@@ -152,8 +152,7 @@ static bool list(Options *o, int *code, Err *err) {
     (void)code;
     Library l;
     if (!library_open(o->models, &l, err)) return false;
-    bool ok = o->catalogue ? list_catalogue(o, &l, err) : list_models(o, &l, err);
-    return ok && (fflush(stdout) == 0 || err_set(err, ERR_IO, "cannot write the output"));
+    return o->catalogue ? list_catalogue(o, &l, err) : list_models(o, &l, err);
 }
 
 int cmd_list(int argc, char **argv) {

@@ -231,11 +231,11 @@ static bool man(Options *o, int *code, Err *err) {
     else
         put_main_page(&page);
     put_lines(&out, buf_str(&page));
-    bool ok =
-        !page.failed && !out.failed && fwrite(out.ptr, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+    bool ok = (!page.failed && !out.failed) || err_set(err, ERR_NOMEM, "out of memory");
+    if (ok) fwrite(out.ptr, 1, out.len, stdout);
     buf_free(&page);
     buf_free(&out);
-    return ok || err_set(err, ERR_IO, "cannot write the output");
+    return ok;
 }
 
 int cmd_man(int argc, char **argv) {

@@ -142,6 +142,7 @@ static void print_ready(void *arg, const Runtime *first) {
                "-d '{\"prompt\":\"Once upon a time\",\"max_tokens\":64}'\n",
                url, key);
     fflush(stdout);
+    clearerr(stdout); // whom this does not reach the server serves all the same
 }
 
 static bool serve_until_stopped(Serving *s, Err *err) {

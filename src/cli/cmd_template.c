@@ -36,8 +36,8 @@ static ChatTemplate *template_of_model(const char *path, Err *err) {
 }
 
 static bool print(const Buf *b, Err *err) {
-    bool written = fwrite(b->ptr ? b->ptr : "", 1, b->len, stdout) == b->len && fflush(stdout) == 0;
-    return written || err_set(err, ERR_IO, "cannot write the output");
+    fwrite(b->ptr ? b->ptr : "", 1, b->len, stdout);
+    return output_is_written(err);
 }
 
 // ---- one conversation

@@ -114,9 +114,7 @@ static void put_table(const Tokenizer *t, const TokenList *l, Buf *out) {
 
 static bool print(Buf *out, Err *err) {
     if (out->failed) return err_set(err, ERR_NOMEM, "out of memory");
-    if (fwrite(out->ptr, 1, out->len, stdout) != out->len)
-        return err_set(err, ERR_IO, "cannot write the output");
-    return true;
+    return fwrite(out->ptr, 1, out->len, stdout) == out->len || output_is_written(err);
 }
 
 static bool one_text(const Tokenizer *t, const Args *a, Err *err) {
@@ -210,7 +208,6 @@ static bool tokenize(const Args *a, const char *model, Err *err) {
     if (!g) return false;
     Tokenizer *t = tokenizer_open(g, err);
     bool ok = t && (a->text ? one_text(t, a, err) : bulk(t, a, err));
-    if (ok && fflush(stdout) != 0) ok = err_set(err, ERR_IO, "cannot write the output");
     tokenizer_free(t);
     gguf_close(g);
     return ok;

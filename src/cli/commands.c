@@ -58,11 +58,13 @@ static void warn_of_variables(const char *command) {
         fprintf(stderr, "cllm %s: warning: %s\n", command, err.msg);
 }
 
-static int run(const Command *c, Options *o, CommandBody *body) {
-    Err err;
-    int code = 0;
-    if (body(o, &code, &err)) return code;
-    fprintf(stderr, "cllm %s: %s\n", c->name, err.msg);
+bool output_is_written(Err *err) {
+    return (fflush(stdout) == 0 && !ferror(stdout)) || err_set(err, ERR_IO, "cannot write the output");
+}
+
+static int exit_code(const Command *c, bool ok, int code, Err *err) {
+    if (ok && output_is_written(err)) return code;
+    fprintf(stderr, "cllm %s: %s\n", c->name, err->msg);
     return code ? code : 1;
 }
 
@@ -76,9 +78,11 @@ int command_main(OptionCommand id, int argc, char **argv, CommandBody *body) {
         code = EXIT_USAGE;
     } else if (o.help) {
         command_print_help(c, stdout);
+        code = exit_code(c, true, 0, &err);
     } else {
         warn_of_variables(c->name);
-        code = run(c, &o, body);
+        bool ok = body(&o, &code, &err);
+        code = exit_code(c, ok, code, &err);
     }
     options_free(&o);
     return code;

@@ -27,6 +27,9 @@ bool command_unknown(const char *name, Err *err);
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
+// Whether all that was printed has reached stdout. What a command prints is looked at behind it.
+bool output_is_written(Err *err);
+
 // Loads the options of a command and calls body, which returns false for a failure that *err
 // describes and otherwise sets *code, if it is not to be 0. --help and wrong usage are dealt with here, and variables that may be misspelt warned of.
 typedef bool CommandBody(Options *o, int *code, Err *err);

@@ -5,9 +5,11 @@
 #include "base/version.h"
 #include "cli/lost_file.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_usage(FILE *out) {
     fputs("usage: cllm COMMAND [options]\n\n", out);
@@ -52,15 +54,29 @@ static int print_help(const char *name) {
     return 0;
 }
 
+// A closed one would be the number of the next file or socket, and what is printed would go there.
+static void open_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(1);
+}
+
+static int judged(int code) {
+    Err err;
+    if (code || output_is_written(&err)) return code;
+    fprintf(stderr, "cllm: %s\n", err.msg);
+    return 1;
+}
+
 int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of write(), not the end
+    open_standard_streams();
     lost_file_watch();
     const char *name = argc > 1 ? argv[1] : "";
     const Command *c = command_find(name);
     if (c) return c->run(argc - 1, argv + 1);
-    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) return print_version();
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) return judged(print_version());
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return print_help(argc > 2 ? argv[2] : "");
+        return judged(print_help(argc > 2 ? argv[2] : ""));
     if (name[0]) return unknown(name);
     print_usage(stderr);
     return EXIT_USAGE;

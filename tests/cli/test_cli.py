@@ -267,3 +267,52 @@ def test_a_path_with_a_newline(tmp_path: Path) -> None:
     assert cllm("run", "-p", "Hi", "-n", "1", "--temperature", "0", path).returncode == 0
     with serving(model=path) as (process, port):
         wait_healthy(process, port)
+
+
+PRINTING = [
+    ["--version"],
+    ["--help"],
+    ["run", "--help"],
+    ["list", "--catalogue"],
+    ["man"],
+    ["completion", "bash"],
+    ["inspect", SMOLLM2],
+    ["show", SMOLLM2],
+    ["tokenize", "--model", SMOLLM2, "Hello"],
+    ["run", SMOLLM2, "-p", "Hi", "-n", "2"],
+]
+
+
+@pytest.mark.parametrize("words", PRINTING, ids=[" ".join(map(str, one[:2])) for one in PRINTING])
+def test_what_cannot_be_written_is_a_failure(words: list[str | Path]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([str(CLLM), *map(str, words)], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60 * SLOW, check=False)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith(": cannot write the output")
+
+
+def test_closed_streams_are_nobody_elses() -> None:
+    """What is printed with stdin, stdout and stderr closed must not reach a file or a client that has their numbers."""
+    port = free_port()
+    shell = f'exec "{CLLM}" serve --model "{SMOLLM2}" --port {port} <&- >&- 2>&-'
+    process = subprocess.Popen(["/bin/sh", "-c", shell])
+    try:
+        wait_healthy(process, port)
+        assert [os.readlink(f"/proc/{process.pid}/fd/{n}") for n in range(3)] == ["/dev/null"] * 3
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20 * SLOW) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_whose_words_reach_nobody_serves() -> None:
+    port = free_port()
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen([str(CLLM), "serve", "--model", str(SMOLLM2), "--port", str(port)], stdout=full, stderr=full)
+    try:
+        wait_healthy(process, port)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20 * SLOW) == 0
+    finally:
+        process.kill()
+        process.wait()
