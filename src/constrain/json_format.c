@@ -12,6 +12,8 @@
 #define HOST "(" LABEL "\\.){0,4}[A-Za-z]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?"
 #define ATOM "[A-Za-z0-9_+-]"
 #define GROUP "[0-9a-fA-F]{1,4}"
+#define UUID_OF(version) "[0-9a-f]{8}-[0-9a-f]{4}-" version "[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+#define EMAIL ATOM "{1,30}(\\." ATOM "{1,15}){0,2}@(" LABEL "\\.){1,3}[A-Za-z]{2,20}"
 #define URL_CHAR "[A-Za-z0-9._~!$&'()*+,;=:@-]"
 
 static const struct {
@@ -24,8 +26,13 @@ static const struct {
                  "|\\d{1,4}(Y(\\d{1,4}M(\\d{1,4}D)?)?|M(\\d{1,4}D)?)"
                  "|T\\d{1,4}(H(\\d{1,4}M(\\d{1,4}S)?)?|M(\\d{1,4}S)?|S))"},
     {"uuid", "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"},
-    {"uuid4", "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"},
-    {"email", ATOM "{1,30}(\\." ATOM "{1,15}){0,2}@(" LABEL "\\.){1,3}[A-Za-z]{2,20}"},
+    {"uuid1", UUID_OF("1")},
+    {"uuid3", UUID_OF("3")},
+    {"uuid4", UUID_OF("4")},
+    {"uuid5", UUID_OF("5")},
+    {"email", EMAIL},
+    {"idn-email", EMAIL},
+    {"json-pointer", "(/([A-Za-z0-9_.-]|~[01]){0,60}){0,20}"},
     {"hostname", HOST},
     {"ipv4", BYTE "(\\." BYTE "){3}"},
     {"ipv6",
@@ -46,5 +53,6 @@ bool json_format(Rules *r, Str name, Regex *out) {
 }
 
 const char *json_format_names(void) {
-    return "date, time, date-time, duration, uuid, uuid4, email, hostname, ipv4, ipv6 and uri";
+    return "date, time, date-time, duration, uuid, uuid1, uuid3, uuid4, uuid5, email, idn-email, hostname, ipv4, ipv6, "
+           "json-pointer and uri";
 }
