@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The Debian package, made with dpkg's own tools: packaging/build_deb.sh BUILD VERSION. `make deb` calls it.
 #
+# DEBFULLNAME and DEBEMAIL, as everywhere in Debian, say who answers for the package; without them nobody's address stands there.
 # BUILD/deb/cllm is what gets installed, BUILD/deb/debian what the tools of dpkg want to read.
 set -eu
 build=$1 version=$2-1
 here=$(cd "$(dirname "$0")" && pwd)
 libs=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+maintainer="${DEBFULLNAME:-the cLLM authors} <${DEBEMAIL:-cllm@localhost}>"
 work=$build/deb root=$build/deb/cllm
 
 rm -rf "$work"
@@ -21,7 +23,7 @@ SOURCE_DATE_EPOCH=$(date -d "$date" +%s)
 cp "$here/debian/control" "$work/debian/control"
 {
   printf 'cllm (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md of the source.\n\n' "$version"
-  printf ' -- the cLLM authors <cllm@localhost>  %s\n' "$date"
+  printf ' -- %s  %s\n' "$maintainer" "$date"
 } >"$work/debian/changelog"
 gzip -9n <"$work/debian/changelog" >"$root/usr/share/doc/cllm/changelog.Debian.gz"
 cp "$here/../LICENSE" "$root/usr/share/doc/cllm/copyright"
@@ -33,7 +35,7 @@ install -m 644 "$here/debian/triggers" "$root/DEBIAN/triggers" # of the library
   cd "$work"
   dpkg-shlibdeps -Tdebian/substvars -xcllm cllm/usr/bin/cllm "cllm/$libs/libcllm.so.0"
   echo 'libcllm 0 cllm' >cllm/DEBIAN/shlibs
-  dpkg-gencontrol -pcllm -Pcllm -Tdebian/substvars -fdebian/files
+  dpkg-gencontrol -pcllm -Pcllm -DMaintainer="$maintainer" -Tdebian/substvars -fdebian/files
   cd cllm
   find usr -type f -print0 | sort -z | xargs -0 md5sum >DEBIAN/md5sums
 )

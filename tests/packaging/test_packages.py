@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -25,9 +26,9 @@ def run(*command: str | Path, **env: str) -> str:
     return done.stdout
 
 
-def make(target: str) -> None:
+def make(target: str, **env: str) -> None:
     built = [word for path in (CLLM, CLLM.parent / "libcllm.a", CLLM.parent / "libcllm.so") for word in ("-o", path)]
-    run("make", "-s", "-C", ROOT, f"BUILD={CLLM.parent}", *built, target)
+    run("make", "-s", "-C", ROOT, f"BUILD={CLLM.parent}", *built, target, **env)
 
 
 def newest(pattern: str) -> Path:
@@ -36,9 +37,10 @@ def newest(pattern: str) -> Path:
 
 @pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="no tools of dpkg here")
 def test_debian_package(tmp_path: Path) -> None:
-    make("deb")
+    make("deb", DEBFULLNAME="Ann Example", DEBEMAIL="ann@example.org")
     package = newest("cllm_*.deb")
     fields = run("dpkg-deb", "--field", package)
+    assert "\nMaintainer: Ann Example <ann@example.org>\n" in fields
     assert re.search(r"^Depends: .*libc6 .*libevent.*libjansson4", fields, re.MULTILINE)
     run("dpkg-deb", "--extract", package, tmp_path)
     run("dpkg-deb", "--control", package, tmp_path / "control")
@@ -51,6 +53,8 @@ def test_debian_package(tmp_path: Path) -> None:
     for name in ("share/man/man1/cllm-serve.1.gz", "lib/systemd/system/cllm.service", "include/cllm.h",
                  "share/bash-completion/completions/cllm", "share/doc/cllm/copyright"):  # fmt: skip
         assert (tmp_path / "usr" / name).is_file(), name
+    log = gzip.decompress((tmp_path / "usr/share/doc/cllm/changelog.Debian.gz").read_bytes()).decode()
+    assert "\n -- Ann Example <ann@example.org>  " in log
     owners = {line.split()[1] for line in run("dpkg-deb", "--contents", package).splitlines()}
     assert owners == {"root/root"}
 
