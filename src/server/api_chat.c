@@ -206,6 +206,7 @@ static bool read_conversation(const Served *served, Fields *f, GenPlan *plan) {
               chat_request_hold(served, &chat, &choices->form, &plan->params, f->error);
     json_decref(variables);
     json_decref(text);
+    chat_tools_free(&chat.tools);
     return ok;
 }
 
@@ -224,6 +225,7 @@ bool openai_encode_chat(const Served *served, const json_t *body, TokenList *out
     json_t *variables;
     bool ok = read_prompt(served, body, &chat, &variables, e) && chat_request_encode(served, &chat, out, e);
     json_decref(variables);
+    chat_tools_free(&chat.tools);
     return ok;
 }
 
@@ -232,6 +234,7 @@ bool openai_render_chat(const Served *served, const json_t *body, Buf *out, ApiE
     json_t *variables;
     bool ok = read_prompt(served, body, &chat, &variables, e) && chat_request_render(served, &chat, out, e);
     json_decref(variables);
+    chat_tools_free(&chat.tools);
     return ok;
 }
 

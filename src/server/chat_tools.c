@@ -10,9 +10,17 @@ static bool bad_at(ApiError *e, const char *place, const char *what) {
     return api_error_set(e, 400, NULL, place, "%s %s", place, what);
 }
 
+static bool has_type(const json_t *value, const char *type) {
+    const char *given = json_string_value(json_object_get(value, "type"));
+    return given && strcmp(given, type) == 0;
+}
+
 static bool is_function(const json_t *tool) {
-    const char *type = json_string_value(json_object_get(tool, "type"));
-    return type && strcmp(type, "function") == 0 && json_is_object(json_object_get(tool, "function"));
+    return has_type(tool, "function") && json_is_object(json_object_get(tool, "function"));
+}
+
+static Str name_of(const json_t *tool) {
+    return json_str(json_object_get(json_object_get(tool, "function"), "name"));
 }
 
 static bool is_tool_name(const json_t *name) {
@@ -25,8 +33,8 @@ static bool is_tool_name(const json_t *name) {
 
 static const json_t *find_tool(const json_t *list, size_t n, Str name) {
     for (size_t i = 0; i < n; i++) {
-        const json_t *function = json_object_get(json_array_get(list, i), "function");
-        if (str_eq(name, json_str(json_object_get(function, "name")))) return function;
+        const json_t *tool = json_array_get(list, i);
+        if (str_eq(name, name_of(tool))) return json_object_get(tool, "function");
     }
     return NULL;
 }
@@ -73,6 +81,31 @@ static void read_named(Fields *f, const json_t *value, ChatTools *out) {
         fields_fail(f, "tool_choice", "names a function that is not among the tools");
 }
 
+// {"type": "allowed_tools", "allowed_tools": {"mode": "auto" or "required", "tools": [{"type": "function",
+// "function": {"name": …}}, …]}}: the others are as if they were not there.
+static void read_allowed(Fields *f, const json_t *value, ChatTools *out) {
+    const json_t *wish = json_object_get(value, "allowed_tools"), *names = json_object_get(wish, "tools");
+    const char *mode = json_string_value(json_object_get(wish, "mode"));
+    size_t n = json_array_size(names), n_tools = json_array_size(out->list);
+    bool required = mode && strcmp(mode, "required") == 0;
+    if (n == 0 || !mode || (!required && strcmp(mode, "auto") != 0)) {
+        fields_fail(f, "tool_choice", "must have a mode, auto or required, and tools in allowed_tools");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (find_tool(out->list, n_tools, name_of(json_array_get(names, i)))) continue;
+        fields_fail(f, "tool_choice", "allows a function that is not among the tools");
+        return;
+    }
+    out->allowed = json_array();
+    for (size_t i = 0; i < n_tools; i++) {
+        json_t *tool = json_array_get(out->list, i);
+        if (find_tool(names, n, name_of(tool))) json_array_append(out->allowed, tool);
+    }
+    out->list = out->allowed;
+    out->choice = required ? TOOL_CHOICE_REQUIRED : TOOL_CHOICE_AUTO;
+}
+
 static void read_choice(Fields *f, ChatTools *out) {
     static const char *const words[] = {"auto", "none", "required"}; // in the order of ToolChoice
     const json_t *value = fields_get(f, "tool_choice");
@@ -85,7 +118,10 @@ static void read_choice(Fields *f, ChatTools *out) {
             fields_fail(f, "tool_choice", "cannot be required without tools");
         return;
     }
-    read_named(f, value, out);
+    if (has_type(value, "allowed_tools"))
+        read_allowed(f, value, out);
+    else
+        read_named(f, value, out);
 }
 
 void chat_tools_read(Fields *f, ChatTools *out) {
@@ -96,6 +132,10 @@ void chat_tools_read(Fields *f, ChatTools *out) {
     fields_bool(f, "parallel_tool_calls", &parallel);
     out->once = !parallel;
     if (out->choice == TOOL_CHOICE_NONE) out->list = NULL;
+}
+
+void chat_tools_free(ChatTools *t) {
+    json_decref(t->allowed);
 }
 
 // ---- calls and results in the messages

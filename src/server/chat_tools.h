@@ -17,14 +17,17 @@ typedef enum ToolChoice {
 
 typedef struct ChatTools {
     const json_t
-        *list; // [{"type": "function", "function": {"name", "description", "parameters"}}]; NULL: none
+        *list;       // [{"type": "function", "function": {"name", "description", "parameters"}}]; NULL: none
+    json_t *allowed; // owned: the list, where tool_choice allows only some of the tools; else NULL
     ToolChoice choice;
     Str name;  // TOOL_CHOICE_NAMED
     bool once; // one call at most
 } ChatTools;
 
-// Reads tools, tool_choice and parallel_tool_calls and checks them. Failures stick in f.
+// Reads tools, tool_choice and parallel_tool_calls and checks them. Failures stick in f; *out is to be freed
+// then, too.
 void chat_tools_read(Fields *f, ChatTools *out);
+void chat_tools_free(ChatTools *t);
 
 // What of earlier messages must be known to check the next.
 typedef struct ToolHistory {

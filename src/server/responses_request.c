@@ -170,8 +170,9 @@ static json_t *read_messages(const json_t *body, ApiError *e) {
 
 // ---- tools
 
-// Agents offer the service's own tools (web_search, …) beside their functions, whatever service it is. The model
-// is not told of those, as if it never wanted one; who offers nothing else wants one, and hears that there is none.
+// Agents offer the service's own tools (web_search, …) beside their functions, whatever service it is. The
+// model is not told of those, as if it never wanted one; who offers nothing else wants one, and hears that
+// there is none.
 static bool read_tools(const json_t *body, json_t *chat, ApiError *e) {
     const json_t *list = json_object_get(body, "tools"), *tool;
     size_t i;
@@ -194,12 +195,28 @@ static bool read_tools(const json_t *body, json_t *chat, ApiError *e) {
                          "tools must have one of type \"function\": this server has no tools of its own");
 }
 
+static json_t *chat_choice(const json_t *named) {
+    return json_pack("{s:s, s:{s:O*}}", "type", word_of(named, "type"), "function", "name",
+                     json_object_get(named, "name"));
+}
+
+// Of the tools that are allowed, the functions: the model was not told of the others either.
+static json_t *chat_allowed(const json_t *choice) {
+    json_t *tools = json_array(), *one;
+    size_t i;
+    json_array_foreach(json_object_get(choice, "tools"), i, one) {
+        if (strcmp(word_of(one, "type"), "function") == 0) json_array_append_new(tools, chat_choice(one));
+    }
+    return json_pack("{s:s, s:{s:O*, s:o}}", "type", "allowed_tools", "allowed_tools", "mode",
+                     json_object_get(choice, "mode"), "tools", tools);
+}
+
 static void read_tool_choice(const json_t *body, json_t *chat) {
-    const json_t *choice = json_object_get(body, "tool_choice"), *name = json_object_get(choice, "name");
-    if (json_is_object(choice) && name)
-        json_object_set_new(
-            chat, "tool_choice",
-            json_pack("{s:s, s:{s:O}}", "type", word_of(choice, "type"), "function", "name", name));
+    const json_t *choice = json_object_get(body, "tool_choice");
+    if (strcmp(word_of(choice, "type"), "allowed_tools") == 0)
+        json_object_set_new(chat, "tool_choice", chat_allowed(choice));
+    else if (json_object_get(choice, "name"))
+        json_object_set_new(chat, "tool_choice", chat_choice(choice));
     else
         json_copy_field(chat, "tool_choice", body, "tool_choice");
 }

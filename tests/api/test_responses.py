@@ -158,6 +158,7 @@ def test_structured(client: openai.OpenAI, model: str) -> None:
         ({"reasoning": 3}, "reasoning"),
         ({"tools": [WEATHER], "tool_choice": {"name": "get_weather"}}, "tool_choice"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto"}}, "tool_choice"),
         ({"input": [{"role": "tool", "content": "x"}], "instructions": "Be brief."}, "input[0].role"),
         ({"input": [{"role": "user"}]}, "input[0].content"),
         ({"text": {"format": {"type": "xml"}}}, "response_format"),

@@ -62,6 +62,29 @@ def test_required(client: openai.OpenAI) -> None:
             assert check_calls(reply.choices[0].message) == ["now"]
 
 
+def test_allowed(client: openai.OpenAI) -> None:
+    """The tools that are not allowed are as if they were not there."""
+    def allowed(mode: str) -> dict[str, Any]:
+        one = {"type": "function", "function": {"name": "now"}}
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [one]}}
+
+    fields: dict[str, Any] = {"model": MODEL.stem, "messages": ASK, "parallel_tool_calls": False, **LIMITS}
+    both = {**fields, "tools": [WEATHER, CLOCK]}
+    held = client.chat.completions.create(**both, tool_choice=allowed("required"))
+    assert check_calls(held.choices[0].message) == ["now"]
+    free, alone = (client.chat.completions.create(**wish) for wish in ({**both, "tool_choice": allowed("auto")}, {**fields, "tools": [CLOCK]}))
+    assert free.choices[0].message == alone.choices[0].message
+    assert free.usage.prompt_tokens == alone.usage.prompt_tokens == held.usage.prompt_tokens
+
+
+def test_allowed_in_responses(client: openai.OpenAI) -> None:
+    tools: Any = [{"type": "web_search"}, *({"type": "function", **tool["function"]} for tool in (WEATHER, CLOCK))]
+    choice: Any = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}, {"type": "function", "name": "now"}]}
+    reply = client.responses.create(model=MODEL.stem, input="What is the weather in Ulm?", tools=tools, tool_choice=choice, parallel_tool_calls=False, max_output_tokens=100)
+    assert [(item.type, item.name) for item in reply.output] == [("function_call", "now")]
+    assert reply.tool_choice.to_dict() == choice
+
+
 def test_stream(client: openai.OpenAI) -> None:
     fields = {"model": MODEL.stem, "messages": ASK, "tools": [WEATHER], "tool_choice": "required", "parallel_tool_calls": False, **LIMITS}
     whole = client.chat.completions.create(**fields).choices[0].message
@@ -177,6 +200,11 @@ def test_a_format_beside_tools_in_responses(client: openai.OpenAI) -> None:
     ({"tools": [WEATHER], "tool_choice": "required", "guided_regex": "x"}, "tool_choice", "something else"),
     ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "not": {}}}}], "tool_choice": "required"}, "tools", "of f: "),
     ({"tools": [WEATHER], "tool_choice": "sometimes"}, "tool_choice", "none, auto, required"),
+    ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools"}}, "tool_choice", "a mode"),
+    ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "any", "tools": [WEATHER]}}}, "tool_choice", "a mode"),
+    ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}}, "tool_choice", "and tools"),
+    ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [WEATHER, CLOCK]}}}, "tool_choice", "not among"),
+    ({"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "custom"}]}}}, "tool_choice", "not among"),
     ({"functions": 3}, "functions", "array"),
     ({"functions": [{"name": "f"}], "tools": [WEATHER]}, "functions", "cannot be combined"),
     ({"functions": [{"name": "f"}], "function_call": 3}, "function_call", "none, auto"),
