@@ -11,6 +11,7 @@
 #include "server/http.h"
 
 #include <jansson.h>
+#include <time.h>
 
 typedef enum Dialect { DIALECT_NATIVE, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_OLLAMA } Dialect;
 
@@ -36,6 +37,7 @@ void api_error_reply(HttpExchange *x, Dialect dialect, const ApiError *e); // en
 void api_no_memory_reply(HttpExchange *x, Dialect dialect);                // 503
 // Replies with a JSON value; takes the reference. What is not whole for lack of memory becomes a 503.
 void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value);
+json_t *api_time_json(time_t seconds); // wall time: RFC 3339 in UTC
 // The native envelope {"success":true,"data":…}; takes the reference. NULL (no memory) stays NULL.
 json_t *api_data_json(json_t *data);
 void api_reply_data(HttpExchange *x, json_t *data);

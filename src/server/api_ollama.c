@@ -14,7 +14,7 @@
 // What the answers of a request must know: the route's form, and of a stream the call that is coming.
 typedef struct Form {
     bool generates; // /api/generate
-    json_t *name;   // of the call; NULL: none is coming
+    json_t *call;   // without its arguments; NULL: none is coming
     Buf arguments;
 } Form;
 
@@ -27,7 +27,7 @@ static Form *form_new(bool generates) {
 static void form_free(void *form) {
     Form *f = form;
     if (!f) return;
-    json_decref(f->name);
+    json_decref(f->call);
     buf_free(&f->arguments);
     free(f);
 }
@@ -35,7 +35,7 @@ static void form_free(void *form) {
 // ---- answers
 
 static json_t *head_json(const Generation *g) {
-    return json_pack("{s:s, s:o}", "model", g->model->served.model_id, "created_at", ollama_time(time(NULL)));
+    return json_pack("{s:s, s:o}", "model", g->model->served.model_id, "created_at", api_time_json(time(NULL)));
 }
 
 // Text and thinking of a reply or a line, in the route's place. NULL: there is none.
@@ -74,22 +74,29 @@ static void add_figures(json_t *reply, const Request *choice) {
     json_decref(figures);
 }
 
+// Takes the references of id and name.
+static json_t *call_json(json_t *id, int index, json_t *name) {
+    return json_pack("{s:o, s:{s:i, s:o}}", "id", id, "function", "index", index, "name", name);
+}
+
 // Arguments that are no object, as when the answer was cut off, are nothing.
-static json_t *call_json(json_t *name, Str arguments) {
+static void set_arguments(json_t *call, Str arguments) {
     json_t *object = json_loadb(arguments.ptr, arguments.len, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(object)) {
         json_decref(object);
         object = json_object();
     }
-    return json_pack("{s:{s:O, s:o}}", "function", "name", name, "arguments", object);
+    json_object_set_new(json_object_get(call, "function"), "arguments", object);
 }
 
 static json_t *calls_json(const json_t *calls) {
     json_t *out = json_array(), *call;
     size_t i;
     json_array_foreach(calls, i, call) {
-        Str arguments = json_str(json_object_get(call, "arguments"));
-        json_array_append_new(out, call_json(json_object_get(call, "name"), arguments));
+        json_t *one = call_json(json_incref(json_object_get(call, "id")), (int)i,
+                                json_incref(json_object_get(call, "name")));
+        set_arguments(one, json_str(json_object_get(call, "arguments")));
+        json_array_append_new(out, one);
     }
     return out;
 }
@@ -113,10 +120,10 @@ static bool send_line(Generation *g, Str text, Str thinking, json_t *calls) {
 }
 
 static bool flush_call(Generation *g, Form *f) {
-    if (!f->name) return true;
-    json_t *calls = json_pack("[o]", call_json(f->name, buf_str(&f->arguments)));
-    json_decref(f->name);
-    f->name = NULL;
+    if (!f->call) return true;
+    set_arguments(f->call, buf_str(&f->arguments));
+    json_t *calls = json_pack("[o]", f->call);
+    f->call = NULL;
     buf_clear(&f->arguments);
     return send_line(g, (Str){"", 0}, (Str){0}, calls);
 }
@@ -132,7 +139,7 @@ static void send_part(void *user, const ChatPart *part) {
     }
     if (!flush_call(g, f)) return;
     if (part->kind == CHAT_CALL)
-        f->name = json_stringn(part->text.ptr, part->text.len);
+        f->call = call_json(json_string(part->id), part->call, json_stringn(part->text.ptr, part->text.len));
     else
         send_line(g, thinks ? (Str){"", 0} : part->text, thinks ? part->text : (Str){0}, NULL);
 }
@@ -158,7 +165,7 @@ static void fail(Generation *g, const ApiError *e) {
 // Without anything to answer, clients mean: load the model. By now it is.
 static bool answer_load(const Served *served, bool generates, GenPlan *plan) {
     json_t *reply = json_pack("{s:s, s:o, s:b, s:s}", "model", served->model_id, "created_at",
-                              ollama_time(time(NULL)), "done", 1, "done_reason", "load");
+                              api_time_json(time(NULL)), "done", 1, "done_reason", "load");
     if (generates)
         json_object_set_new(reply, "response", json_string(""));
     else

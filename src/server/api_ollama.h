@@ -19,7 +19,4 @@ void api_ollama_version(App *app, HttpExchange *x, Str tail);
 void api_ollama_embed(App *app, HttpExchange *x, Str tail);
 void api_ollama_embeddings(App *app, HttpExchange *x, Str tail);
 
-// Wall time as Ollama writes it: RFC 3339 in UTC.
-json_t *ollama_time(time_t seconds);
-
 #endif

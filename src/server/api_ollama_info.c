@@ -6,14 +6,6 @@
 #include <openssl/sha.h>
 #include <stdio.h>
 
-json_t *ollama_time(time_t seconds) {
-    char text[32];
-    struct tm utc;
-    gmtime_r(&seconds, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return json_string(text);
-}
-
 // "134.5M"
 static json_t *parameters_json(uint64_t n) {
     if (n >= 1000000000) return json_sprintf("%.1fB", (double)n * 1e-9);
@@ -51,7 +43,7 @@ void api_ollama_tags(App *app, HttpExchange *x, Str tail) {
     json_t *list = json_array();
     for (int32_t i = 0; i < app->models.n; i++) {
         json_t *model = model_json(&app->models.at[i]);
-        json_object_set_new(model, "modified_at", ollama_time(app->started));
+        json_object_set_new(model, "modified_at", api_time_json(app->started));
         json_array_append_new(list, model);
     }
     api_reply_json(x, DIALECT_OLLAMA, 200, json_pack("{s:o}", "models", list));
@@ -71,7 +63,7 @@ void api_ollama_ps(App *app, HttpExchange *x, Str tail) {
         const HostedModel *m = &app->models.at[i];
         if (!model_is_loaded(m)) continue;
         json_t *model = model_json(m);
-        json_object_set_new(model, "expires_at", ollama_time(expires(m)));
+        json_object_set_new(model, "expires_at", api_time_json(expires(m)));
         json_object_set_new(model, "size_vram", json_integer(0));
         json_object_set_new(model, "context_length", json_integer(m->served.context));
         json_array_append_new(list, model);
@@ -118,7 +110,7 @@ static json_t *show_json(const HostedModel *m) {
     return json_pack("{s:s, s:s, s:s%, s:o, s:o, s:o, s:o}", "modelfile", "", "parameters", "", "template",
                      source.ptr, source.len, "details", details_json(&s->model), "model_info",
                      model_info_json(&s->model), "capabilities", capabilities_json(s), "modified_at",
-                     ollama_time(m->app->started));
+                     api_time_json(m->app->started));
 }
 
 static void show_run(Job *job) {

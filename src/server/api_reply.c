@@ -43,3 +43,11 @@ void api_reply_json(HttpExchange *x, Dialect dialect, int status, json_t *value)
 void api_reply_data(HttpExchange *x, json_t *data) {
     api_reply_json(x, DIALECT_NATIVE, 200, api_data_json(data));
 }
+
+json_t *api_time_json(time_t seconds) {
+    char text[32];
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}

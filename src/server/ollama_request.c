@@ -20,43 +20,67 @@ static bool is_given(const json_t *value) {
 
 // ---- messages
 
-// Ollama's calls have no ids: they are numbered through the conversation, and results answer them in turn.
-typedef struct CallNumbers {
-    int n_calls, n_results;
-} CallNumbers;
+// Ollama's calls may have no ids: those are numbered through the conversation. A result names its call, or
+// its tool, or nothing; it answers the first that it can mean of the latest calls.
+typedef struct OpenCalls {
+    int n;         // calls so far
+    json_t *calls; // of the latest, those without a result
+} OpenCalls;
 
-static json_t *call_id(int number) {
-    return json_sprintf("call_%d", number);
+static json_t *call_id(const json_t *call, int number) {
+    json_t *id = json_object_get(call, "id");
+    return json_is_string(id) && is_given(id) ? json_incref(id) : json_sprintf("call_%d", number);
 }
 
-static bool add_call(const json_t *call, size_t i, CallNumbers *numbers, json_t *out, ApiError *e) {
+static bool add_call(const json_t *call, size_t i, OpenCalls *open, json_t *out, ApiError *e) {
     const json_t *function = json_object_get(call, "function"), *name = json_object_get(function, "name");
     const json_t *arguments = json_object_get(function, "arguments");
     if (!json_is_string(name) || (arguments && !json_is_object(arguments)))
         return bad(e, i, ".tool_calls", "must have a function with name and an object in arguments");
     char *text = arguments ? json_dumps(arguments, JSON_COMPACT) : NULL;
-    json_array_append_new(out,
-                          json_pack("{s:o, s:s, s:{s:O, s:s}}", "id", call_id(numbers->n_calls++), "type",
-                                    "function", "function", "name", name, "arguments", text ? text : "{}"));
+    json_t *made = json_pack("{s:o, s:s, s:{s:O, s:s}}", "id", call_id(call, open->n++), "type", "function",
+                             "function", "name", name, "arguments", text ? text : "{}");
     free(text);
+    json_array_append(open->calls, made);
+    json_array_append_new(out, made);
     return true;
 }
 
-static bool add_calls(const json_t *message, size_t i, CallNumbers *numbers, json_t *out, ApiError *e) {
+static bool add_calls(const json_t *message, size_t i, OpenCalls *open, json_t *out, ApiError *e) {
     const json_t *list = json_object_get(message, "tool_calls"), *call;
     size_t k;
     if (!is_given(list)) return true;
     if (!json_is_array(list)) return bad(e, i, ".tool_calls", "must be an array");
     json_t *calls = json_array();
     json_object_set_new(out, "tool_calls", calls);
-    numbers->n_results = numbers->n_calls; // results answer the latest calls
+    json_array_clear(open->calls);
     json_array_foreach(list, k, call) {
-        if (!add_call(call, i, numbers, calls, e)) return false;
+        if (!add_call(call, i, open, calls, e)) return false;
     }
     return true;
 }
 
-static bool add_message(const json_t *message, size_t i, CallNumbers *numbers, json_t *list, ApiError *e) {
+static size_t answered_call(const OpenCalls *open, const json_t *result) {
+    json_t *id = json_object_get(result, "tool_call_id"), *name = json_object_get(result, "tool_name"), *call;
+    size_t i;
+    json_array_foreach(open->calls, i, call) {
+        if (id && json_equal(id, json_object_get(call, "id"))) return i;
+    }
+    json_array_foreach(open->calls, i, call) {
+        if (name && json_equal(name, json_object_get(json_object_get(call, "function"), "name"))) return i;
+    }
+    return 0;
+}
+
+static void name_call(OpenCalls *open, const json_t *result, json_t *out) {
+    size_t i = answered_call(open, result);
+    json_t *call = json_array_get(open->calls, i);
+    if (!call) return; // whoever reads the conversation says so
+    json_object_set(out, "tool_call_id", json_object_get(call, "id"));
+    json_array_remove(open->calls, i);
+}
+
+static bool add_message(const json_t *message, size_t i, OpenCalls *open, json_t *list, ApiError *e) {
     const char *role = json_string_value(json_object_get(message, "role"));
     if (!json_is_object(message)) return bad(e, i, "", "must be an object with role and content");
     if (is_given(json_object_get(message, "images")))
@@ -68,22 +92,21 @@ static bool add_message(const json_t *message, size_t i, CallNumbers *numbers, j
     json_object_set_new(out, "content",
                         !content || json_is_null(content) ? json_string("") : json_incref(content));
     json_copy_field(out, "reasoning_content", message, "thinking");
-    if (role && strcmp(role, "tool") == 0 && numbers->n_results < numbers->n_calls)
-        json_object_set_new(out, "tool_call_id", call_id(numbers->n_results++));
-    return add_calls(message, i, numbers, out, e);
+    if (role && strcmp(role, "tool") == 0) name_call(open, message, out);
+    return add_calls(message, i, open, out, e);
 }
 
 static json_t *read_messages(const json_t *body, ApiError *e) {
     const json_t *list = json_object_get(body, "messages"), *message;
     json_t *out = json_array();
-    CallNumbers numbers = {0};
+    OpenCalls open = {.calls = json_array()};
+    bool ok = true;
     size_t i;
-    json_array_foreach(list, i, message) {
-        if (add_message(message, i, &numbers, out, e)) continue;
-        json_decref(out);
-        return NULL;
-    }
-    return out;
+    json_array_foreach(list, i, message) ok = ok && add_message(message, i, &open, out, e);
+    json_decref(open.calls);
+    if (ok) return out;
+    json_decref(out);
+    return NULL;
 }
 
 // ---- the rest

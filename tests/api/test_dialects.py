@@ -119,6 +119,10 @@ def test_ollama_calls(server: Server) -> None:
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
     assert [c for part in parts for c in part.message.tool_calls or []] == whole.message.tool_calls
     assert not parts[-1].message.tool_calls and parts[-1].done_reason == "stop"
+    for stream in (False, True):  # what the client of this language does not show
+        raw = server.post("/api/chat", {"messages": turns, **fields, "stream": stream}).body.splitlines()
+        (call,) = (call for line in raw for call in json.loads(line)["message"].get("tool_calls", []))
+        assert call["id"].startswith("call_") and call["function"]["index"] == 0
     result = [*turns, whole.message, {"role": "tool", "content": "twelve", "tool_name": "now"}]
     assert lama.chat(MODEL.stem, result, options={"num_predict": 2}).eval_count
 

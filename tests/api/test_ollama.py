@@ -126,6 +126,19 @@ def test_tools_in_history(lama: ollama.Client, model: str, server: Server) -> No
     assert reply.message.content == chat(server, same, tools=[tool])["choices"][0]["message"]["content"]
 
 
+@pytest.mark.parametrize("named", [{"tool_call_id": "b"}, {"tool_name": "get_time"}, {"tool_call_id": "of a call that had none", "tool_name": "get_time"}])
+def test_results_name_their_calls(server: Server, model: str, named: dict[str, str]) -> None:
+    """The first of two calls has no result, and the next is not taken for it."""
+    first = {"id": "a", "function": {"name": "get_weather", "arguments": {}}}
+    second = {"id": "b", "function": {"name": "get_time", "arguments": {}}}
+    asked = [{"role": "user", "content": "Rome?"}]
+    turns = [*asked, {"role": "assistant", "content": "", "tool_calls": [first, second]}, {"role": "tool", "content": "Noon.", **named}]
+    calls = [{"id": c["id"], "type": "function", "function": {**c["function"], "arguments": "{}"}} for c in (first, second)]
+    same = [*asked, {"role": "assistant", "content": "", "tool_calls": calls}, {"role": "tool", "content": "Noon.", "tool_call_id": "b"}]
+    reply = server.post("/api/chat", {"model": model, "messages": turns, "options": GREEDY, "stream": False})
+    assert reply.json["message"]["content"] == chat(server, same)["choices"][0]["message"]["content"]
+
+
 def test_models(lama: ollama.Client, model: str, server: Server) -> None:
     (one,) = lama.list().models
     assert one.details.format == "gguf" and one.details.family == "llama" and len(one.digest) == 64 and one.size
