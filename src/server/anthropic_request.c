@@ -254,21 +254,26 @@ static bool read_thinking(const json_t *body, json_t *chat, ApiError *e) {
     return json_object_set_new(chat, "enable_thinking", json_boolean(on)) == 0;
 }
 
-// {"format": {"type": "json_schema", "schema": …}}; an effort cannot be promised.
-static bool read_output_config(const json_t *body, json_t *chat, ApiError *e) {
-    const json_t *config = json_object_get(body, "output_config");
-    const json_t *format = json_object_get(config, "format");
-    if (config && !json_is_null(config) && !json_is_object(config))
-        return api_error_set(e, 400, NULL, "output_config", "output_config must be an object, not %s",
-                             json_kind(config));
-    if (!format || json_is_null(format)) return true;
+// {"type": "json_schema", "schema": …}
+static bool read_format(const json_t *format, const char *place, json_t *chat, ApiError *e) {
     json_t *schema = json_object_get(format, "schema");
     if (strcmp(type_of(format), "json_schema") != 0 || !json_is_object(schema))
-        return api_error_set(e, 400, NULL, "output_config.format",
-                             "output_config.format must have type \"json_schema\" and an object in schema");
+        return api_error_set(e, 400, NULL, place, "%s must have type \"json_schema\" and an object in schema",
+                             place);
     json_t *response_format = json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema", "name",
                                         "output", "schema", schema);
     return json_object_set_new(chat, "response_format", response_format) == 0;
+}
+
+// The format, which betas had in output_format; an effort cannot be promised.
+static bool read_output_config(const json_t *body, json_t *chat, ApiError *e) {
+    const json_t *config = json_object_get(body, "output_config");
+    const json_t *format = json_object_get(config, "format"), *older = json_object_get(body, "output_format");
+    if (config && !json_is_null(config) && !json_is_object(config))
+        return api_error_set(e, 400, NULL, "output_config", "output_config must be an object, not %s",
+                             json_kind(config));
+    if (format && !json_is_null(format)) return read_format(format, "output_config.format", chat, e);
+    return !older || json_is_null(older) || read_format(older, "output_format", chat, e);
 }
 
 static bool check_max_tokens(const json_t *body, ApiError *e) {
@@ -277,15 +282,23 @@ static bool check_max_tokens(const json_t *body, ApiError *e) {
            api_error_set(e, 400, NULL, "max_tokens", "max_tokens is missing");
 }
 
-// What other machines would have to do.
+#define RUNS_NOTHING "this server runs nothing; offer what there is as tools"
+
+// What would need a store, or other machines.
 static bool check_refused(const json_t *body, ApiError *e) {
-    static const char *const refused[] = {"container", "mcp_servers"};
+    static const struct {
+        const char *field, *why;
+    } refused[] = {
+        {"container", RUNS_NOTHING},
+        {"mcp_servers", RUNS_NOTHING},
+        {"thread", "this server stores nothing; send all messages"},
+        {"compaction", "this server summarises nothing; ask for a summary in a message"},
+    };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        const json_t *value = json_object_get(body, refused[i]);
+        const json_t *value = json_object_get(body, refused[i].field);
         if (value && !json_is_null(value) && !(json_is_array(value) && json_array_size(value) == 0))
-            return api_error_set(
-                e, 400, NULL, refused[i],
-                "%s is not supported: this server runs nothing; offer what there is as tools", refused[i]);
+            return api_error_set(e, 400, NULL, refused[i].field, "%s is not supported: %s", refused[i].field,
+                                 refused[i].why);
     }
     return true;
 }

@@ -68,19 +68,30 @@ void api_model_info(App *app, HttpExchange *x, Str tail) {
     api_reply_data(x, data);
 }
 
+// OpenAI's fields and Anthropic's side by side: none has two meanings, and either's clients read their own.
 static json_t *model_json(const HostedModel *m) {
-    json_t *model = json_pack("{s:s, s:s, s:I, s:s, s:s}", "id", m->served.model_id, "object", "model",
-                              "created", (json_int_t)m->app->started, "owned_by", "cllm", "state",
-                              model_state_word(m));
-    if (model_is_loaded(m)) json_object_set_new(model, "max_model_len", json_integer(m->served.context));
+    const char *id = m->served.model_id;
+    time_t started = m->app->started;
+    json_t *model =
+        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:o}", "id", id, "object", "model", "created",
+                  (json_int_t)started, "owned_by", "cllm", "state", model_state_word(m), "type", "model",
+                  "display_name", id, "created_at", api_time_json(started));
+    if (model_is_loaded(m)) {
+        json_object_set_new(model, "max_model_len", json_integer(m->served.context));
+        json_object_set_new(model, "max_input_tokens", json_integer(m->served.context));
+    }
     return model;
 }
 
 void api_models(App *app, HttpExchange *x, Str tail) {
-    (void)tail;
+    const HostedModel *at = app->models.at;
+    int32_t n = app->models.n;
     json_t *list = json_array();
-    for (int32_t i = 0; i < app->models.n; i++) json_array_append_new(list, model_json(&app->models.at[i]));
-    api_reply_json(x, DIALECT_OPENAI, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
+    (void)tail;
+    for (int32_t i = 0; i < n; i++) json_array_append_new(list, model_json(&at[i]));
+    api_reply_json(x, DIALECT_OPENAI, 200,
+                   json_pack("{s:s, s:o, s:b, s:s, s:s}", "object", "list", "data", list, "has_more", 0,
+                             "first_id", at[0].served.model_id, "last_id", at[n - 1].served.model_id));
 }
 
 void api_model(App *app, HttpExchange *x, Str tail) {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +130,8 @@ def test_tools_in_history(claude: anthropic.Anthropic, model: str, server: Serve
         ({"max_tokens": None}, "max_tokens is missing"),
         ({"max_tokens": "5"}, "max_tokens must be an integer"),
         ({"output_config": 3}, "output_config"),
+        ({"output_config": {"format": {"type": "text"}}}, "output_config.format"),
+        ({"output_format": {"type": "json_schema"}}, "output_format must"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"tools": [{**WEATHER, "input_schema": 3}]}, "tools[0]"),
         ({"messages": []}, "messages"),
@@ -159,6 +163,25 @@ def test_errors_are_the_clients_own(claude: anthropic.Anthropic, model: str, ser
         ask(claude, model, messages=[{"role": "user", "content": "word " * 20000}])
     assert server.get("/v1/messages").status == 405
     assert server.get("/v1/messages").json["type"] == "error"
+
+
+def test_models(claude: anthropic.Anthropic, model: str) -> None:
+    """The list that OpenAI's clients get has what this one looks for, too."""
+    (listed,), one = list(claude.models.list()), claude.models.retrieve(model)
+    assert listed == one and one.id == one.display_name == model and one.type == "model"
+    assert isinstance(one.created_at, datetime.datetime) and one.max_input_tokens == 8192
+    page = claude.models.list()
+    assert page.has_more is False and page.first_id == page.last_id == model
+
+
+def test_formats(server: Server) -> None:
+    """As it is asked for now, and as betas asked."""
+    schema = {"type": "object", "properties": {"red": {"type": "boolean"}}, "required": ["red"], "additionalProperties": False}
+    form = {"type": "json_schema", "schema": schema}
+    for fields in ({"output_config": {"format": form}}, {"output_format": form}, {"output_config": {"effort": "low"}, "output_format": form}):
+        reply = server.post("/v1/messages", {"max_tokens": 50, "messages": SAY, **fields})
+        assert reply.status == 200, reply.body
+        assert isinstance(json.loads(reply.json["content"][0]["text"])["red"], bool)
 
 
 def test_abort(claude: anthropic.Anthropic, model: str, server: Server) -> None:

@@ -9,7 +9,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-import anthropic.types
+import anthropic.types.beta
 import ollama._types
 import openai.types
 import pytest
@@ -94,13 +94,20 @@ ROUTES = [
     ),
     Route(
         "/v1/messages",
-        typed(*typing.get_args(anthropic.types.message_create_params.MessageCreateParams)),
+        typed(
+            *typing.get_args(anthropic.types.message_create_params.MessageCreateParams),
+            *typing.get_args(anthropic.types.beta.message_create_params.MessageCreateParams),
+        ),
         {"messages": SAY, "max_tokens": 5, "temperature": 0},
         honoured={
-            "max_tokens", "messages", "model", "output_config", "stop_sequences", "stream", "system", "thinking", "tool_choice", "tools",
+            "max_tokens", "messages", "model", "output_config", "output_format", "stop_sequences", "stream", "system", "thinking", "tool_choice", "tools",
         },
-        refused={"container": "c", "mcp_servers": [{"type": "url"}]},
+        refused={
+            "container": "c", "mcp_servers": [{"type": "url"}], "compaction": {"type": "summarize"},
+            "thread": {"type": "continue", "previous_message_id": "m"},
+        },
         ignored={
+            "betas": ["b"], "billing_policy": {}, "context_management": {"edits": []}, "fallback_credit_token": "f", "fallbacks": "default",
             "cache_control": {"type": "ephemeral"}, "diagnostics": {}, "inference_geo": "eu", "metadata": {"user_id": "u"},
             "service_tier": "auto", "speed": "fast", "user_profile_id": "u", "workspace_id": "w",
         },
@@ -140,7 +147,7 @@ OPTIONS = Route(
         "typical_p": 0.5, "repeat_last_n": 3, "mirostat": 1, "mirostat_tau": 2, "mirostat_eta": 0.2, "penalize_newline": False,
     },
 )  # fmt: skip
-NOT_IN_ITS_TYPES = {"/v1/messages": {"mcp_servers"}}  # of its beta
+NOT_IN_ITS_TYPES = {"/v1/messages": {"output_format"}}  # of older betas, and of other languages' clients
 
 
 @pytest.mark.parametrize("route", [*ROUTES, OPTIONS], ids=str)
