@@ -287,18 +287,19 @@ static bool check_max_tokens(const json_t *body, ApiError *e) {
 // What would need a store, or other machines.
 static bool check_refused(const json_t *body, ApiError *e) {
     static const struct {
-        const char *field, *why;
+        const char *field, *code, *why;
     } refused[] = {
-        {"container", RUNS_NOTHING},
-        {"mcp_servers", RUNS_NOTHING},
-        {"thread", "this server stores nothing; send all messages"},
-        {"compaction", "this server summarises nothing; ask for a summary in a message"},
+        {"container", NULL, RUNS_NOTHING},
+        {"mcp_servers", NULL, RUNS_NOTHING},
+        // By this code Anthropic's tool runners know to go on without a thread.
+        {"thread", "thread_unsupported_request", "this server stores nothing; send all messages"},
+        {"compaction", NULL, "this server summarises nothing; ask for a summary in a message"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         const json_t *value = json_object_get(body, refused[i].field);
         if (value && !json_is_null(value) && !(json_is_array(value) && json_array_size(value) == 0))
-            return api_error_set(e, 400, NULL, refused[i].field, "%s is not supported: %s", refused[i].field,
-                                 refused[i].why);
+            return api_error_set(e, 400, refused[i].code, refused[i].field, "%s is not supported: %s",
+                                 refused[i].field, refused[i].why);
     }
     return true;
 }

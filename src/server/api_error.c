@@ -61,14 +61,18 @@ static const char *anthropic_type(int status) {
     }
 }
 
+static json_t *anthropic_error_json(const ApiError *e, json_t *message) {
+    json_t *details = e->code ? json_pack("{s:s}", "error_code", e->code) : NULL;
+    return json_pack("{s:s, s:{s:s, s:o, s:o*}}", "type", "error", "error", "type", anthropic_type(e->status),
+                     "message", message, "details", details);
+}
+
 json_t *api_error_json(const ApiError *e, Dialect dialect) {
     json_t *message = message_json(e->message);
     switch (dialect) {
     case DIALECT_NATIVE: return json_pack("{s:b, s:o}", "success", 0, "error", message);
     case DIALECT_OLLAMA: return json_pack("{s:o}", "error", message);
-    case DIALECT_ANTHROPIC:
-        return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type", anthropic_type(e->status),
-                         "message", message);
+    case DIALECT_ANTHROPIC: return anthropic_error_json(e, message);
     case DIALECT_OPENAI: break;
     }
     return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", message, "type",

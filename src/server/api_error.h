@@ -2,8 +2,9 @@
 //
 // Native: {"success":false,"error":"…"}. OpenAI: {"error":{"message","type","param","code"}}, where
 // code is a string or null (an integer breaks typed clients). Anthropic: {"type":"error","error":{"type",
-// "message"}}. Ollama: {"error":"…"}. Clients repeat 408, 409, 429 and 5xx
-// by themselves, so what fails every time is never one of these.
+// "message","details"}}, where details is {"error_code"} if there is a code, else left out. Ollama:
+// {"error":"…"}. Clients repeat 408, 409, 429 and 5xx by themselves, so what fails every time is never one
+// of these.
 #ifndef CLLM_SERVER_API_ERROR_H
 #define CLLM_SERVER_API_ERROR_H
 
@@ -17,7 +18,7 @@ typedef enum Dialect { DIALECT_NATIVE, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALEC
 
 typedef struct ApiError {
     int status;       // HTTP; 0: no error
-    const char *code; // OpenAI's `code`, NULL: null
+    const char *code; // OpenAI's `code`, Anthropic's `details.error_code`; static, NULL: none
     char param[96];   // OpenAI's `param`, "": null
     char message[512];
     int retry_after_s; // > 0: sent as Retry-After

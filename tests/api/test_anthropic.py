@@ -165,6 +165,14 @@ def test_errors_are_the_clients_own(claude: anthropic.Anthropic, model: str, ser
     assert server.get("/v1/messages").json["type"] == "error"
 
 
+def test_errors_have_codes_to_act_on(server: Server) -> None:
+    """Tool runners start with a thread, and go on without one only if the refusal has this code."""
+    body = {"max_tokens": 5, "messages": SAY}
+    refused = server.post("/v1/messages", {**body, "thread": {"type": "create"}})
+    assert refused.status == 400 and refused.json["error"]["details"] == {"error_code": "thread_unsupported_request"}, refused.body
+    assert "details" not in server.post("/v1/messages", {**body, "container": "c"}).json["error"]
+
+
 def test_models(claude: anthropic.Anthropic, model: str) -> None:
     """The list that OpenAI's clients get has what this one looks for, too."""
     (listed,), one = list(claude.models.list()), claude.models.retrieve(model)
