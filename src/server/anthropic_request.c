@@ -46,18 +46,16 @@ static bool add_text(const Place *p, const json_t *block, Buf *out) {
     return true;
 }
 
-// A string, or text blocks one after the other: of `system` and of a tool's result.
-static bool add_texts(const Place *p, const json_t *content, Buf *out) {
-    const json_t *block;
-    size_t i;
+// A string, or text blocks from the first-th on, one after the other: of `system` and of a tool's result.
+static bool add_texts(const Place *p, const json_t *content, size_t first, Buf *out) {
     if (json_is_string(content)) {
         buf_put(out, json_str(content));
         return true;
     }
     if (!json_is_array(content)) return bad(p, "must be a string or an array of text blocks");
-    json_array_foreach(content, i, block) {
+    for (size_t i = first; i < json_array_size(content); i++) {
         Place at = place_of_block(p, i);
-        if (!add_text(&at, block, out)) return false;
+        if (!add_text(&at, json_array_get(content, i), out)) return false;
     }
     return true;
 }
@@ -92,7 +90,7 @@ static bool add_tool_result(const Place *p, const json_t *block, Parts *m) {
     const json_t *id = json_object_get(block, "tool_use_id"), *content = json_object_get(block, "content");
     Buf text = {0};
     if (!json_is_string(id)) return bad(p, "must have a string in tool_use_id");
-    bool ok = !content || json_is_null(content) || add_texts(p, content, &text);
+    bool ok = !content || json_is_null(content) || add_texts(p, content, 0, &text);
     if (ok)
         json_array_append_new(m->out, json_pack("{s:s, s:O, s:o}", "role", "tool", "tool_call_id", id,
                                                 "content", string_of(&text)));
@@ -141,9 +139,9 @@ static bool add_blocks(const Place *p, const json_t *blocks, bool by_user, Parts
 }
 
 // Instructions in the course of a conversation.
-static bool add_system_message(const Place *p, const json_t *content, json_t *out) {
+static bool add_system_message(const Place *p, const json_t *content, size_t first, json_t *out) {
     Buf text = {0};
-    bool ok = add_texts(p, content, &text);
+    bool ok = add_texts(p, content, first, &text);
     if (ok)
         json_array_append_new(out, json_pack("{s:s, s:o}", "role", "system", "content", string_of(&text)));
     buf_free(&text);
@@ -154,7 +152,7 @@ static bool add_message(const Place *p, const json_t *message, json_t *out) {
     const char *role = json_string_value(json_object_get(message, "role"));
     const json_t *content = json_object_get(message, "content");
     bool by_user = role && strcmp(role, "user") == 0;
-    if (role && strcmp(role, "system") == 0) return add_system_message(p, content, out);
+    if (role && strcmp(role, "system") == 0) return add_system_message(p, content, 0, out);
     if (!by_user && (!role || strcmp(role, "assistant") != 0))
         return bad(p, "must have role user, assistant or system");
     Parts m = {.calls = json_array(), .out = out};
@@ -173,9 +171,17 @@ static bool add_message(const Place *p, const json_t *message, json_t *out) {
     return ok;
 }
 
+// Claude Code begins with a line for those who bill it, which each conversation has another of: in the prompt it would
+// keep the tools and the instructions behind it out of the prefix cache.
+static bool is_billing_line(const json_t *block) {
+    Str text = json_str(json_object_get(block, "text"));
+    return text.ptr && str_starts_with(text, STR("x-anthropic-billing-header:"));
+}
+
 static bool add_system(const json_t *system, json_t *out, ApiError *e) {
     Place p = {e, "system"};
-    return !system || json_is_null(system) || add_system_message(&p, system, out);
+    size_t first = is_billing_line(json_array_get(system, 0)) ? 1 : 0;
+    return !system || json_is_null(system) || add_system_message(&p, system, first, out);
 }
 
 static json_t *read_messages(const json_t *body, ApiError *e) {

@@ -82,6 +82,15 @@ def test_system_and_turns(claude: anthropic.Anthropic, model: str, server: Serve
     assert ask(claude, model, system=system, messages=blocks).content[0].text == want
 
 
+def test_a_billing_line_is_no_part_of_the_prompt(claude: anthropic.Anthropic, model: str) -> None:
+    """Claude Code sends it before all else, and each conversation has another."""
+    line = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197.fa0; cc_entrypoint=cli;"}
+    told = {"type": "text", "text": "Be brief."}
+    counts = [claude.messages.count_tokens(model=model, messages=SAY, system=system).input_tokens
+              for system in ([told], [line, told], [told, line])]  # fmt: skip
+    assert counts[0] == counts[1] < counts[2]
+
+
 def test_stop_sequence(claude: anthropic.Anthropic, model: str) -> None:
     text = ask(claude, model, max_tokens=30).content[0].text
     stop = text[5:8]
