@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kit import PATIENCE_S
 from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -22,6 +24,17 @@ AXE_OPTIONS = {
     "rules": {"target-size": {"enabled": True}},
 }
 VIEWS = ("chat", "engine", "bench")
+LONGEST_KEPT = """() => new Promise((done) => {
+    const opening = indexedDB.open("cllm");
+    opening.onsuccess = () => {
+        const asked = opening.result.transaction("conversations").objectStore("conversations").getAll();
+        asked.onsuccess = () => {
+            const answers = asked.result.flatMap((one) => one.messages).filter(({role}) => role === "assistant");
+            opening.result.close();
+            done(Math.max(0, ...answers.map(({content}) => content.length)));
+        };
+    };
+})"""
 PROSE = """# Head
 
 Some *text* with `code` and a [link](https://example.org).
@@ -125,20 +138,10 @@ def talk(count: int, ident: str = "kept", title: str = "") -> dict[str, Any]:
 
 def wait_kept(page: Page, length: int) -> None:
     """Until the browser's store has that much of an answer."""
-    page.wait_for_function(
-        """(length) => new Promise((done) => {
-            const opening = indexedDB.open("cllm");
-            opening.onsuccess = () => {
-                const asked = opening.result.transaction("conversations").objectStore("conversations").getAll();
-                asked.onsuccess = () => {
-                    const messages = asked.result.flatMap((one) => one.messages);
-                    opening.result.close();
-                    done(messages.some(({role, content}) => role === "assistant" && content.length > length));
-                };
-            };
-        })""",
-        arg=length,
-    )
+    end = time.monotonic() + PATIENCE_S
+    while page.evaluate(LONGEST_KEPT) <= length:
+        assert time.monotonic() < end, "no answer has been kept"
+        page.wait_for_timeout(50)
 
 
 def keep(page: Page, *conversations: dict[str, Any]) -> None:
