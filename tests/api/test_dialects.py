@@ -175,7 +175,9 @@ def message_of(path: str, error: dict[str, Any]) -> str:
         assert set(error) == {"error"}
         return error["error"]
     if path.startswith("/v1/messages"):
-        assert set(error) == {"type", "error"} and error["type"] == "error" and set(error["error"]) == {"type", "message"}
+        assert set(error) == {"type", "error"} and error["type"] == "error"
+        assert set(error["error"]) - {"details"} == {"type", "message"}
+        assert set(error["error"].get("details", {"error_code": ""})) == {"error_code"}
     else:
         assert set(error["error"]) == {"message", "type", "param", "code"}
     return error["error"]["message"]
