@@ -45,7 +45,7 @@ ISA_neon_i8mm := -march=armv8.2-a+dotprod+i8mm
 
 SRC_DIRS := base gguf kernels kernels/scalar text chat constrain model engine server api library cli
 ifeq ($(ARCH),x86_64)
-  SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni
+  SRC_DIRS += kernels/avx2 kernels/avxvnni kernels/avx512 kernels/avx512vnni kernels/amx
 else ifeq ($(ARCH),aarch64)
   SRC_DIRS += kernels/neon kernels/neon_i8mm
 endif
@@ -126,6 +126,7 @@ $(BUILD)/src/kernels/avxvnni/%.o: CFLAGS += $(ISA_avx2) $(ISA_san)
 $(BUILD)/src/kernels/avxvnni/gemm_vex.o: CFLAGS += $(ISA_vnni_vex)
 $(BUILD)/src/kernels/avxvnni/gemm_evex.o: CFLAGS += $(ISA_vnni_evex)
 $(BUILD)/src/kernels/avx512/%.o: CFLAGS += $(ISA_avx512) $(ISA_san)
+$(BUILD)/src/kernels/amx/%.o: CFLAGS += $(ISA_avx512) -mavx512vnni -mamx-tile -mamx-int8 $(ISA_san)
 $(BUILD)/src/kernels/avx512vnni/%.o: CFLAGS += $(ISA_avx512) -mavx512vnni $(ISA_san)
 $(BUILD)/src/kernels/neon/%.o: CFLAGS += $(ISA_neon) $(ISA_san)
 $(BUILD)/src/kernels/neon_i8mm/%.o: CFLAGS += $(ISA_neon_i8mm) $(ISA_san)

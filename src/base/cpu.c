@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
-static const char *const rung_names[CPU_N_RUNGS] = {"scalar",     "avx2", "avxvnni",  "avx512",
-                                                    "avx512vnni", "neon", "neon_i8mm"};
+static const char *const rung_names[CPU_N_RUNGS] = {"scalar",     "avx2", "avxvnni", "avx512",
+                                                    "avx512vnni", "amx",  "neon",    "neon_i8mm"};
 
 const char *cpu_rung_name(CpuRung rung) {
     return rung_names[rung];
@@ -35,6 +38,18 @@ bool cpu_has_vex_vnni(void) {
 #endif
 }
 
+#if defined(__x86_64__)
+// Tiles are 8 KB more that the system saves for a thread, so a process has to ask for them; once it has, all
+// its threads may use them. It is refused where the CPU or the system has none.
+static bool may_use_tiles(void) {
+    enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 }; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    enum { AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 }; // of leaf 7, edx
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (~d & (AMX_TILE | AMX_INT8))) return false;
+    return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+}
+#endif
+
 // __builtin_cpu_supports also asks the OS (XGETBV) whether it saves the wide registers; the auxiliary vector
 // of a process is the OS's own word.
 bool cpu_has_rung(CpuRung rung) {
@@ -50,6 +65,7 @@ bool cpu_has_rung(CpuRung rung) {
     if (rung == CPU_AVXVNNI) return vnni512 || (avx2 && cpu_has_vex_vnni());
     if (rung == CPU_AVX512) return avx512;
     if (rung == CPU_AVX512VNNI) return avx512 && vnni512;
+    if (rung == CPU_AMX) return avx512 && vnni512 && may_use_tiles();
 #elif defined(__aarch64__)
     const unsigned long needed = HWCAP_ASIMD | HWCAP_ASIMDDP;
     bool neon = (getauxval(AT_HWCAP) & needed) == needed;

@@ -16,6 +16,7 @@ typedef enum CpuRung {
     CPU_AVXVNNI,    // x86: these and 256-bit vpdpbusd, from AVX-VNNI or from AVX-512 VL and VNNI
     CPU_AVX512,     // x86: AVX-512 F, BW, DQ, VL, FMA, F16C
     CPU_AVX512VNNI, // x86: these and AVX-512 VNNI
+    CPU_AMX,        // x86: these and AMX with int8, if the system lets this process use it
     CPU_NEON,       // AArch64: ASIMD and its dot products
     CPU_NEON_I8MM,  // AArch64: also products of int8 matrices
     CPU_N_RUNGS

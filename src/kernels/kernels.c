@@ -3,6 +3,7 @@
 
 #include "kernels/scalar/table.h"
 #if defined(__x86_64__)
+#include "kernels/amx/table.h"
 #include "kernels/avx2/table.h"
 #include "kernels/avx512/table.h"
 #include "kernels/avx512vnni/table.h"
@@ -42,6 +43,12 @@ const Kernels *kernels_get(CpuRung rung) {
     fill_scalar(t);
 #if defined(__x86_64__)
     switch (rung) {
+    case CPU_AMX:
+        avx2_fill(t);
+        avx512_fill(t);
+        avx512vnni_fill(t);
+        amx_fill(t);
+        break;
     case CPU_AVX512VNNI:
         avx2_fill(t);
         avx512_fill(t);

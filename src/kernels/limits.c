@@ -77,6 +77,29 @@ __attribute__((target("avx512f"))) static void loop_fma512(void) {
     }
 }
 
+// Two operands of 16 rows with 64 bytes each, into four sums.
+enum { TILE_SUMS = 4, TILE_LOOPS = 50000 };
+
+__attribute__((target("amx-tile,amx-int8"))) static void loop_tdpbssd(void) {
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (int i = 0; i < TILE_SUMS + 2; i++) {
+        config.row_bytes[i] = 64;
+        config.rows[i] = 16;
+    }
+    _tile_loadconfig(&config);
+    for (int n = 0; n < TILE_LOOPS; n++) {
+        _tile_dpbssd(0, 4, 5);
+        _tile_dpbssd(1, 4, 5);
+        _tile_dpbssd(2, 4, 5);
+        _tile_dpbssd(3, 4, 5);
+    }
+    _tile_release();
+}
+
 enum { SUMS_256 = 12 }; // 16 registers, some for operands
 
 #define EACH_SUM_256 _Pragma("GCC unroll 16") for (int i = 0; i < SUMS_256; i++)
@@ -165,6 +188,7 @@ static const Burst bursts[][2] = {
     [CPU_AVXVNNI] = {{loop_vpdpbusd256, 32.0 * SUMS_256 *LOOPS}, {loop_fma256, 8.0 * SUMS_256 *LOOPS}},
     [CPU_AVX512] = {{loop_maddubs512, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
     [CPU_AVX512VNNI] = {{loop_vpdpbusd, 64.0 * SUMS *LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
+    [CPU_AMX] = {{loop_tdpbssd, 16.0 * 16 * 64 * TILE_SUMS *TILE_LOOPS}, {loop_fma512, 16.0 * SUMS *LOOPS}},
 #elif defined(__aarch64__)
     [CPU_NEON] = {{loop_sdot, 16.0 * SUMS *LOOPS}, {loop_fmla, 4.0 * SUMS *LOOPS}},
     [CPU_NEON_I8MM] = {{loop_smmla, 32.0 * SUMS *LOOPS}, {loop_fmla, 4.0 * SUMS *LOOPS}},

@@ -1,10 +1,10 @@
 // What the machine can do at best: the figures that measured speed is divided by.
 //
-// Multiply-adds run on registers only, with enough independent sums to hide their latency: vpdpbusd
-// where there is VNNI; without it vpmaddubsw and an add of 16 bits, the cheapest step that a kernel can
-// take there; sdot on NEON, smmla with i8mm; on the scalar rung what the compiler makes of plain C on data
-// in the first cache.
-// Reading walks through memory of the caller, which should be larger than the caches.
+// Multiply-adds run on registers only, with enough independent sums to hide their latency: tdpbssd on whole
+// tiles where there is AMX; vpdpbusd where there is VNNI; without it vpmaddubsw and an add of 16 bits, the
+// cheapest step that a kernel can take there; sdot on NEON, smmla with i8mm; on the scalar rung what the
+// compiler makes of plain C on data in the first cache. Reading walks through memory of the caller, which
+// should be larger than the caches.
 //
 // The bursts are for a team: each thread runs some, the caller keeps the time. The rates are those of
 // the calling thread alone, by its own CPU time, the best of several: others on the machine only add.

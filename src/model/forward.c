@@ -42,11 +42,10 @@ static void attention_acts_task(void *ctx, int task, int worker) {
     ActFormat format = s->layer->o.kernel->act;
     int k = c->q_dim;
     ActPart part = act_part_by_rows(task, k, s->n_rows);
-    void *tile = act_tile(s, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
         const float *row = c->attn + (size_t)(s->first_row + i) * (size_t)k;
         attention_merge(s, s->first_row + i, part.from, part.to);
-        s->kernels->act_write[format](row, k, part.from, part.to, tile, i - part.first);
+        act_part_write(s, format, row, k, &part, i);
     }
 }
 
@@ -70,7 +69,7 @@ static void attention_block(Share *s) {
     if (s->meets) workers_meet(c->workers);
     attention_run(s);
     end_phase(s, PHASE_ATTENTION);
-    share_run(s, attention_acts_task, s, n_tiles(s->n_rows) * column_shares(c->q_dim));
+    share_run(s, attention_acts_task, s, row_shares(s->n_rows) * column_shares(c->q_dim));
     add_product(s, &l->o, l->o_bias, l->attn_post_norm);
     end_phase(s, PHASE_OUTPUT);
 }
@@ -86,12 +85,11 @@ static void gate_task(void *ctx, int task, int worker) {
     void (*gate_mul)(float *, const float *, int) =
         c->model->hp.arch->gelu ? s->kernels->gelu_mul : s->kernels->silu_mul;
     ActPart part = act_part_by_columns(task, k, s->n_rows);
-    void *tile = act_tile(s, format, k, part.tile);
     for (int i = part.first; i < part.last; i++) {
         float *gate = c->gate + (size_t)(s->first_row + i) * (size_t)k;
         const float *up = c->up + (size_t)(s->first_row + i) * (size_t)k;
         gate_mul(gate + part.from, up + part.from, part.to - part.from);
-        s->kernels->act_write[format](gate, k, part.from, part.to, tile, i - part.first);
+        act_part_write(s, format, gate, k, &part, i);
     }
 }
 
@@ -113,7 +111,7 @@ static void feed_forward_block(Share *s) {
                  .stride = {n_ff, n_ff},
                  .out = {c->gate + first * n_ff, c->up + first * n_ff}};
     run_product(&p);
-    share_run(s, gate_task, s, n_tiles(s->n_rows) * column_shares(c->model->hp.n_ff));
+    share_run(s, gate_task, s, row_shares(s->n_rows) * column_shares(c->model->hp.n_ff));
     add_product(s, &l->down, NULL, l->ffn_post_norm);
     end_phase(s, PHASE_FFN);
 }

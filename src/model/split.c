@@ -1,7 +1,5 @@
 #include "model/split.h"
 
-#include "kernels/acts.h"
-
 // For so many rows, in proportion to the workers, arithmetic takes longer than reading the weights, also
 // when all workers read at once.
 enum { LEAST_ROWS = 4 };
@@ -10,10 +8,10 @@ enum { LEAST_ROWS = 4 };
 // 0.6 B: attention to 800 keys costs as much, and half of that where rows of a prompt share the keys.
 enum { ROW_COST = 100, KEYS_A_ROW = 800 };
 
-// The fewer rows an unfinished tile has, the more each waits for unpacked weights (kcheck --bench).
-static int64_t tile_cost(int32_t rows) {
-    static const int tail[ACT_TILE_ROWS] = {0, 190, 250, 340, 430, 520, 620, 710};
-    return rows / ACT_TILE_ROWS * ACT_TILE_ROWS * ROW_COST + tail[rows % ACT_TILE_ROWS];
+// The fewer of eight rows there are, the more each waits for unpacked weights (kcheck --bench).
+static int64_t rows_cost(int32_t rows) {
+    static const int tail[8] = {0, 190, 250, 340, 430, 520, 620, 710};
+    return rows / 8 * 8 * ROW_COST + tail[rows % 8];
 }
 
 static int64_t keys_cost(const BatchSeq *q, int32_t rows) {
@@ -39,14 +37,14 @@ static void advance(const Batch *b, Place *p, int32_t rows) {
 }
 
 static int64_t cost_between(const Place *a, const Place *b) {
-    return tile_cost(b->row - a->row) + b->keys - a->keys;
+    return rows_cost(b->row - a->row) + b->keys - a->keys;
 }
 
 int split_rows(const Batch *b, int n_workers, int32_t *first_row, bool *cut) {
     Place whole = {0}, from = {0};
     int64_t most = 0;
     advance(b, &whole, b->n_rows);
-    int64_t all = tile_cost(b->n_rows) + whole.keys;
+    int64_t all = rows_cost(b->n_rows) + whole.keys;
     first_row[0] = 0;
     *cut = false;
     bool fits = n_workers > 1 && b->n_rows >= n_workers * n_workers * LEAST_ROWS;

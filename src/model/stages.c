@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-static ActPart act_part(int tile, int part, int k, int n_rows) {
-    int first = tile * ACT_TILE_ROWS, last = first + ACT_TILE_ROWS;
-    int from = part * ACT_COLUMNS, to = from + ACT_COLUMNS;
-    return (ActPart){tile, first, last < n_rows ? last : n_rows, from, to < k ? to : k};
+static ActPart act_part(int rows, int columns, int k, int n_rows) {
+    int first = rows * ACT_ROWS, last = first + ACT_ROWS;
+    int from = columns * ACT_COLUMNS, to = from + ACT_COLUMNS;
+    return (ActPart){first, last < n_rows ? last : n_rows, from, to < k ? to : k};
 }
 
 ActPart act_part_by_rows(int task, int k, int n_rows) {
@@ -13,7 +13,7 @@ ActPart act_part_by_rows(int task, int k, int n_rows) {
 }
 
 ActPart act_part_by_columns(int task, int k, int n_rows) {
-    return act_part(task % n_tiles(n_rows), task / n_tiles(n_rows), k, n_rows);
+    return act_part(task % row_shares(n_rows), task / row_shares(n_rows), k, n_rows);
 }
 
 // ---- products -------------------------------------------------------------------------------
@@ -133,14 +133,12 @@ static void norm_task(void *ctx, int task, int worker) {
             memcpy(n->keep + (size_t)i * (size_t)k + part.from, row + part.from,
                    (size_t)(part.to - part.from) * sizeof *row);
         for (int f = 0; f < N_ACT_FORMATS; f++) {
-            if (!n->wanted[f]) continue;
-            void *tile = act_tile(n->s, (ActFormat)f, k, part.tile);
-            n->s->kernels->act_write[f](row, k, part.from, part.to, tile, i - part.first);
+            if (n->wanted[f]) act_part_write(n->s, (ActFormat)f, row, k, &part, i);
         }
     }
 }
 
 void run_norm(NormStage n, const Mat *const *mats, int n_mats) {
     for (int i = 0; i < n_mats; i++) n.wanted[mats[i]->kernel->act] = true;
-    share_run(n.s, norm_task, &n, n_tiles(n.s->n_rows) * column_shares(n.s->c->model->hp.n_embd));
+    share_run(n.s, norm_task, &n, row_shares(n.s->n_rows) * column_shares(n.s->c->model->hp.n_embd));
 }

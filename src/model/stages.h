@@ -2,7 +2,7 @@
 // stream.
 //
 // Each is one parallel-for over tasks that write disjoint parts of a buffer. Quantising is cut by columns as
-// well as by tiles of rows, since a decoding step has few tiles.
+// well as by rows, since a decoding step has few rows.
 //
 // Thread: whoever computes the share.
 #ifndef CLLM_MODEL_STAGES_H
@@ -15,26 +15,33 @@ static inline int n_tiles(int rows) {
     return (rows + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
 }
 
-enum { ACT_COLUMNS = 512 }; // columns of a quantising task; a multiple of every act block
+// Of a quantising task; the columns are a multiple of every act block.
+enum { ACT_ROWS = 8, ACT_COLUMNS = 512 };
+
+static inline int row_shares(int rows) {
+    return (rows + ACT_ROWS - 1) / ACT_ROWS;
+}
 
 static inline int column_shares(int k) {
     return (k + ACT_COLUMNS - 1) / ACT_COLUMNS;
 }
 
-// What a quantising task covers: rows [first, last) of one tile, columns [from, to).
+// What a quantising task covers: rows [first, last) of the share, columns [from, to).
 typedef struct ActPart {
-    int tile, first, last, from, to;
+    int first, last, from, to;
 } ActPart;
 
-// Of n_tiles(n_rows) * column_shares(k) tasks; in the order of the rows, for input that workers have made row
-// by row …
+// Of row_shares(n_rows) * column_shares(k) tasks; in the order of the rows, for input that workers have made
+// row by row …
 ActPart act_part_by_rows(int task, int k, int n_rows);
 // … and in the order of the columns, for input that they have made column by column.
 ActPart act_part_by_columns(int task, int k, int n_rows);
 
-// A tile of the share's rows.
-static inline void *act_tile(const Share *s, ActFormat format, int k, int tile) {
-    return s->acts[format] + (size_t)tile * act_tile_bytes(format, k);
+// A part of the share's row i, whose k values stand in `row`.
+static inline void act_part_write(const Share *s, ActFormat format, const float *row, int k,
+                                  const ActPart *part, int i) {
+    void *tile = s->acts[format] + (size_t)(i / ACT_TILE_ROWS) * act_tile_bytes(format, k);
+    s->kernels->act_write[format](row, k, part->from, part->to, tile, i % ACT_TILE_ROWS);
 }
 
 static inline int panels_of(int n) { // weight rows

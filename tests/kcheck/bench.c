@@ -257,11 +257,12 @@ void bench_run(const Options *o) {
     float x[K];
     for (int format = 0; format < N_ACT_FORMATS; format++) {
         size_t tile = act_tile_bytes((ActFormat)format, K);
-        b.acts[format] = alloc(tile * (MAX_M / 8));
+        b.acts[format] = alloc(tile * (MAX_M / ACT_TILE_ROWS));
         for (int r = 0; r < MAX_M; r++) {
             rand_row(&rng, ROW_NORMAL, x, K);
             kernels_get(CPU_SCALAR)
-                ->act_write[format](x, K, 0, K, (char *)b.acts[format] + tile * (size_t)(r / 8), r % 8);
+                ->act_write[format](x, K, 0, K, (char *)b.acts[format] + tile * (size_t)(r / ACT_TILE_ROWS),
+                                    r % ACT_TILE_ROWS);
         }
     }
     b.bandwidth = limit_read_rate(b.stream, (size_t)STREAM_MB << 20);

@@ -41,10 +41,10 @@ static void *pack(Case *c, const MatKernel *mat, const Problem *p) {
 // Tiles of the given rows of x.
 static void *write_acts(Case *c, const Problem *p, const int *which, int m) {
     size_t tile_bytes = act_tile_bytes(p->act, p->k);
-    uint8_t *tiles = guard_new(c, tile_bytes * (size_t)((m + 7) / 8));
+    uint8_t *tiles = guard_new(c, tile_bytes * (size_t)((m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS));
     for (int r = 0; r < m; r++)
-        c->scalar->act_write[p->act](p->x[which[r]], p->k, 0, p->k, tiles + tile_bytes * (size_t)(r / 8),
-                                     r % 8);
+        c->scalar->act_write[p->act](p->x[which[r]], p->k, 0, p->k,
+                                     tiles + tile_bytes * (size_t)(r / ACT_TILE_ROWS), r % ACT_TILE_ROWS);
     guard_freeze(tiles);
     return tiles;
 }
@@ -236,11 +236,11 @@ static void body_pack(Case *c) {
 
 // The value of q and the scale that a tile holds for row r, column i.
 static double act_value(const Problem *p, int r, int i, double *scale) {
-    const char *tile = (const char *)p->acts + (size_t)(r / 8) * act_tile_bytes(p->act, p->k);
+    const char *tile = (const char *)p->acts + (size_t)(r / ACT_TILE_ROWS) * act_tile_bytes(p->act, p->k);
     *scale = 1;
-    if (p->act == ACT_F32) return (double)((const float *)tile)[i * 8 + r % 8];
-    *scale = (double)act_scales(p->act, tile, p->k)[i / act_block(p->act) * 8 + r % 8];
-    return ((const int8_t *)tile)[i / 4 * 32 + r % 8 * 4 + i % 4];
+    if (p->act == ACT_F32) return (double)((const float *)tile)[act_at(ACT_F32, i, r % ACT_TILE_ROWS)];
+    *scale = (double)act_scales(tile, p->k)[i / act_block(p->act) * ACT_TILE_ROWS + r % ACT_TILE_ROWS];
+    return ((const int8_t *)tile)[act_at(p->act, i, r % ACT_TILE_ROWS)];
 }
 
 // Adds one block to the exact product and to the sum of magnitudes of all its terms.

@@ -15,7 +15,7 @@ MAX_LINES = 900
 MAX_FUNCTION = 100
 SOURCES = {".c", ".h", ".def", ".py", ".sh", ".js", ".css", ".html"}
 # The same file names in each, on purpose.
-MIRRORED = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neon_i8mm"}
+MIRRORED = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "neon_i8mm"}
 SHARED_NAMES = {"__init__.py", "conftest.py"}
 FUNCTION = re.compile(r"^[A-Za-z_].*\)\s*\{$|^\{$")
 

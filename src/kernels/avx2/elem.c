@@ -11,14 +11,8 @@ static __m256i quantize8(const float *x, __m256 inverse) {
     return _mm256_max_epi32(q, _mm256_set1_epi32(-127));
 }
 
-// Two groups of four columns go to two places 32 bytes apart.
-static void store8(int8_t *q, int from, int row, __m256i v) {
-    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    __m128i bytes = _mm_packs_epi16(words, words);
-    int32_t group[2] = {_mm_cvtsi128_si32(bytes), _mm_extract_epi32(bytes, 1)};
-    int8_t *out = q + from / 4 * 32 + row * 4;
-    memcpy(out, &group[0], 4);
-    memcpy(out + 32, &group[1], 4);
+static __m128i pack8(__m256i v) {
+    return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 }
 
 static int32_t sum8(__m256i v) {
@@ -48,23 +42,23 @@ typedef struct Sum16 {
     int32_t plain, magnitudes;
 } Sum16;
 
-// 16 columns at `from`; returns their sums.
-static Sum16 write16(const float *x, __m256 inverse, int8_t *q, int from, int row) {
-    __m256i a = quantize8(x + from, inverse), b = quantize8(x + from + 8, inverse);
-    store8(q, from, row, a);
-    store8(q, from + 8, row, b);
+// 16 columns go to q; returns their sums.
+static Sum16 write16(const float *x, __m256 inverse, int8_t *q) {
+    __m256i a = quantize8(x, inverse), b = quantize8(x + 8, inverse);
+    _mm_storeu_si128((__m128i *)q, _mm_packs_epi16(pack8(a), pack8(b)));
     return (Sum16){sum8(_mm256_add_epi32(a, b)),
                    sum8(_mm256_add_epi32(_mm256_abs_epi32(a), _mm256_abs_epi32(b)))};
 }
 
 void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
-    float *scales = act_scales(ACT_Q8_32, tile, k), *ssums = act_ssums(tile, k);
+    float *scales = act_scales(tile, k), *ssums = act_ssums(tile, k);
     int32_t *nsums = act_nsums(ACT_Q8_32, tile, k);
     for (int i = from; i < to; i += 32) {
         float max = max_abs(x + i, 32);
         __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
-        int32_t sum = write16(x, inverse, tile, i, row).plain + write16(x, inverse, tile, i + 16, row).plain;
-        int at = i / 32 * 8 + row;
+        int8_t *q = (int8_t *)tile + act_at(ACT_Q8_32, i, row);
+        int32_t sum = write16(x + i, inverse, q).plain + write16(x + i + 16, inverse, q + 16).plain;
+        int at = i / 32 * ACT_TILE_ROWS + row;
         scales[at] = max / 127.0f;
         nsums[at] = -sum;
         ssums[at] = max / 127.0f * (float)sum;
@@ -72,26 +66,27 @@ void avx2_act_write_q8_32(const float *x, int k, int from, int to, void *tile, i
 }
 
 void avx2_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row) {
-    float *scales = act_scales(ACT_Q8_256, tile, k);
+    float *scales = act_scales(tile, k);
     int32_t *nsums = act_nsums(ACT_Q8_256, tile, k);
     int16_t *pair16 = act_pair16(tile, k), *pair32 = act_pair32(tile, k);
     for (int i = from; i < to; i += 256) {
         float max = max_abs(x + i, 256);
         __m256 inverse = _mm256_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
         int32_t peak16 = 0, peak32 = 0;
-        scales[i / 256 * 8 + row] = max / 127.0f;
+        scales[i / 256 * ACT_TILE_ROWS + row] = max / 127.0f;
         for (int j = i / 32; j < i / 32 + 8; j++) {
-            Sum16 a = write16(x, inverse, tile, 32 * j, row), b = write16(x, inverse, tile, 32 * j + 16, row);
-            nsums[16 * j + row] = -32 * a.plain;
-            nsums[16 * j + 8 + row] = -32 * b.plain;
-            pair16[16 * j + 2 * row] = (int16_t)a.plain;
-            pair16[16 * j + 2 * row + 1] = (int16_t)b.plain;
-            pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)(a.plain + b.plain);
+            int8_t *q = (int8_t *)tile + act_at(ACT_Q8_256, 32 * j, row);
+            Sum16 a = write16(x + 32 * j, inverse, q), b = write16(x + 32 * j + 16, inverse, q + 16);
+            nsums[2 * j * ACT_TILE_ROWS + row] = -32 * a.plain;
+            nsums[(2 * j + 1) * ACT_TILE_ROWS + row] = -32 * b.plain;
+            pair16[act_pair_at(2 * j, row)] = (int16_t)a.plain;
+            pair16[act_pair_at(2 * j + 1, row)] = (int16_t)b.plain;
+            pair32[act_pair_at(j, row)] = (int16_t)(a.plain + b.plain);
             peak16 = max_int(peak16, max_int(a.magnitudes, b.magnitudes));
             peak32 = max_int(peak32, a.magnitudes + b.magnitudes);
         }
-        act_peak16(tile, k)[i / 256 * 8 + row] = peak16;
-        act_peak32(tile, k)[i / 256 * 8 + row] = peak32;
+        act_peak16(tile, k)[i / 256 * ACT_TILE_ROWS + row] = peak16;
+        act_peak32(tile, k)[i / 256 * ACT_TILE_ROWS + row] = peak32;
     }
 }
 

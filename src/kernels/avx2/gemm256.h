@@ -26,6 +26,11 @@ typedef struct FloatPair {
     __m256 half[2];
 } FloatPair;
 
+// How far apart rows of a tile are.
+INLINE int row_step(const Planes f) {
+    return act_run(f.block == 32 ? ACT_Q8_32 : ACT_Q8_256);
+}
+
 INLINE __m256i field(__m256i v, int from_bit, int to_bit, int bits) {
     int shift = to_bit - from_bit, mask = ((1 << bits) - 1) << to_bit;
     v = shift > 0 ? _mm256_slli_epi16(v, shift) : shift < 0 ? _mm256_srli_epi16(v, -shift) : v;
@@ -59,7 +64,7 @@ INLINE void add_steps(const Planes f, const __m256i w[STEPS][2], const int8_t *q
     Pair part = {{_mm256_setzero_si256(), _mm256_setzero_si256()}}, total = *sum;
     if (first % run) part = *carried;
     UNROLL for (int s = first; s < first + n; s++) {
-        const __m256i x = broadcast32(q + 32 * s);
+        const __m256i x = broadcast32(q + 4 * s);
         UNROLL for (int h = 0; h < 2; h++) {
             part.half[h] = add_products(f, part.half[h], w[s - first][h], x);
             if ((s + 1) % run) continue;
@@ -75,9 +80,9 @@ INLINE void add_steps(const Planes f, const __m256i w[STEPS][2], const int8_t *q
 
 // Adds the products of a chunk's 32 columns to the sums of R rows. factors: of its one or two sub-blocks.
 INLINE void add_chunk(const Planes f, const int R, const uint8_t *chunk, const int8_t *q, const Pair *factors,
-                      Pair sums[ACT_TILE_ROWS]) {
+                      Pair sums[MOST_ROWS]) {
     const int n = is_signed(f) ? 2 : 4; // signed weights are wanted in two forms
-    Pair carried[ACT_TILE_ROWS];
+    Pair carried[MOST_ROWS];
     UNROLL for (int first = 0; first < STEPS; first += n) {
         const Pair factor = factors[4 * first / f.sub];
         __m256i w[STEPS][2];
@@ -85,7 +90,7 @@ INLINE void add_chunk(const Planes f, const int R, const uint8_t *chunk, const i
             w[s][0] = unpack_step(f, chunk, first + s);
             w[s][1] = unpack_step(f, chunk + 32, first + s);
         }
-        EACH_ROW add_steps(f, w, q + 4 * r, first, n, factor, &carried[r], &sums[r]);
+        EACH_ROW add_steps(f, w, q + row_step(f) * r, first, n, factor, &carried[r], &sums[r]);
     }
 }
 
@@ -95,15 +100,17 @@ INLINE void prefetch(const uint8_t *p, const int n_bytes) {
     for (int i = 0; i < n_bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
 }
 
-// A panel and a tile of activation rows.
-typedef struct Tile {
+// A panel, and up to MOST_ROWS rows of a tile of activations.
+typedef struct Rows {
     const uint8_t *panel;
     int k;
-    int tile, n_tiles; // of rows; n_tiles is 0 where nothing is to be fetched
-    const int8_t *q;   // where the tile begins
+    int part, n_parts; // of all rows; n_parts is 0 where nothing is to be fetched
+    const void *tile;
+    int first; // of the tile's rows; what follows points at its first values
+    const int8_t *q;
     const float *scales;
     const int32_t *nsums;
-} Tile;
+} Rows;
 
 // Blocks of 32: the sums start at -offset * (sum of activations), or at 0.
 INLINE __m256i sums_start(const Planes f, int32_t nsum) {
@@ -111,25 +118,26 @@ INLINE __m256i sums_start(const Planes f, int32_t nsum) {
                          : _mm256_setzero_si256();
 }
 
-INLINE void blocks_of_32(const Planes f, const int R, const Tile t, FloatPair y[ACT_TILE_ROWS]) {
-    const float *ssums = act_ssums(t.q, t.k);
+INLINE void blocks_of_32(const Planes f, const int R, const Rows t, FloatPair y[MOST_ROWS]) {
+    const float *ssums = act_ssums(t.tile, t.k) + t.first;
     const __m256i ones = _mm256_set1_epi16(1);
     for (int b = 0; b < t.k / 32; b++) {
         const uint8_t *chunk = t.panel + planes_chunks_at(f, b);
         const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)), *m = d + PANEL_ROWS;
-        if (t.n_tiles && b % t.n_tiles == t.tile)
+        if (t.n_parts && b % t.n_parts == t.part)
             prefetch(chunk - 64 + planes_panel_bytes(f, t.k), 64 + (int)planes_chunk_bytes(f));
-        Pair sums[ACT_TILE_ROWS], factor = {{ones, ones}};
-        EACH_ROW sums[r].half[0] = sums[r].half[1] = sums_start(f, t.nsums[8 * b + r]);
-        add_chunk(f, R, chunk, t.q + 256 * (ptrdiff_t)b, &factor, sums);
+        Pair sums[MOST_ROWS], factor = {{ones, ones}};
+        EACH_ROW sums[r].half[0] = sums[r].half[1] = sums_start(f, t.nsums[ACT_TILE_ROWS * b + r]);
+        add_chunk(f, R, chunk, t.q + act_at(ACT_Q8_32, 32 * b, 0), &factor, sums);
         UNROLL for (int h = 0; h < 2; h++) {
             __m256 scale = half_lanes(d + 8 * h), minimum = f.has_min ? half_lanes(m + 8 * h) : scale;
             EACH_ROW {
-                __m256 scaled =
-                    _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r].half[h]), _mm256_set1_ps(t.scales[8 * b + r]));
+                __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r].half[h]),
+                                              _mm256_set1_ps(t.scales[ACT_TILE_ROWS * b + r]));
                 __m256 sum = _mm256_fmadd_ps(scaled, scale, y[r].half[h]);
                 y[r].half[h] =
-                    f.has_min ? _mm256_fmadd_ps(minimum, _mm256_set1_ps(ssums[8 * b + r]), sum) : sum;
+                    f.has_min ? _mm256_fmadd_ps(minimum, _mm256_set1_ps(ssums[ACT_TILE_ROWS * b + r]), sum)
+                              : sum;
             }
         }
     }
@@ -137,30 +145,32 @@ INLINE void blocks_of_32(const Planes f, const int R, const Tile t, FloatPair y[
 
 // Adds scale * (dot product) of two neighbouring sub-blocks, which are two chunks or one.
 INLINE void sub_pair(const Planes f, const int R, const uint8_t *chunk, const uint8_t *scales,
-                     const int8_t *q, Pair sums[ACT_TILE_ROWS]) {
+                     const int8_t *q, Pair sums[MOST_ROWS]) {
     const __m256i low = scale_pairs(scales), high = scale_pairs(scales + 16);
     const Pair factors[2] = {{{sub_factor(low, 0), sub_factor(high, 0)}},
                              {{sub_factor(low, 1), sub_factor(high, 1)}}};
     UNROLL for (int c = 0; c < f.sub / 16; c++)
-        add_chunk(f, R, chunk + (size_t)c * planes_chunk_bytes(f), q + 256 * c, factors + c, sums);
+        add_chunk(f, R, chunk + (size_t)c * planes_chunk_bytes(f), q + act_at(ACT_Q8_256, CHUNK * c, 0),
+                  factors + c, sums);
 }
 
 // The sum over a block's sub-blocks of factor * (sum of activations), two sub-blocks a step.
 INLINE __m256i weighted_sum(const int n_pairs, const __m256i factors[8], const int16_t *pairs) {
     __m256i sum = _mm256_setzero_si256();
     UNROLL for (int j = 0; j < n_pairs; j++) {
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(factors[j], broadcast32(pairs + 16 * j)));
+        sum =
+            _mm256_add_epi32(sum, _mm256_madd_epi16(factors[j], broadcast32(pairs + 2 * ACT_TILE_ROWS * j)));
     }
     return sum;
 }
 
 // Adds half h of block b to the results, given the scaled sums of its weights: takes off the offset or the
 // minima, which both are multiples of the activations' sums.
-INLINE void add_block(const Planes f, const int R, const Tile t, int b, const int h,
-                      const Pair sums[ACT_TILE_ROWS], FloatPair y[ACT_TILE_ROWS]) {
+INLINE void add_block(const Planes f, const int R, const Rows t, int b, const int h,
+                      const Pair sums[MOST_ROWS], FloatPair y[MOST_ROWS]) {
     const int n_pairs = 256 / f.sub / 2;
-    const int16_t *pairs =
-        (f.sub == 16 ? act_pair16(t.q, t.k) : act_pair32(t.q, t.k)) + (ptrdiff_t)b * n_pairs * 16;
+    const int16_t *pairs = (f.sub == 16 ? act_pair16(t.tile, t.k) : act_pair32(t.tile, t.k)) +
+                           2 * (ACT_TILE_ROWS * b * n_pairs + t.first);
     const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)) + 8 * h, *dmin = d + PANEL_ROWS;
     const uint8_t *at = t.panel + (f.has_min ? planes_mins_at(f, b) : planes_scales_at(f, b)) + 16 * h;
     __m256i factors[8];
@@ -173,23 +183,22 @@ INLINE void add_block(const Planes f, const int R, const Tile t, int b, const in
         if (has_offset(f)) sum = _mm256_sub_epi32(sum, _mm256_slli_epi32(more, f.offset_shift));
         __m256 in_block = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
         if (f.has_min) in_block = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(more), minimum, in_block);
-        y[r].half[h] = _mm256_fmadd_ps(in_block, _mm256_set1_ps(t.scales[8 * b + r]), y[r].half[h]);
+        y[r].half[h] =
+            _mm256_fmadd_ps(in_block, _mm256_set1_ps(t.scales[ACT_TILE_ROWS * b + r]), y[r].half[h]);
     }
 }
 
-INLINE void blocks_of_256(const Planes f, const int R, const Tile t, FloatPair y[ACT_TILE_ROWS]) {
+INLINE void blocks_of_256(const Planes f, const int R, const Rows t, FloatPair y[MOST_ROWS]) {
     const int pair_chunks = f.sub / 16;
     for (int b = 0; b < t.k / 256; b++) {
         const uint8_t *scales = t.panel + planes_scales_at(f, b), *chunk = t.panel + planes_chunks_at(f, b);
-        const int8_t *q = t.q + 2048 * (ptrdiff_t)b;
-        if (t.n_tiles && b % t.n_tiles == t.tile)
+        if (t.n_parts && b % t.n_parts == t.part)
             prefetch(t.panel + planes_head_at(f, b) + planes_panel_bytes(f, t.k), (int)planes_block_bytes(f));
-        Pair sums[ACT_TILE_ROWS];
+        Pair sums[MOST_ROWS];
         EACH_ROW sums[r].half[0] = sums[r].half[1] = _mm256_setzero_si256();
         _Pragma("GCC unroll 1") for (int j = 0; j < 256 / f.sub / 2; j++) {
-            sub_pair(f, R, chunk, scales, q, sums);
+            sub_pair(f, R, chunk, scales, t.q + act_at(ACT_Q8_256, 256 * b + 2 * f.sub * j, 0), sums);
             chunk += (size_t)pair_chunks * planes_chunk_bytes(f);
-            q += 256 * pair_chunks;
             scales += 32;
         }
         UNROLL for (int h = 0; h < 2; h++) add_block(f, R, t, b, h, sums, y);
@@ -202,9 +211,9 @@ static inline void store_lanes(const GemmArgs *a, float *out, int n, __m256 y) {
     for (int i = 0; i < n; i++) out[i] = a->add ? out[i] + lanes[i] : lanes[i];
 }
 
-INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, int first_row,
+INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Rows t, int first_row,
                       int panel) {
-    FloatPair y[ACT_TILE_ROWS];
+    FloatPair y[MOST_ROWS];
     EACH_ROW y[r].half[0] = y[r].half[1] = _mm256_setzero_ps();
     if (f.block == 32)
         blocks_of_32(f, R, t, y);
@@ -222,21 +231,26 @@ INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile
         }
 }
 
+INLINE Rows rows_at(const ActFormat act, const GemmArgs *a, const uint8_t *panel, int row) {
+    const int first = row % ACT_TILE_ROWS;
+    const char *tile = (const char *)a->acts + (size_t)(row / ACT_TILE_ROWS) * act_tile_bytes(act, a->k);
+    return (Rows){panel,
+                  a->k,
+                  row / MOST_ROWS,
+                  a->m > 2 ? (a->m + MOST_ROWS - 1) / MOST_ROWS : 0,
+                  tile,
+                  first,
+                  (const int8_t *)tile + act_at(act, 0, first),
+                  act_scales(tile, a->k) + first,
+                  act_nsums(act, tile, a->k) + first};
+}
+
 INLINE void gemm(const Planes f, const GemmArgs *a) {
-    const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
-    const int n_tiles = a->m > 2 ? (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS : 0;
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
         const uint8_t *panel = (const uint8_t *)a->weights + (size_t)p * planes_panel_bytes(f, a->k);
-        const int8_t *q = a->acts;
-        for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += act_tile_bytes(act, a->k)) {
-            int rows = a->m - row < ACT_TILE_ROWS ? a->m - row : ACT_TILE_ROWS;
-            Tile t = {panel,
-                      a->k,
-                      row / ACT_TILE_ROWS,
-                      n_tiles,
-                      q,
-                      act_scales(act, q, a->k),
-                      act_nsums(act, q, a->k)};
+        for (int row = 0; row < a->m; row += MOST_ROWS) {
+            const Rows t = rows_at(f.block == 32 ? ACT_Q8_32 : ACT_Q8_256, a, panel, row);
+            int rows = a->m - row < MOST_ROWS ? a->m - row : MOST_ROWS;
             if (rows == 1) // its sums stay in registers
                 tile_rows(f, 1, a, t, row, p);
             else

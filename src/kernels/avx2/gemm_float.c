@@ -8,6 +8,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
+enum { MOST_ROWS = 8 }; // activation rows that share a load of weights
+
 INLINE __m256 weights(WeightType type, const void *panel, int col, int half) {
     ptrdiff_t at = 16 * (ptrdiff_t)col + 8 * half;
     if (type == WEIGHT_F32) return _mm256_loadu_ps((const float *)panel + at);
@@ -18,11 +20,13 @@ INLINE __m256 weights(WeightType type, const void *panel, int col, int half) {
 
 INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const void *panel, int half,
                       const float *x, float *out, int n) {
-    __m256 y[ACT_TILE_ROWS];
+    __m256 y[MOST_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm256_setzero_ps();
     for (int i = 0; i < a->k; i++) {
         __m256 w = weights(type, panel, i, half);
-        UNROLL for (int r = 0; r < R; r++) y[r] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[8 * i + r]), y[r]);
+        const float *column = x + act_at(ACT_F32, i, 0);
+        UNROLL for (int r = 0; r < R; r++) y[r] =
+            _mm256_fmadd_ps(w, _mm256_set1_ps(column[r * act_run(ACT_F32)]), y[r]);
     }
     UNROLL for (int r = 0; r < R; r++, out += a->out_stride) {
         float lanes[8];
@@ -32,10 +36,11 @@ INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const voi
 }
 
 INLINE void half_panel(WeightType type, const GemmArgs *a, const void *panel, int first_n, int half) {
-    const float *x = a->acts;
     float *out = a->out + first_n;
     int n = a->n - first_n;
-    for (int row = 0; row < a->m; row += ACT_TILE_ROWS) {
+    for (int row = 0; row < a->m; row += MOST_ROWS, out += MOST_ROWS * a->out_stride) {
+        size_t tile = (size_t)(row / ACT_TILE_ROWS) * act_tile_bytes(ACT_F32, a->k) / 4;
+        const float *x = (const float *)a->acts + tile + act_at(ACT_F32, 0, row % ACT_TILE_ROWS);
         switch (a->m - row) {
         case 1: tile_rows(type, 1, a, panel, half, x, out, n); break;
         case 2: tile_rows(type, 2, a, panel, half, x, out, n); break;
@@ -46,8 +51,6 @@ INLINE void half_panel(WeightType type, const GemmArgs *a, const void *panel, in
         case 7: tile_rows(type, 7, a, panel, half, x, out, n); break;
         default: tile_rows(type, 8, a, panel, half, x, out, n); break;
         }
-        x += act_tile_bytes(ACT_F32, a->k) / 4;
-        out += ACT_TILE_ROWS * a->out_stride;
     }
 }
 

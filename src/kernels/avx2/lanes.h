@@ -12,7 +12,7 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #define EACH_ROW for (int r = 0; r < R; r++) // a real loop where R is no constant
 
-enum { STEPS = 8 }; // of four columns in a chunk
+enum { STEPS = 8, MOST_ROWS = 8 }; // of four columns in a chunk; activation rows that share a step's weights
 
 INLINE __m256i load(const void *p) {
     return _mm256_loadu_si256((const __m256i *)p);

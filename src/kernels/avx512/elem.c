@@ -18,12 +18,6 @@ static __m512i quantize64(const float *x, __m512 inverse) {
     return _mm512_inserti64x4(_mm512_castsi256_si512(quantize32(x, inverse)), quantize32(x + 32, inverse), 1);
 }
 
-// n words of four columns each go to places 32 bytes apart.
-static void spread(int8_t *q, int from, int row, const int32_t *words, int n) {
-    int8_t *out = q + from / 4 * 32 + row * 4;
-    for (int i = 0; i < n; i++) memcpy(out + 32 * i, &words[i], 4);
-}
-
 // The sums of each 16 of 64 columns, in all four lanes of their quarter.
 static __m512i sum16s(__m512i q) {
     __m512i s = _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_set1_epi8(1), q), _mm512_set1_epi16(1));
@@ -42,18 +36,17 @@ static float max_abs(const float *x, int n) {
 }
 
 void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
-    float *scales = act_scales(ACT_Q8_32, tile, k), *ssums = act_ssums(tile, k);
+    float *scales = act_scales(tile, k), *ssums = act_ssums(tile, k);
     int32_t *nsums = act_nsums(ACT_Q8_32, tile, k);
     for (int i = from; i < to; i += 32) {
         float max = max_abs(x + i, 32);
         __m512 inverse = _mm512_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
         __m256i q = quantize32(x + i, inverse);
-        int32_t words[8], sums[4];
-        _mm256_storeu_si256((__m256i *)words, q);
-        spread(tile, i, row, words, 8);
+        int32_t sums[4];
+        _mm256_storeu_si256((__m256i *)((int8_t *)tile + act_at(ACT_Q8_32, i, row)), q);
         store_sum16s(_mm512_zextsi256_si512(q), sums);
         int32_t sum = sums[0] + sums[1];
-        int at = i / 32 * 8 + row;
+        int at = i / 32 * ACT_TILE_ROWS + row;
         scales[at] = max / 127.0f;
         nsums[at] = -sum;
         ssums[at] = max / 127.0f * (float)sum;
@@ -61,33 +54,32 @@ void avx512_act_write_q8_32(const float *x, int k, int from, int to, void *tile,
 }
 
 void avx512_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row) {
-    float *scales = act_scales(ACT_Q8_256, tile, k);
+    float *scales = act_scales(tile, k);
     int32_t *nsums = act_nsums(ACT_Q8_256, tile, k);
     int16_t *pair16 = act_pair16(tile, k), *pair32 = act_pair32(tile, k);
     for (int i = from; i < to; i += 256) {
         float max = max_abs(x + i, 256);
         __m512 inverse = _mm512_set1_ps(max > ACT_TINY ? 127.0f / max : 0);
         __m512i peak16 = _mm512_setzero_si512(), peak32 = peak16;
-        scales[i / 256 * 8 + row] = max / 127.0f;
+        scales[i / 256 * ACT_TILE_ROWS + row] = max / 127.0f;
         for (int j = i; j < i + 256; j += 64) { // j / 64: the pair of sums of 32
             __m512i q = quantize64(x + j, inverse);
-            int32_t words[16], sums[4];
-            _mm512_storeu_si512(words, q);
-            spread(tile, j, row, words, 16);
+            int32_t sums[4];
+            _mm512_storeu_si512((int8_t *)tile + act_at(ACT_Q8_256, j, row), q);
             store_sum16s(q, sums);
             __m512i size16 = sum16s(_mm512_abs_epi8(q));
             __m512i size32 = _mm512_add_epi32(size16, _mm512_shuffle_i32x4(size16, size16, 0xB1));
             peak16 = _mm512_max_epi32(peak16, size16);
             peak32 = _mm512_max_epi32(peak32, size32);
             for (int n = 0; n < 4; n++) {
-                nsums[(j / 16 + n) * 8 + row] = -32 * sums[n];
-                pair16[(j / 32 + n / 2) * 16 + 2 * row + n % 2] = (int16_t)sums[n];
+                nsums[(j / 16 + n) * ACT_TILE_ROWS + row] = -32 * sums[n];
+                pair16[act_pair_at(j / 16 + n, row)] = (int16_t)sums[n];
             }
-            pair32[j / 64 * 16 + 2 * row] = (int16_t)(sums[0] + sums[1]);
-            pair32[j / 64 * 16 + 2 * row + 1] = (int16_t)(sums[2] + sums[3]);
+            pair32[act_pair_at(j / 32, row)] = (int16_t)(sums[0] + sums[1]);
+            pair32[act_pair_at(j / 32 + 1, row)] = (int16_t)(sums[2] + sums[3]);
         }
-        act_peak16(tile, k)[i / 256 * 8 + row] = _mm512_reduce_max_epi32(peak16);
-        act_peak32(tile, k)[i / 256 * 8 + row] = _mm512_reduce_max_epi32(peak32);
+        act_peak16(tile, k)[i / 256 * ACT_TILE_ROWS + row] = _mm512_reduce_max_epi32(peak16);
+        act_peak32(tile, k)[i / 256 * ACT_TILE_ROWS + row] = _mm512_reduce_max_epi32(peak32);
     }
 }
 

@@ -18,118 +18,63 @@
 #ifndef CLLM_KERNELS_AVX512_GEMM512_H
 #define CLLM_KERNELS_AVX512_GEMM512_H
 
-#include "kernels/avx512/lanes.h"
-
-// field << shift (right for negative shifts), kept inside bytes by the caller's mask.
-INLINE __m512i shift_bits(__m512i v, int shift) {
-    return shift > 0   ? _mm512_slli_epi16(v, (unsigned)shift)
-           : shift < 0 ? _mm512_srli_epi16(v, (unsigned)-shift)
-                       : v;
-}
-
-INLINE __m512i field(__m512i v, int from_bit, int to_bit, int bits) {
-    int mask = ((1 << bits) - 1) << to_bit;
-    return _mm512_and_si512(shift_bits(v, to_bit - from_bit), _mm512_set1_epi8((char)mask));
-}
-
-// Panels come from memory in one pass, and hardware prefetchers stop at each 4 KB page. So while a
-// panel is being used, its successor is asked for: each tile of rows fetches every n_tiles-th block,
-// which spreads the traffic over the panel's whole use. One or two rows are faster without: the loop
-// then runs at the speed of memory and out-of-order execution looks far enough ahead.
-INLINE void prefetch(const uint8_t *p, const int n_bytes) {
-    UNROLL for (int i = 0; i < n_bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
-}
-
-// Memory to fetch besides the panels (GemmArgs.ahead): some lines with every chunk.
-typedef struct Ahead {
-    const GemmArgs *args;
-    int at, end; // in lines
-    int lines;   // with each chunk
-} Ahead;
-
-enum { AHEAD_LINES = AHEAD_BYTES / 64 };
-
-static Ahead ahead_new(const GemmArgs *a, int n_chunks) {
-    int end = a->n_ahead * AHEAD_LINES;
-    return (Ahead){a, 0, end, n_chunks ? (end + n_chunks - 1) / n_chunks : 0};
-}
-
-INLINE void fetch_ahead(Ahead *f) {
-    for (int i = 0; i < f->lines && f->at < f->end; i++, f->at++) {
-        const char *piece = f->args->ahead + f->args->ahead_at[f->at / AHEAD_LINES];
-        _mm_prefetch(piece + 64 * (f->at % AHEAD_LINES), _MM_HINT_T1);
-    }
-}
-
-// The 32 columns of a chunk as eight vectors of bytes.
-INLINE void unpack_chunk(const Planes f, const uint8_t *chunk, __m512i w[STEPS]) {
-    UNROLL for (int s = 0; s < STEPS; s++) {
-        if (f.low == 8) w[s] = load(chunk + planes_low_at(f, s));
-        if (f.low == 4) w[s] = field(load(chunk + planes_low_at(f, s % 4)), s / 4 * 4, 0, 4);
-        if (f.low == 2) w[s] = field(load(chunk + planes_low_at(f, s / 4)), s % 4 * 2, 0, 2);
-        if (f.high) {
-            __m512i high = load(chunk + planes_high_at(f, f.high == 2 ? s / 4 : 0));
-            w[s] = _mm512_or_si512(w[s], field(high, f.high == 2 ? s % 4 * 2 : s, f.low, f.high));
-        }
-        if (f.codebook) {
-            const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)iq4_values));
-            w[s] = _mm512_shuffle_epi8(table, w[s]);
-        }
-        if (is_signed(f)) w[s] = _mm512_xor_si512(w[s], _mm512_set1_epi8((char)0x80));
-    }
-}
+#include "kernels/avx512/panel512.h"
 
 // Where the sums of sub-block `at` start: -offset * (sum of activations), or 0. The tile holds -1 times
 // the sums of 32 for blocks of 32, -32 times the sums of 16 for blocks of 256 (acts.h).
 INLINE __m512i sums_start(const Planes f, const int32_t *nsums, int at, int row) {
     if (f.offset_shift < 0 || is_signed(f)) return _mm512_setzero_si512();
     const int shift = f.block == 256 ? f.offset_shift - 5 : f.offset_shift;
-    __m512i sum = _mm512_set1_epi32(nsums[8 * at + row]);
+    __m512i sum = _mm512_set1_epi32(nsums[ACT_TILE_ROWS * at + row]);
     if (f.block == 256 && f.sub == 32)
-        sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[8 * (at + 1) + row]));
+        sum = _mm512_add_epi32(sum, _mm512_set1_epi32(nsums[ACT_TILE_ROWS * (at + 1) + row]));
     return shift > 0   ? _mm512_slli_epi32(sum, (unsigned)shift)
            : shift < 0 ? _mm512_srai_epi32(sum, (unsigned)-shift)
                        : sum;
 }
 
-typedef struct Tile {
+// A panel, and up to MOST_ROWS rows of a tile of activations.
+typedef struct Rows {
     const uint8_t *panel;
     int k;
+    const void *tile;
+    int first; // of the tile's rows; what follows points at its first values
     const int8_t *q;
     const float *scales;
     const int32_t *nsums;
-    int tile, n_tiles; // of rows
-} Tile;
+    int part, n_parts; // of all rows
+} Rows;
 
-INLINE void blocks_of_32(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
-    const float *ssums = act_ssums(t.q, t.k);
+INLINE void blocks_of_32(const Planes f, const int R, const Rows t, Ahead *ahead, __m512 y[MOST_ROWS]) {
+    const float *ssums = act_ssums(t.tile, t.k) + t.first;
     for (int b = 0; b < t.k / 32; b++) {
         const uint8_t *chunk = t.panel + planes_chunks_at(f, b);
         const uint16_t *d = (const uint16_t *)(t.panel + planes_head_at(f, b)), *m = d + PANEL_ROWS;
         __m512i w[STEPS];
-        if (R > 2 && b % t.n_tiles == t.tile)
+        if (R > 2 && b % t.n_parts == t.part)
             prefetch(chunk + planes_panel_bytes(f, t.k) - 64, (f.low + f.high + 1) * 64);
         if (R > 2) fetch_ahead(ahead);
-        unpack_chunk(f, chunk, w);
+        unpack_chunk(f, is_signed(f), chunk, w);
         __m512 scale = half_lanes(d);
-        const int8_t *q = t.q + 256 * b;
+        const int8_t *q = t.q + act_at(ACT_Q8_32, 32 * b, 0);
         UNROLL for (int r = 0; r < R; r++) {
             __m512i sum = sums_start(f, t.nsums, b, r);
-            add_steps(f, 1, w, q + 4 * r, 0, STEPS, &sum);
-            __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(t.scales[8 * b + r]));
+            add_steps(f, 1, w, q + row_step(f) * r, 0, STEPS, &sum);
+            __m512 scaled =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(t.scales[ACT_TILE_ROWS * b + r]));
             y[r] = _mm512_fmadd_ps(scaled, scale, y[r]);
         }
         if (!f.has_min) continue;
         __m512 minimum = half_lanes(m);
         UNROLL for (int r = 0; r < R; r++) y[r] =
-            _mm512_fmadd_ps(minimum, _mm512_set1_ps(ssums[8 * b + r]), y[r]);
+            _mm512_fmadd_ps(minimum, _mm512_set1_ps(ssums[ACT_TILE_ROWS * b + r]), y[r]);
     }
 }
 
 // The dot products of sub-block j of a chunk's; c is the chunk in the tile's whole row.
-INLINE void sub_dots(const Planes f, const int R, const Tile t, const __m512i w[STEPS], int c, const int j,
-                     __m512i dots[ACT_TILE_ROWS]) {
-    const int8_t *q = t.q + 256 * (ptrdiff_t)c;
+INLINE void sub_dots(const Planes f, const int R, const Rows t, const __m512i w[STEPS], int c, const int j,
+                     __m512i dots[MOST_ROWS]) {
+    const int8_t *q = t.q + act_at(ACT_Q8_256, CHUNK * c, 0);
     const int steps = f.sub / 4;
     UNROLL for (int r = 0; r < R; r++) dots[r] = sums_start(f, t.nsums, c * 2 + j, r);
     add_steps(f, R, w, q, j * steps, steps, dots);
@@ -137,9 +82,8 @@ INLINE void sub_dots(const Planes f, const int R, const Tile t, const __m512i w[
 
 // Adds scale * (dot product) of two sub-blocks, exactly. Multiplications are what limits this loop, and
 // where both dot products fit into 16 bits, one does for two.
-INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales,
-                       const __m512i first[ACT_TILE_ROWS], const __m512i second[ACT_TILE_ROWS],
-                       __m512i sums[ACT_TILE_ROWS]) {
+INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales, const __m512i first[MOST_ROWS],
+                       const __m512i second[MOST_ROWS], __m512i sums[MOST_ROWS]) {
     __m512i pairs = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)scales));
     if (fits) {
         UNROLL for (int r = 0; r < R; r++) {
@@ -157,43 +101,45 @@ INLINE void add_scaled(const int R, const bool fits, const uint8_t *scales,
 
 // Two neighbouring sub-blocks of a block of 256: two chunks, or one. c is the first chunk in the tile's
 // whole row.
-INLINE void sub_pair(const Planes f, const int R, const bool fits, const Tile t, const uint8_t *chunk,
-                     const uint8_t *scales, int c, bool fetch, __m512i sums[ACT_TILE_ROWS]) {
+INLINE void sub_pair(const Planes f, const int R, const bool fits, const Rows t, const uint8_t *chunk,
+                     const uint8_t *scales, int c, bool fetch, __m512i sums[MOST_ROWS]) {
     const int n_bytes = (int)planes_chunk_bytes(f), n_chunks = f.sub / 16;
-    __m512i w[STEPS], first[ACT_TILE_ROWS], second[ACT_TILE_ROWS];
+    __m512i w[STEPS], first[MOST_ROWS], second[MOST_ROWS];
     if (fetch) prefetch(chunk + planes_panel_bytes(f, t.k), n_bytes * n_chunks);
-    unpack_chunk(f, chunk, w);
+    unpack_chunk(f, is_signed(f), chunk, w);
     sub_dots(f, R, t, w, c, 0, first);
-    if (n_chunks == 2) unpack_chunk(f, chunk + n_bytes, w);
+    if (n_chunks == 2) unpack_chunk(f, is_signed(f), chunk + n_bytes, w);
     sub_dots(f, R, t, w, c + n_chunks - 1, 2 - n_chunks, second);
     add_scaled(R, fits, scales, first, second, sums);
 }
 
 // t -= dmin * (sum over sub-blocks of minimum times activation sum), two sub-blocks a step.
 INLINE void subtract_minima(const Planes f, const int R, const int16_t *pairs, const uint8_t *mins,
-                            __m512 dmin, __m512 t[ACT_TILE_ROWS]) {
-    __m512i sums[ACT_TILE_ROWS];
+                            __m512 dmin, __m512 t[MOST_ROWS]) {
+    __m512i sums[MOST_ROWS];
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
     UNROLL for (int j = 0; j < 256 / f.sub / 2; j++) {
         __m512i m = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(mins + 32 * j)));
-        UNROLL for (int r = 0; r < R; r++) sums[r] = dot2(sums[r], m, broadcast32(pairs + 16 * j + 2 * r));
+        UNROLL for (int r = 0; r < R; r++) sums[r] =
+            dot2(sums[r], m, broadcast32(pairs + 2 * (ACT_TILE_ROWS * j + r)));
     }
     UNROLL for (int r = 0; r < R; r++) t[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(sums[r]), dmin, t[r]);
 }
 
 // Whether all dot products of the rows with sub-blocks of block b fit into 16 bits: |w| is at most the
 // offset or the largest integer, and the tile knows the largest sum of |q|.
-INLINE bool dots_fit(const Planes f, const int R, const Tile t, int b) {
+INLINE bool dots_fit(const Planes f, const int R, const Rows t, int b) {
     const int most = f.offset_shift >= 0 ? 1 << f.offset_shift : (1 << (f.low + f.high)) - 1;
-    const int32_t *peaks = (f.sub == 16 ? act_peak16(t.q, t.k) : act_peak32(t.q, t.k)) + 8 * b;
-    __mmask8 over = _mm256_cmpgt_epi32_mask(_mm256_loadu_si256((const __m256i *)peaks),
-                                            _mm256_set1_epi32(INT16_MAX / most));
+    const int32_t *peaks = (f.sub == 16 ? act_peak16(t.tile, t.k) : act_peak32(t.tile, t.k));
+    __mmask8 over =
+        _mm256_cmpgt_epi32_mask(_mm256_loadu_si256((const __m256i *)(peaks + ACT_TILE_ROWS * b + t.first)),
+                                _mm256_set1_epi32(INT16_MAX / most));
     return (over & ((1 << R) - 1)) == 0;
 }
 
 // The scaled integer sums of a block: its first chunk is at `chunk`.
-INLINE void block_sums(const Planes f, const int R, const bool fits, const Tile t, int b, bool fetch,
-                       Ahead *ahead, __m512i sums[ACT_TILE_ROWS]) {
+INLINE void block_sums(const Planes f, const int R, const bool fits, const Rows t, int b, bool fetch,
+                       Ahead *ahead, __m512i sums[MOST_ROWS]) {
     const int n_pairs = 256 / f.sub / 2, n_chunks = f.sub / 16; // chunks of a pair
     const uint8_t *chunk = t.panel + planes_chunks_at(f, b), *scales = t.panel + planes_scales_at(f, b);
     UNROLL for (int r = 0; r < R; r++) sums[r] = _mm512_setzero_si512();
@@ -204,15 +150,15 @@ INLINE void block_sums(const Planes f, const int R, const bool fits, const Tile 
     }
 }
 
-INLINE void blocks_of_256(const Planes f, const int R, const Tile t, Ahead *ahead, __m512 y[ACT_TILE_ROWS]) {
+INLINE void blocks_of_256(const Planes f, const int R, const Rows t, Ahead *ahead, __m512 y[MOST_ROWS]) {
     const int n_blocks = t.k / 256, n_pairs = 256 / f.sub / 2;
-    const int16_t *pairs = f.sub == 16 ? act_pair16(t.q, t.k) : act_pair32(t.q, t.k);
+    const int16_t *pairs = (f.sub == 16 ? act_pair16(t.tile, t.k) : act_pair32(t.tile, t.k)) + 2 * t.first;
     for (int b = 0; b < n_blocks; b++) {
         const uint8_t *block = t.panel + planes_head_at(f, b);
         const uint16_t *d = (const uint16_t *)block, *dmin = d + PANEL_ROWS;
-        __m512i sums[ACT_TILE_ROWS];
-        __m512 in_block[ACT_TILE_ROWS];
-        const bool fetch = R > 2 && b % t.n_tiles == t.tile;
+        __m512i sums[MOST_ROWS];
+        __m512 in_block[MOST_ROWS];
+        const bool fetch = R > 2 && b % t.n_parts == t.part;
         if (fetch) prefetch(block + planes_panel_bytes(f, t.k), (int)(64 + planes_scale_bytes(f)));
         if (dots_fit(f, R, t, b))
             block_sums(f, R, true, t, b, fetch, ahead, sums);
@@ -223,27 +169,21 @@ INLINE void blocks_of_256(const Planes f, const int R, const Tile t, Ahead *ahea
         __m512 scale = half_lanes(d);
         UNROLL for (int r = 0; r < R; r++) in_block[r] = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), scale);
         if (f.has_min)
-            subtract_minima(f, R, pairs + (ptrdiff_t)b * n_pairs * 16, t.panel + planes_mins_at(f, b),
-                            half_lanes(dmin), in_block);
+            subtract_minima(f, R, pairs + (ptrdiff_t)b * n_pairs * 2 * ACT_TILE_ROWS,
+                            t.panel + planes_mins_at(f, b), half_lanes(dmin), in_block);
         UNROLL for (int r = 0; r < R; r++) y[r] =
-            _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[8 * b + r]), y[r]);
+            _mm512_fmadd_ps(in_block[r], _mm512_set1_ps(t.scales[ACT_TILE_ROWS * b + r]), y[r]);
     }
 }
 
-INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel,
-                       const __m512 y[ACT_TILE_ROWS]) {
-    int left = a->n - panel * PANEL_ROWS;
-    __mmask16 mask = left >= PANEL_ROWS ? (__mmask16)0xFFFF : (__mmask16)((1u << left) - 1);
-    float *out = a->out + (size_t)first_row * a->out_stride + (size_t)panel * PANEL_ROWS;
-    UNROLL for (int r = 0; r < R; r++, out += a->out_stride) {
-        __m512 v = a->add ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), y[r]) : y[r];
-        _mm512_mask_storeu_ps(out, mask, v);
-    }
+INLINE void store_rows(const GemmArgs *a, const int R, int first_row, int panel, const __m512 y[MOST_ROWS]) {
+    const __mmask16 mask = panel_lanes(a, panel);
+    UNROLL for (int r = 0; r < R; r++) store_row(a, first_row + r, panel, mask, y[r]);
 }
 
-INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile t, Ahead *ahead,
+INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Rows t, Ahead *ahead,
                       int first_row, int panel) {
-    __m512 y[ACT_TILE_ROWS];
+    __m512 y[MOST_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_setzero_ps();
     if (f.block == 32)
         blocks_of_32(f, R, t, ahead, y);
@@ -252,23 +192,29 @@ INLINE void tile_rows(const Planes f, const int R, const GemmArgs *a, const Tile
     store_rows(a, R, first_row, panel, y);
 }
 
-// All panels of a task; for each, all tiles of rows while the panel is in the first-level cache.
+INLINE Rows rows_at(const ActFormat act, const GemmArgs *a, const uint8_t *panel, int row) {
+    const int first = row % ACT_TILE_ROWS;
+    const char *tile = (const char *)a->acts + (size_t)(row / ACT_TILE_ROWS) * act_tile_bytes(act, a->k);
+    return (Rows){panel,
+                  a->k,
+                  tile,
+                  first,
+                  (const int8_t *)tile + act_at(act, 0, first),
+                  act_scales(tile, a->k) + first,
+                  act_nsums(act, tile, a->k) + first,
+                  row / MOST_ROWS,
+                  (a->m + MOST_ROWS - 1) / MOST_ROWS};
+}
+
+// All panels of a task; for each, all rows while the panel is in the first-level cache.
 INLINE void gemm(const Planes f, const GemmArgs *a) {
-    const ActFormat act = f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
-    const size_t panel_bytes = planes_panel_bytes(f, a->k), tile_bytes = act_tile_bytes(act, a->k);
-    const int n_tiles = (a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS;
-    const int n_chunks = a->n_panels * n_tiles * (a->k / (f.block == 32 ? 32 : 2 * f.sub));
+    const int n_parts = (a->m + MOST_ROWS - 1) / MOST_ROWS;
+    const int n_chunks = a->n_panels * n_parts * (a->k / (f.block == 32 ? 32 : 2 * f.sub));
     Ahead ahead = ahead_new(a, n_chunks);
     for (int p = a->panel; p < a->panel + a->n_panels; p++) {
-        const int8_t *q = a->acts;
-        for (int row = 0; row < a->m; row += ACT_TILE_ROWS, q += tile_bytes) {
-            Tile t = {(const uint8_t *)a->weights + (size_t)p * panel_bytes,
-                      a->k,
-                      q,
-                      act_scales(act, q, a->k),
-                      act_nsums(act, q, a->k),
-                      row / ACT_TILE_ROWS,
-                      n_tiles};
+        const uint8_t *panel = (const uint8_t *)a->weights + (size_t)p * planes_panel_bytes(f, a->k);
+        for (int row = 0; row < a->m; row += MOST_ROWS) {
+            const Rows t = rows_at(f.block == 32 ? ACT_Q8_32 : ACT_Q8_256, a, panel, row);
             switch (a->m - row) {
             case 1: tile_rows(f, 1, a, t, &ahead, row, p); break;
             case 2: tile_rows(f, 2, a, t, &ahead, row, p); break;

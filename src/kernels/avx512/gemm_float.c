@@ -8,6 +8,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
+enum { MOST_ROWS = 8 }; // activation rows that share a load of weights
+
 INLINE __m512 weights(WeightType type, const void *panel, int col) {
     if (type == WEIGHT_F32) return _mm512_loadu_ps((const float *)panel + 16 * (ptrdiff_t)col);
     __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)panel + 16 * (ptrdiff_t)col));
@@ -17,11 +19,13 @@ INLINE __m512 weights(WeightType type, const void *panel, int col) {
 
 INLINE void tile_rows(WeightType type, const int R, const GemmArgs *a, const void *panel, const float *x,
                       float *out, __mmask16 mask) {
-    __m512 y[ACT_TILE_ROWS];
+    __m512 y[MOST_ROWS];
     UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_setzero_ps();
     for (int i = 0; i < a->k; i++) {
         __m512 w = weights(type, panel, i);
-        UNROLL for (int r = 0; r < R; r++) y[r] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[8 * i + r]), y[r]);
+        const float *column = x + act_at(ACT_F32, i, 0);
+        UNROLL for (int r = 0; r < R; r++) y[r] =
+            _mm512_fmadd_ps(w, _mm512_set1_ps(column[r * act_run(ACT_F32)]), y[r]);
     }
     UNROLL for (int r = 0; r < R; r++, out += a->out_stride) {
         __m512 v = a->add ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), y[r]) : y[r];
@@ -36,9 +40,10 @@ INLINE void gemm(WeightType type, const GemmArgs *a) {
         const void *panel = (const char *)a->weights + (size_t)p * panel_bytes;
         int left = a->n - p * PANEL_ROWS;
         __mmask16 mask = left >= PANEL_ROWS ? (__mmask16)0xFFFF : (__mmask16)((1u << left) - 1);
-        const float *x = a->acts;
         float *out = a->out + (size_t)p * PANEL_ROWS;
-        for (int row = 0; row < a->m; row += ACT_TILE_ROWS) {
+        for (int row = 0; row < a->m; row += MOST_ROWS, out += MOST_ROWS * a->out_stride) {
+            const float *tile = (const float *)a->acts + (size_t)(row / ACT_TILE_ROWS) * tile_floats;
+            const float *x = tile + act_at(ACT_F32, 0, row % ACT_TILE_ROWS);
             switch (a->m - row) {
             case 1: tile_rows(type, 1, a, panel, x, out, mask); break;
             case 2: tile_rows(type, 2, a, panel, x, out, mask); break;
@@ -49,8 +54,6 @@ INLINE void gemm(WeightType type, const GemmArgs *a) {
             case 7: tile_rows(type, 7, a, panel, x, out, mask); break;
             default: tile_rows(type, 8, a, panel, x, out, mask); break;
             }
-            x += tile_floats;
-            out += ACT_TILE_ROWS * a->out_stride;
         }
     }
 }

@@ -28,10 +28,10 @@ INLINE void add_steps(const Planes f, const int R, const __m512i w[STEPS], const
                       const int n, __m512i *dots) {
     const int run = steps_that_fit(f) < n ? steps_that_fit(f) : n;
     UNROLL for (int first = from; first < from + n; first += run) {
-        __m512i parts[ACT_TILE_ROWS];
+        __m512i parts[MOST_ROWS];
         UNROLL for (int s = first; s < first + run; s++) {
             UNROLL for (int r = 0; r < R; r++) {
-                __m512i p = products(f, w[s], broadcast32(q + 32 * s + 4 * r));
+                __m512i p = products(f, w[s], broadcast32(q + row_step(f) * r + 4 * s));
                 parts[r] = s == first ? p : _mm512_add_epi16(parts[r], p);
             }
         }

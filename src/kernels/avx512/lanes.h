@@ -11,7 +11,15 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-enum { STEPS = 8 }; // vectors of four columns in a chunk of 32
+enum {
+    STEPS = 8,
+    MOST_ROWS = 8
+}; // vectors of four columns in a chunk of 32; activation rows that share them
+
+// How far apart rows of a tile are.
+INLINE int row_step(const Planes f) {
+    return act_run(f.block == 32 ? ACT_Q8_32 : ACT_Q8_256);
+}
 
 INLINE __m512i load(const void *p) {
     return _mm512_loadu_si512(p);

@@ -11,10 +11,9 @@ INLINE bool is_signed(const Planes f) {
 
 INLINE void add_steps(const Planes f, const int R, const __m512i w[STEPS], const int8_t *q, const int from,
                       const int n, __m512i *dots) {
-    (void)f;
     UNROLL for (int s = from; s < from + n; s++) {
         UNROLL for (int r = 0; r < R; r++) dots[r] =
-            _mm512_dpbusd_epi32(dots[r], w[s], broadcast32(q + 32 * s + 4 * r));
+            _mm512_dpbusd_epi32(dots[r], w[s], broadcast32(q + row_step(f) * r + 4 * s));
     }
 }
 

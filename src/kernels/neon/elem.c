@@ -42,7 +42,7 @@ static int32_t max_int(int32_t a, int32_t b) {
 }
 
 void neon_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
-    float *scales = act_scales(ACT_Q8_32, tile, k), *ssums = act_ssums(tile, k);
+    float *scales = act_scales(tile, k), *ssums = act_ssums(tile, k);
     int32_t *nsums = act_nsums(ACT_Q8_32, tile, k);
     for (int i = from; i < to; i += 32) {
         float max = max_abs(x + i, 32), inverse = max > ACT_TINY ? 127.0f / max : 0;
@@ -55,7 +55,7 @@ void neon_act_write_q8_32(const float *x, int k, int from, int to, void *tile, i
 }
 
 void neon_act_write_q8_256(const float *x, int k, int from, int to, void *tile, int row) {
-    float *scales = act_scales(ACT_Q8_256, tile, k);
+    float *scales = act_scales(tile, k);
     int32_t *nsums = act_nsums(ACT_Q8_256, tile, k);
     int16_t *pair16 = act_pair16(tile, k), *pair32 = act_pair32(tile, k);
     for (int i = from; i < to; i += 256) {

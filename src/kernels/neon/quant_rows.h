@@ -182,7 +182,7 @@ INLINE void add_minimum(const int R, const int G, const uint16_t *m, const float
 
 INLINE void blocks_of_32(const Planes f, const Multiply mul, const int R, const int G, const Strip *s,
                          int group, Floats y) {
-    const float *scales = act_scales(ACT_Q8_32, s->tile, s->k), *ssums = act_ssums(s->tile, s->k);
+    const float *scales = act_scales(s->tile, s->k), *ssums = act_ssums(s->tile, s->k);
     const int32_t *nsums = act_nsums(ACT_Q8_32, s->tile, s->k);
     const int8_t *q = s->q;
     for (int b = s->first / 32; b < s->end / 32; b++, q += 256) {
@@ -285,7 +285,7 @@ INLINE void block_of_256(const Planes f, const Multiply mul, const int R, const 
     Sums sums;
     float32x4_t x_scales[2];
     block_sums(f, mul, R, G, s, group, b, sums);
-    load_rows(R, act_scales(ACT_Q8_256, s->tile, s->k) + 8 * b, x_scales);
+    load_rows(R, act_scales(s->tile, s->k) + 8 * b, x_scales);
     UNROLL for (int g = 0; g < G; g++) {
         float32x4_t t[ACT_TILE_ROWS], scale = half_lanes(d + 4 * g);
         UNROLL for (int r = 0; r < R; r++) t[r] = vmulq_f32(vcvtq_f32_s32(sums[r][g]), scale);

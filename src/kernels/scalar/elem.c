@@ -8,11 +8,11 @@
 void scalar_act_write_f32(const float *x, int k, int from, int to, void *tile, int row) {
     (void)k;
     float *out = tile;
-    for (int i = from; i < to; i++) out[i * 8 + row] = x[i];
+    for (int i = from; i < to; i++) out[act_at(ACT_F32, i, row)] = x[i];
 }
 
 // Quantises x[0 … n) into the tile at column `from`; returns the scale.
-static float quantize(const float *x, int n, int from, int8_t *q, int row) {
+static float quantize(ActFormat format, const float *x, int n, int from, int8_t *q, int row) {
     float max = 0;
     for (int i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
     float inverse = max > ACT_TINY ? 127.0f / max : 0;
@@ -20,14 +20,14 @@ static float quantize(const float *x, int n, int from, int8_t *q, int row) {
         float v = nearbyintf(x[i] * inverse);
         v = v > 127 ? 127 : v; // 127 / max may round up
         v = v > -127 ? v : -127;
-        q[(from + i) / 4 * 32 + row * 4 + (from + i) % 4] = (int8_t)v;
+        q[act_at(format, from + i, row)] = (int8_t)v;
     }
     return max / 127.0f;
 }
 
-static int32_t sum_of(const int8_t *q, int row, int from, int n) {
+static int32_t sum_of(ActFormat format, const int8_t *q, int row, int from, int n) {
     int32_t sum = 0;
-    for (int i = from; i < from + n; i++) sum += q[i / 4 * 32 + row * 4 + i % 4];
+    for (int i = from; i < from + n; i++) sum += q[act_at(format, i, row)];
     return sum;
 }
 
@@ -36,7 +36,7 @@ static int32_t peak_of(const int8_t *q, int row, int from, int n) {
     int32_t peak = 0;
     for (int j = from; j < from + 256; j += n) {
         int32_t sum = 0;
-        for (int i = j; i < j + n; i++) sum += abs(q[i / 4 * 32 + row * 4 + i % 4]);
+        for (int i = j; i < j + n; i++) sum += abs(q[act_at(ACT_Q8_256, i, row)]);
         peak = sum > peak ? sum : peak;
     }
     return peak;
@@ -45,10 +45,10 @@ static int32_t peak_of(const int8_t *q, int row, int from, int n) {
 void scalar_act_write_q8_32(const float *x, int k, int from, int to, void *tile, int row) {
     int8_t *q = tile;
     for (int i = from; i < to; i += 32) {
-        int at = i / 32 * 8 + row;
-        float scale = quantize(x + i, 32, i, q, row);
-        int32_t sum = sum_of(q, row, i, 32);
-        act_scales(ACT_Q8_32, tile, k)[at] = scale;
+        int at = i / 32 * ACT_TILE_ROWS + row;
+        float scale = quantize(ACT_Q8_32, x + i, 32, i, q, row);
+        int32_t sum = sum_of(ACT_Q8_32, q, row, i, 32);
+        act_scales(tile, k)[at] = scale;
         act_nsums(ACT_Q8_32, tile, k)[at] = -sum;
         act_ssums(tile, k)[at] = scale * (float)sum;
     }
@@ -59,16 +59,16 @@ void scalar_act_write_q8_256(const float *x, int k, int from, int to, void *tile
     int32_t *nsums = act_nsums(ACT_Q8_256, tile, k);
     int16_t *pair16 = act_pair16(tile, k), *pair32 = act_pair32(tile, k);
     for (int i = from; i < to; i += 256) {
-        act_scales(ACT_Q8_256, tile, k)[i / 256 * 8 + row] = quantize(x + i, 256, i, q, row);
-        act_peak16(tile, k)[i / 256 * 8 + row] = peak_of(q, row, i, 16);
-        act_peak32(tile, k)[i / 256 * 8 + row] = peak_of(q, row, i, 32);
+        act_scales(tile, k)[i / 256 * ACT_TILE_ROWS + row] = quantize(ACT_Q8_256, x + i, 256, i, q, row);
+        act_peak16(tile, k)[i / 256 * ACT_TILE_ROWS + row] = peak_of(q, row, i, 16);
+        act_peak32(tile, k)[i / 256 * ACT_TILE_ROWS + row] = peak_of(q, row, i, 32);
         for (int j = i / 16; j < i / 16 + 16; j++) {
-            int32_t sum = sum_of(q, row, 16 * j, 16);
-            nsums[8 * j + row] = -32 * sum;
-            pair16[j / 2 * 16 + 2 * row + j % 2] = (int16_t)sum;
+            int32_t sum = sum_of(ACT_Q8_256, q, row, 16 * j, 16);
+            nsums[ACT_TILE_ROWS * j + row] = -32 * sum;
+            pair16[act_pair_at(j, row)] = (int16_t)sum;
         }
         for (int j = i / 32; j < i / 32 + 8; j++)
-            pair32[j / 2 * 16 + 2 * row + j % 2] = (int16_t)sum_of(q, row, 32 * j, 32);
+            pair32[act_pair_at(j, row)] = (int16_t)sum_of(ACT_Q8_256, q, row, 32 * j, 32);
     }
 }
 

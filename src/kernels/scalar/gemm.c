@@ -19,12 +19,9 @@ void scalar_pack(WeightType type, const void *rows, int n_rows, int k, void *pan
 }
 
 // Sum of w * q over columns [from, from + n) of row `row` of the tile; w = u - offset.
-static int32_t dot(const int16_t *w, const int8_t *q, int row, int from, int n) {
+static int32_t dot(ActFormat format, const int16_t *w, const int8_t *q, int row, int from, int n) {
     int32_t sum = 0;
-    for (int i = 0; i < n; i++) {
-        int col = from + i;
-        sum += w[i] * q[col / 4 * 32 + row * 4 + col % 4];
-    }
+    for (int i = 0; i < n; i++) sum += w[i] * q[act_at(format, from + i, row)];
     return sum;
 }
 
@@ -36,14 +33,14 @@ static void decode_signed(const WeightFormat *f, const DecodedBlock *b, int16_t 
 static int32_t row_sum(const int8_t *q, int row, int from, int n) {
     static const int16_t ones[MAX_BLOCK / MAX_SUBS * 2] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                                            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    return dot(ones, q, row, from, n);
+    return dot(ACT_Q8_256, ones, q, row, from, n);
 }
 
 static float block32(const WeightFormat *f, const DecodedBlock *b, const int16_t *w, const void *tile, int k,
                      int row, int from, float y) {
-    int at = from / 32 * 8 + row;
-    int32_t sum = dot(w, tile, row, from, 32);
-    y = fmaf((float)sum * act_scales(ACT_Q8_32, tile, k)[at], half_to_float(b->d), y);
+    int at = from / 32 * ACT_TILE_ROWS + row;
+    int32_t sum = dot(ACT_Q8_32, w, tile, row, from, 32);
+    y = fmaf((float)sum * act_scales(tile, k)[at], half_to_float(b->d), y);
     return f->has_min ? fmaf(half_to_float(b->dmin), act_ssums(tile, k)[at], y) : y;
 }
 
@@ -51,13 +48,13 @@ static float block256(const WeightFormat *f, const DecodedBlock *b, const int16_
                       int row, int from, float y) {
     int32_t scaled_sum = 0, min_sum = 0;
     for (int j = 0; j < 256 / f->sub; j++) {
-        int32_t sum = dot(w + j * f->sub, tile, row, from + j * f->sub, f->sub);
+        int32_t sum = dot(ACT_Q8_256, w + j * f->sub, tile, row, from + j * f->sub, f->sub);
         scaled_sum += b->scales[j] * sum;
         if (f->has_min) min_sum += b->mins[j] * row_sum(tile, row, from + j * f->sub, f->sub);
     }
     float t = (float)scaled_sum * half_to_float(b->d);
     if (f->has_min) t = fmaf((float)min_sum, -half_to_float(b->dmin), t);
-    return fmaf(t, act_scales(ACT_Q8_256, tile, k)[from / 256 * 8 + row], y);
+    return fmaf(t, act_scales(tile, k)[from / 256 * ACT_TILE_ROWS + row], y);
 }
 
 static const void *tile_of(const GemmArgs *a, ActFormat format, int r) {
@@ -98,7 +95,7 @@ static void float_row(WeightType type, const GemmArgs *a, const uint8_t *weights
         for (int from = 0; from < a->k; from += PIECE) {
             int len = a->k - from < PIECE ? a->k - from : PIECE;
             weight_dequantize_row(type, weights + weight_row_bytes(type, from), len, w);
-            for (int i = 0; i < len; i++) y = fmaf(w[i], x[(from + i) * 8 + r % ACT_TILE_ROWS], y);
+            for (int i = 0; i < len; i++) y = fmaf(w[i], x[act_at(ACT_F32, from + i, r % ACT_TILE_ROWS)], y);
         }
         float *out = &a->out[(size_t)r * a->out_stride + (size_t)n];
         *out = a->add ? *out + y : y;
