@@ -40,6 +40,7 @@ const Kernels *kernels_get(CpuRung rung) {
     Kernels *t = &tables[rung];
     if (t->collect) return t;
     t->rung = rung;
+    t->busy_rows = 4;
     fill_scalar(t);
 #if defined(__x86_64__)
     switch (rung) {

@@ -94,6 +94,7 @@ typedef struct KvKernel {
 
 typedef struct Kernels {
     CpuRung rung;
+    int busy_rows; // products of so many rows are limited by arithmetic, about, not by reading the weights
     MatKernel mat[N_WEIGHT_TYPES];
     KvKernel kv[N_KV_TYPES];
     // One row of k floats into row `row` of a tile; columns [from, to) only (multiples of the act block).

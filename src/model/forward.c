@@ -207,7 +207,7 @@ const LogitsRow *forward_step(void *context, const Batch *b) {
     Step t = {.c = c, .b = b, .first_row = first_row};
     // Experts see few rows each: workers share them, lest each read all.
     int most_shares = c->model->hp.n_experts ? 1 : workers_count(c->workers);
-    t.n_shares = split_rows(b, most_shares, first_row, &t.cut);
+    t.n_shares = split_rows(b, most_shares, c->model->weights.kernels->busy_rows, first_row, &t.cut);
     phases_begin(&c->phases);
     lay_out_rows(c, b);
     if (t.n_shares > 1) {

@@ -1,9 +1,5 @@
 #include "model/split.h"
 
-// For so many rows, in proportion to the workers, arithmetic takes longer than reading the weights, also
-// when all workers read at once.
-enum { LEAST_ROWS = 4 };
-
 // Costs are in hundredths of what a row of a full tile costs without attention. Measured on a model of
 // 0.6 B: attention to 800 keys costs as much, and half of that where rows of a prompt share the keys.
 enum { ROW_COST = 100, KEYS_A_ROW = 800 };
@@ -40,14 +36,15 @@ static int64_t cost_between(const Place *a, const Place *b) {
     return rows_cost(b->row - a->row) + b->keys - a->keys;
 }
 
-int split_rows(const Batch *b, int n_workers, int32_t *first_row, bool *cut) {
+int split_rows(const Batch *b, int n_workers, int busy_rows, int32_t *first_row, bool *cut) {
     Place whole = {0}, from = {0};
     int64_t most = 0;
     advance(b, &whole, b->n_rows);
     int64_t all = rows_cost(b->n_rows) + whole.keys;
     first_row[0] = 0;
     *cut = false;
-    bool fits = n_workers > 1 && b->n_rows >= n_workers * n_workers * LEAST_ROWS;
+    // Arithmetic takes longer than reading the weights, also when all workers read at once.
+    bool fits = n_workers > 1 && b->n_rows >= n_workers * n_workers * busy_rows;
     for (int i = 1; fits && i <= n_workers; i++) {
         Place to = from, next = from;
         while (i < n_workers && cost_between(&from, &next) * n_workers < all) {

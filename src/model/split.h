@@ -15,8 +15,8 @@
 
 #include <stdbool.h>
 
-// Share i has the rows first_row[i] … first_row[i + 1] - 1; room for n_workers + 1. Returns the number of
-// shares: n_workers, or 1. *cut tells whether a sequence has rows in two of them.
-int split_rows(const Batch *b, int n_workers, int32_t *first_row, bool *cut);
+// busy_rows is the kernels'. Share i has the rows first_row[i] … first_row[i + 1] - 1; room for n_workers
+// + 1. Returns the number of shares: n_workers, or 1. *cut tells whether a sequence has rows in two of them.
+int split_rows(const Batch *b, int n_workers, int busy_rows, int32_t *first_row, bool *cut);
 
 #endif

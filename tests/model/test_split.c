@@ -22,10 +22,15 @@ static Rows decoding(int n, int32_t start) {
     return r;
 }
 
-static int parts(const Rows *r, int n_workers, int32_t first_row[MOST_WORKERS + 1], bool *cut) {
+static int parts_of(const Rows *r, int n_workers, int busy_rows, int32_t first_row[MOST_WORKERS + 1],
+                    bool *cut) {
     Batch b = r->batch;
     b.seqs = r->seqs; // also of a copy
-    return split_rows(&b, n_workers, first_row, cut);
+    return split_rows(&b, n_workers, busy_rows, first_row, cut);
+}
+
+static int parts(const Rows *r, int n_workers, int32_t first_row[MOST_WORKERS + 1], bool *cut) {
+    return parts_of(r, n_workers, 4, first_row, cut);
 }
 
 static void test_even_decoding(void **state) {
@@ -41,6 +46,17 @@ static void test_even_decoding(void **state) {
     r = decoding(24, 100); // two unfinished tiles cost little
     assert_int_equal(parts(&r, 2, rows, &cut), 2);
     assert_int_equal(rows[1], 12);
+}
+
+// Kernels that need more rows to be limited by arithmetic share them out later.
+static void test_fast_kernels(void **state) {
+    (void)state;
+    int32_t rows[MOST_WORKERS + 1];
+    bool cut;
+    Rows r = decoding(32, 100), more = decoding(64, 100);
+    assert_int_equal(parts_of(&r, 2, 16, rows, &cut), 1);
+    assert_int_equal(parts_of(&more, 2, 16, rows, &cut), 2);
+    assert_int_equal(rows[1], 32);
 }
 
 // Too few rows for each worker to read all weights, or no cut that is even.
@@ -114,6 +130,6 @@ static void test_random(void **state) {
     assert_true(n_split > 1000);
 }
 
-SUITE(model_split, cmocka_unit_test(test_even_decoding), cmocka_unit_test(test_stays_whole),
-      cmocka_unit_test(test_prompt_is_cut), cmocka_unit_test(test_contexts_count),
-      cmocka_unit_test(test_random))
+SUITE(model_split, cmocka_unit_test(test_even_decoding), cmocka_unit_test(test_fast_kernels),
+      cmocka_unit_test(test_stays_whole), cmocka_unit_test(test_prompt_is_cut),
+      cmocka_unit_test(test_contexts_count), cmocka_unit_test(test_random))

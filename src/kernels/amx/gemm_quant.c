@@ -6,11 +6,11 @@
 // 256 they stay for the whole block: the sub-blocks' integer scales multiply the weights before. Such a
 // weight does not fit into a byte, so it becomes two, high and low, with tiles of sums of their own. Where
 // scales are unsigned (6 bits), it is the scale that is split, in 3 and 3 bits, since both products then fit:
-// one multiplication of 16 bits does two bytes. Else the product is split. Blocks of 32 have a scale on both
-// sides, so there each block leaves the tiles; two neighbouring ones take the places of high and low.
+// one multiplication of 16 bits does two bytes. Else the product is split. Blocks of 32, which
+// have a scale on both sides, are left to the rung below.
 //
 // Vectors unpack the weights, and scale and add up the sums, while tiles multiply. For that the order is that
-// of a pipeline. A unit is 16 activation rows with one block (or two of 32). While unit u is multiplied, the
+// of a pipeline. A unit is 16 activation rows with one block. While unit u is multiplied, the
 // sums of unit u - 1 are stored, scaled and added to the results, and a part of the weights that follow is
 // unpacked to the other half of `operands`. Sums of odd and even units have different tiles.
 //
@@ -28,7 +28,7 @@ enum { ROWS_AT_ONCE = 128, LEAST_ROWS = 9 };
 enum { TILE = 1024, PARTS = 4 }; // bytes of a tile; parts in which a block is unpacked
 
 typedef struct Unit {
-    int panel, block; // the first of the unit's blocks
+    int panel, block;
     int row, n_rows;  // of activations
     const char *tile; // theirs
 } Unit;
@@ -38,17 +38,8 @@ typedef struct Work {
     int32_t sums[2][16][16];                          // of the last unit, high and low
     float y[ROWS_AT_ONCE][PANEL_ROWS];
     const GemmArgs *args;
-    int n_blocks; // units in k
+    int n_blocks; // of 256 columns, in k
 } Work;
-
-INLINE ActFormat act_of(const Planes f) {
-    return f.block == 32 ? ACT_Q8_32 : ACT_Q8_256;
-}
-
-// Columns of a unit.
-INLINE int unit_columns(const Planes f) {
-    return f.block == 32 ? 64 : 256;
-}
 
 INLINE const uint8_t *panel_of(const Planes f, const GemmArgs *a, int panel) {
     return (const uint8_t *)a->weights + (size_t)panel * planes_panel_bytes(f, a->k);
@@ -129,11 +120,11 @@ typedef struct TileConfig {
 } TileConfig;
 
 // Tiles 0 to 3: sums, high and low of even and odd units; 4: activations; 6 and 7: weights, high and low.
-static void load_config(int columns) {
+static void load_config(void) {
     TileConfig config = {.palette = 1};
     for (int i = 0; i < 8; i++) {
-        config.rows[i] = (uint8_t)(i < 6 ? 16 : columns / 4);
-        config.row_bytes[i] = (uint16_t)(i == 4 ? columns : 64);
+        config.rows[i] = 16;
+        config.row_bytes[i] = 64;
     }
     _tile_loadconfig(&config);
 }
@@ -181,8 +172,9 @@ INLINE Factors factors_of(const Planes f, const uint8_t *panel, int b) {
     const uint16_t *d = (const uint16_t *)(panel + planes_head_at(f, b));
     Factors x;
     x.d = half_lanes(d);
-    if (f.has_min) x.dmin = half_lanes(d + PANEL_ROWS);
-    UNROLL for (int j = 0; f.has_min && j < 128 / f.sub; j++) {
+    if (!f.has_min) return x;
+    x.dmin = half_lanes(d + PANEL_ROWS);
+    UNROLL for (int j = 0; j < 128 / f.sub; j++) {
         const uint8_t *at = panel + planes_mins_at(f, b) + 32 * j;
         x.mins[j] = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)at));
     }
@@ -286,9 +278,9 @@ INLINE void multiply_rows(const Planes f, Work *w, int first, int end, Ahead *ah
 INLINE void gemm(const Planes f, const GemmArgs *a) {
     Work w;
     w.args = a;
-    w.n_blocks = a->k / unit_columns(f);
+    w.n_blocks = a->k / 256;
     Ahead ahead = ahead_new(a, a->n_panels * w.n_blocks * ((a->m + ACT_TILE_ROWS - 1) / ACT_TILE_ROWS));
-    load_config(64);
+    load_config();
     for (int row = 0; row < a->m; row += ROWS_AT_ONCE)
         multiply_rows(f, &w, row, row + ROWS_AT_ONCE < a->m ? row + ROWS_AT_ONCE : a->m, &ahead);
     _tile_release();

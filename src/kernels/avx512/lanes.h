@@ -11,10 +11,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-enum {
-    STEPS = 8,
-    MOST_ROWS = 8
-}; // vectors of four columns in a chunk of 32; activation rows that share them
+enum { STEPS = 8 };     // vectors of four columns in a chunk of 32
+enum { MOST_ROWS = 8 }; // activation rows that share them
 
 // How far apart rows of a tile are.
 INLINE int row_step(const Planes f) {
