@@ -1,4 +1,4 @@
-// Element-wise kernels: quantising activations, norm, SwiGLU.
+// Element-wise kernels: quantising activations, norm, gates.
 #include "kernels/avx2/table.h"
 
 #include "kernels/avx2/exp256.h"

@@ -1,4 +1,4 @@
-// Element-wise kernels: quantising activations, norm, SwiGLU.
+// Element-wise kernels: quantising activations, norm, gates.
 #include "kernels/avx512/table.h"
 
 #include "kernels/avx512/exp512.h"

@@ -1,4 +1,4 @@
-// Element-wise kernels: quantising activations, norm, SwiGLU, collecting.
+// Element-wise kernels: quantising activations, norm, gates, collecting.
 #include "kernels/neon/table.h"
 
 #include "kernels/neon/exp128.h"

@@ -1,4 +1,4 @@
-// Element-wise kernels in plain C: quantising activations, norm, SwiGLU.
+// Element-wise kernels in plain C: quantising activations, norm, gates.
 #include "kernels/scalar/table.h"
 
 #include "kernels/exp.h"
